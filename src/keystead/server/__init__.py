@@ -1,0 +1,1 @@
+"""The self-hosted server: authorization server, console and gateway. Needs ``keystead[server]``."""

@@ -1,0 +1,1 @@
+"""The data plane: relay, meter, upstreams. Imports no Django."""

@@ -1,0 +1,36 @@
+"""What each role may do: one table."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """A member's role in an organization."""
+
+    ADMIN = "admin"
+    DEVELOPER = "developer"
+    AGENT_USER = "agent_user"
+    BILLING = "billing"
+
+
+class Permission(StrEnum):
+    """``resource:action``, alphabetical."""
+
+    KEYS_CREATE_AGENT = "keys:create_agent"
+    KEYS_CREATE_ANY = "keys:create_any"
+    KEYS_REVOKE_ANY = "keys:revoke_any"
+    MODELS_USE = "models:use"
+    USAGE_READ_ALL = "usage:read_all"
+
+
+PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
+    Role.ADMIN: frozenset(Permission),
+    Role.DEVELOPER: frozenset({Permission.KEYS_CREATE_AGENT, Permission.KEYS_CREATE_ANY, Permission.MODELS_USE}),
+    Role.AGENT_USER: frozenset({Permission.KEYS_CREATE_AGENT, Permission.MODELS_USE}),
+    Role.BILLING: frozenset({Permission.USAGE_READ_ALL}),
+}
+
+
+def allows(role: Role, permission: Permission) -> bool:
+    """Return whether ``role`` grants ``permission``; an unknown role grants nothing."""
+    return permission in PERMISSIONS.get(role, frozenset())

@@ -1,0 +1,31 @@
+"""Who may do what: pure functions from facts to a decision."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PrincipalKind(StrEnum):
+    """How the caller proved itself."""
+
+    API_KEY = "api_key"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller of a gateway request, as the control plane knows it.
+
+    Attributes:
+        id: identifier of the API key or of the sign-in session, with its type prefix.
+        organization_id: who pays.
+        member_id: the person behind it.
+        expires_at: Unix seconds after which it must not be accepted, or None.
+    """
+
+    kind: PrincipalKind
+    id: str
+    organization_id: str
+    workspace_id: str
+    member_id: str
+    client_id: str | None = None
+    expires_at: float | None = None

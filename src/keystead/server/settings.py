@@ -1,0 +1,131 @@
+"""Every server setting: name, type, default, meaning.
+
+A setting comes from the variable ``KEYSTEAD_<NAME>`` or from ``keystead.toml`` in the data directory, in that
+order. An unknown name in either is an error, so that a typo cannot silently leave a default in force.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+from keystead.errors import ConfigurationError
+from keystead.secret import Secret
+
+PREFIX: Final = "KEYSTEAD_SERVER_"
+FILE_NAME: Final = "keystead.toml"
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The server's configuration; build it with :func:`load`."""
+
+    data_dir: Path = field(metadata={"doc": "Directory of the database, keys and outbox; created with mode 0700."})
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8420, "Port to listen on.")
+    public_url: str = _setting(
+        "", "Address people and agents use, when it differs from host and port (behind a proxy)."
+    )
+    upstream_url: str = _setting("https://api.anthropic.com", "Base URL of the Messages API behind the gateway.")
+    upstream_api_key: Secret | None = _setting(
+        None, "API key for the upstream. Without it the built-in test upstream answers, and says so."
+    )
+    max_body_bytes: int = _setting(33_554_432, "Largest request body the gateway takes, in bytes.")
+    access_token_seconds: int = _setting(3600, "Lifetime of an access token.")
+    refresh_token_days: int = _setting(30, "A sign-in not used for this many days ends.")
+    allow_test_upstream: bool = _setting(True, "Whether the built-in test upstream may stand in for a missing key.")
+
+    @property
+    def base_url(self) -> str:
+        """The issuer and gateway address: an origin without a trailing slash."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def default_data_dir(variables: Mapping[str, str]) -> Path:
+    """Return ``$XDG_DATA_HOME/keystead/server``, or its default below the home directory."""
+    base = variables.get("XDG_DATA_HOME") or os.path.join(
+        variables.get("HOME", os.path.expanduser("~")), ".local/share"
+    )
+    return Path(base) / "keystead" / "server"
+
+
+def load(variables: Mapping[str, str]) -> ServerSettings:
+    """Read the settings from ``variables`` and the file in the data directory.
+
+    Raises:
+        ConfigurationError: a name is unknown, or a value is not of its type; the message names both.
+    """
+    from_environment = {
+        name.removeprefix(PREFIX).lower(): (name, value) for name, value in variables.items() if name.startswith(PREFIX)
+    }
+    data_dir = Path(from_environment.pop("data_dir", ("", ""))[1] or default_data_dir(variables))
+    given: dict[str, tuple[str, Any]] = {**_from_file(data_dir / FILE_NAME), **from_environment}
+    types = get_type_hints(ServerSettings)
+    known = {item.name for item in fields(ServerSettings)} - {"data_dir"}
+    values: dict[str, Any] = {}
+    for name, (origin, value) in given.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"{origin} is not a setting of the Keystead server.",
+                hint=f"The settings are: {', '.join(sorted(known))}.",
+                move="operator",
+            )
+        values[name] = _convert(origin, value, types[name])
+    return ServerSettings(data_dir=data_dir, **values)
+
+
+def _from_file(path: Path) -> dict[str, tuple[str, Any]]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read as TOML: {error}.", hint="Correct the file, or move it away.", move="operator"
+        ) from error
+    return {name: (f"{path}: {name}", value) for name, value in content.items()}
+
+
+_WORDS: Final = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+
+
+def _convert(origin: str, value: Any, wanted: Any) -> Any:
+    """Return ``value`` as ``wanted``; a variable is always a string, a TOML value may be typed already."""
+    if wanted is bool:
+        word = str(value).strip().lower()
+        if word in _WORDS:
+            return _WORDS[word]
+        raise _wrong(origin, "true or false")
+    if wanted is int:
+        try:
+            number = int(str(value))
+        except ValueError as error:
+            raise _wrong(origin, "a whole number") from error
+        if number < 0:
+            raise _wrong(origin, "a whole number, not negative")
+        return number
+    if not isinstance(value, str):
+        raise _wrong(origin, "a string")
+    return Secret(value) if wanted == Secret | None else value
+
+
+def _wrong(origin: str, expected: str) -> ConfigurationError:
+    return ConfigurationError(f"{origin} must be {expected}.", hint="Correct it and start again.", move="operator")

@@ -1,0 +1,135 @@
+"""Django's settings, derived from :class:`keystead.server.settings.ServerSettings`.
+
+The composition root calls :func:`configure` once; nothing else reads a variable.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from keystead.server.settings import ServerSettings
+
+_SERVER = Path(__file__).resolve().parent.parent
+
+APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "keystead.server.organizations",
+    "keystead.server.identity",
+    "keystead.server.keys",
+    "keystead.server.usage",
+    "keystead.server.audit",
+    "keystead.server.authorization",
+    "keystead.server.console",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+
+def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
+    """Return the whole Django configuration as a dictionary.
+
+    Args:
+        server: the server's own settings.
+        secret_key: Django's signing key, kept in the data directory.
+    """
+    origin = urlsplit(server.base_url)
+    secure = origin.scheme == "https"
+    return {
+        "SECRET_KEY": secret_key,
+        "DEBUG": False,
+        "ALLOWED_HOSTS": [origin.hostname or "", "127.0.0.1", "localhost", "[::1]"],
+        "CSRF_TRUSTED_ORIGINS": [f"{origin.scheme}://{origin.netloc}"],
+        "INSTALLED_APPS": APPS,
+        "MIDDLEWARE": MIDDLEWARE,
+        "ROOT_URLCONF": "keystead.server.site.urls",
+        "WSGI_APPLICATION": "keystead.server.site.wsgi.application",
+        "TEMPLATES": [
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "DIRS": [_SERVER / "console" / "templates"],
+                "APP_DIRS": True,
+                "OPTIONS": {
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "django.contrib.auth.context_processors.auth",
+                        "django.contrib.messages.context_processors.messages",
+                    ]
+                },
+            }
+        ],
+        "DATABASES": {
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": server.data_dir / "keystead.sqlite3",
+                "CONN_MAX_AGE": None,
+                "OPTIONS": {
+                    "timeout": 20,
+                    "transaction_mode": "IMMEDIATE",
+                    "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"),
+                },
+            }
+        },
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "AUTH_USER_MODEL": "identity.Person",
+        "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
+        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.Argon2PasswordHasher"],
+        "AUTH_PASSWORD_VALIDATORS": [
+            {
+                "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+                "OPTIONS": {"min_length": 12},
+            },
+            {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+            {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+        ],
+        "ACCOUNT_USER_MODEL_USERNAME_FIELD": None,
+        "ACCOUNT_LOGIN_METHODS": {"email"},
+        "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
+        "ACCOUNT_EMAIL_VERIFICATION": "none",
+        "ACCOUNT_ADAPTER": "keystead.server.identity.adapter.AccountAdapter",
+        "LOGIN_URL": "account_login",
+        "LOGIN_REDIRECT_URL": "/",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": secure,
+        "CSRF_COOKIE_SECURE": secure,
+        "SECURE_CONTENT_TYPE_NOSNIFF": True,
+        "SECURE_REFERRER_POLICY": "same-origin",
+        "X_FRAME_OPTIONS": "DENY",
+        "STATIC_URL": "static/",
+        "STATIC_ROOT": server.data_dir / "static",
+        "WHITENOISE_USE_FINDERS": True,
+        "USE_TZ": True,
+        "TIME_ZONE": "UTC",
+        "LANGUAGE_CODE": "en",
+        "USE_I18N": False,
+        "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+        "EMAIL_FILE_PATH": server.data_dir / "outbox",
+        "LOGGING_CONFIG": None,
+        "KEYSTEAD": server,
+    }
+
+
+def configure(server: ServerSettings, secret_key: str) -> None:
+    """Set Django up for this process; a second call with Django already configured does nothing."""
+    import django
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(**django_settings(server, secret_key))
+        django.setup()

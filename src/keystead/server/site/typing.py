@@ -1,0 +1,8 @@
+"""A settings module for mypy's Django plugin, which needs one it can import."""
+
+from pathlib import Path
+
+from keystead.server.settings import ServerSettings
+from keystead.server.site.settings import django_settings
+
+globals().update(django_settings(ServerSettings(data_dir=Path("var")), secret_key="for-type-checking-only"))

@@ -1,0 +1,1 @@
+"""The interactive side: questions answered at the prompt."""

@@ -1,0 +1,1 @@
+"""Where credentials rest: memory and file, with a lock and generations."""

@@ -1,0 +1,1 @@
+"""Formats that leave the process: ``parse(bytes) -> value`` and ``dump(value) -> bytes``; pure."""
