@@ -4,7 +4,6 @@ A setting comes from the variable ``KEYSTEAD_<NAME>`` or from ``keystead.toml`` 
 order. An unknown name in either is an error, so that a typo cannot silently leave a default in force.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -18,28 +17,32 @@ PREFIX: Final = "KEYSTEAD_SERVER_"
 FILE_NAME: Final = "keystead.toml"
 
 
-def _setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
-
-
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """The server's configuration; build it with :func:`load`."""
 
     data_dir: Path = field(metadata={"doc": "Directory of the database, keys and outbox; created with mode 0700."})
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(8420, "Port to listen on.")
-    public_url: str = _setting(
-        "", "Address people and agents use, when it differs from host and port (behind a proxy)."
+    host: str = field(default="127.0.0.1", metadata={"doc": "Address to listen on."})
+    port: int = field(default=8420, metadata={"doc": "Port to listen on."})
+    public_url: str = field(
+        default="",
+        metadata={"doc": "Address people and agents use, when it differs from host and port (behind a proxy)."},
     )
-    upstream_url: str = _setting("https://api.anthropic.com", "Base URL of the Messages API behind the gateway.")
-    upstream_api_key: Secret | None = _setting(
-        None, "API key for the upstream. Without it the built-in test upstream answers, and says so."
+    upstream_url: str = field(
+        default="https://api.anthropic.com", metadata={"doc": "Base URL of the Messages API behind the gateway."}
     )
-    max_body_bytes: int = _setting(33_554_432, "Largest request body the gateway takes, in bytes.")
-    access_token_seconds: int = _setting(3600, "Lifetime of an access token.")
-    refresh_token_days: int = _setting(30, "A sign-in not used for this many days ends.")
-    allow_test_upstream: bool = _setting(True, "Whether the built-in test upstream may stand in for a missing key.")
+    upstream_api_key: Secret | None = field(
+        default=None,
+        metadata={"doc": "API key for the upstream. Without it the built-in test upstream answers, and says so."},
+    )
+    max_body_bytes: int = field(
+        default=33_554_432, metadata={"doc": "Largest request body the gateway takes, in bytes."}
+    )
+    access_token_seconds: int = field(default=3600, metadata={"doc": "Lifetime of an access token."})
+    refresh_token_days: int = field(default=30, metadata={"doc": "A sign-in not used for this many days ends."})
+    allow_test_upstream: bool = field(
+        default=True, metadata={"doc": "Whether the built-in test upstream may stand in for a missing key."}
+    )
 
     @property
     def base_url(self) -> str:
@@ -52,9 +55,8 @@ class ServerSettings:
 
 def default_data_dir(variables: Mapping[str, str]) -> Path:
     """Return ``$XDG_DATA_HOME/keystead/server``, or its default below the home directory."""
-    base = variables.get("XDG_DATA_HOME") or os.path.join(
-        variables.get("HOME", os.path.expanduser("~")), ".local/share"
-    )
+    home = Path(variables["HOME"]) if variables.get("HOME") else Path.home()
+    base = variables.get("XDG_DATA_HOME") or home / ".local" / "share"
     return Path(base) / "keystead" / "server"
 
 

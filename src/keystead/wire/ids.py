@@ -1,7 +1,10 @@
 """Identifiers on the wire: a type prefix and the UUID's 32 hex digits, such as ``org_0192f0c1…``."""
 
+import re
 from typing import Final
 from uuid import UUID
+
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 PREFIXES: Final = {
     "organization": "org",
@@ -28,10 +31,7 @@ def parse(kind: str, text: str) -> UUID:
     Raises:
         ValueError: ``text`` is not an identifier of that kind.
     """
-    prefix, separator, rest = text.partition("_")
-    if prefix != PREFIXES[kind] or not separator or len(rest) != 32 or rest != rest.lower():
-        raise ValueError(f"not an identifier of a {kind}")
-    value = UUID(hex=rest)
-    if value.hex != rest:
-        raise ValueError(f"not an identifier of a {kind}")
-    return value
+    head = f"{PREFIXES[kind]}_"
+    if not (text.startswith(head) and _HEX.fullmatch(text, len(head))):
+        raise ValueError(f"not the identifier of a {kind}")
+    return UUID(hex=text.removeprefix(head))

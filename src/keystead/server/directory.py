@@ -1,0 +1,124 @@
+"""Who a gateway credential belongs to, answered from memory.
+
+The gateway asks twice per request and must not wait for a database (G-06: database trouble is never a 401). So
+keys and ended sign-ins live in a snapshot, filled at start and corrected whenever the control plane publishes a
+:class:`~keystead.server.changes.Change`. A change is applied by reading the row again, never from the message
+itself, so that changes arriving in any order leave the snapshot equal to the database.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from keystead.clock import Clock
+from keystead.server.changes import Change, Changes
+from keystead.server.policy import Principal
+
+_VERIFIED_AT_MOST: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The control plane's answers, as functions; each reads the database or verifies a signature.
+
+    Attributes:
+        all_keys: every usable API key as (SHA-256 of the key, its principal).
+        key: the same for one key identifier, or None when it is not usable.
+        verify: the principal of an access token whose signature, issuer, audience and time hold, or None.
+        ended_grants: identifiers of sign-ins that ended while their access tokens may still be valid.
+        grant_is_live: whether one sign-in may still be used.
+    """
+
+    all_keys: Callable[[], Iterable[tuple[bytes, Principal]]]
+    key: Callable[[str], tuple[bytes, Principal] | None]
+    verify: Callable[[str, float], Principal | None]
+    ended_grants: Callable[[float], set[str]]
+    grant_is_live: Callable[[str], bool]
+
+
+class SnapshotDirectory:
+    """The gateway's directory over :class:`Truth`."""
+
+    def __init__(self, truth: Truth, clock: Clock, changes: Changes) -> None:
+        self._truth = truth
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: dict[bytes, Principal] = {}
+        self._digests: dict[str, bytes] = {}
+        self._ended: set[str] = set()
+        self._verified: OrderedDict[bytes, Principal] = OrderedDict()
+        self._unsubscribe = changes.subscribe(self._apply)
+        self._load()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._unsubscribe()
+
+    def by_key(self, digest: bytes) -> Principal | None:
+        """Return the owner of the API key with that SHA-256, or None."""
+        principal = self._keys.get(digest)
+        return principal if principal is not None and self._in_time(principal) else None
+
+    def by_bearer(self, token: bytes) -> Principal | None:
+        """Return the owner of an access token, or None.
+
+        A signature costs as much as two to nine whole requests, so a verified token is remembered by its hash
+        until it expires or its sign-in ends.
+        """
+        name = sha256(token).digest()
+        principal = self._verified.get(name) or self._verify(name, token)
+        if principal is None or principal.id in self._ended or not self._in_time(principal):
+            return None
+        return principal
+
+    def _verify(self, name: bytes, token: bytes) -> Principal | None:
+        try:
+            text = token.decode("ascii")
+        except UnicodeDecodeError:
+            return None
+        principal = self._truth.verify(text, self._clock.now())
+        if principal is not None:
+            with self._lock:
+                self._verified[name] = principal
+                if len(self._verified) > _VERIFIED_AT_MOST:
+                    self._verified.popitem(last=False)
+        return principal
+
+    def _in_time(self, principal: Principal) -> bool:
+        return principal.expires_at is None or self._clock.now() < principal.expires_at
+
+    def _load(self) -> None:
+        with self._lock:
+            self._keys.clear()
+            self._digests.clear()
+            for digest, principal in self._truth.all_keys():
+                self._keys[digest] = principal
+                self._digests[principal.id] = digest
+            self._ended = self._truth.ended_grants(self._clock.now())
+
+    def _apply(self, change: Change) -> None:
+        if change.subject == "api_key":
+            self._reread_key(change.id)
+        elif change.subject == "grant":
+            self._reread_grant(change.id)
+        else:
+            self._load()
+
+    def _reread_key(self, key_id: str) -> None:
+        with self._lock:
+            found = self._truth.key(key_id)
+            self._keys.pop(self._digests.pop(key_id, b""), None)
+            if found is not None:
+                digest, principal = found
+                self._keys[digest] = principal
+                self._digests[key_id] = digest
+
+    def _reread_grant(self, grant_id: str) -> None:
+        with self._lock:
+            if self._truth.grant_is_live(grant_id):
+                self._ended.discard(grant_id)
+            else:
+                self._ended.add(grant_id)

@@ -1,0 +1,14 @@
+"""Changes reach every listener until it ends its subscription."""
+
+from keystead.server.changes import Change, Changes
+
+
+def test_a_listener_hears_until_it_unsubscribes():
+    changes, heard = Changes(), []
+    unsubscribe = changes.subscribe(heard.append)
+    changes.publish(Change("api_key", "key_1"))
+    unsubscribe()
+
+    changes.publish(Change("api_key", "key_2"))
+
+    assert heard == [Change("api_key", "key_1")]

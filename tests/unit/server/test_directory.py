@@ -1,0 +1,156 @@
+"""The snapshot answers from memory and follows every change."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from keystead.server.changes import Change, Changes
+from keystead.server.directory import SnapshotDirectory, Truth
+from keystead.server.policy import Principal, PrincipalKind
+
+KEY = Principal(PrincipalKind.API_KEY, "key_1", "org_1", "wrk_1", "mem_1")
+SESSION = Principal(PrincipalKind.SESSION, "gra_1", "org_1", "wrk_1", "mem_1", expires_at=200.0)
+
+
+@dataclass
+class Database:
+    """What the control plane would read; counts how often it was asked to verify."""
+
+    keys: dict[bytes, Principal] = field(default_factory=lambda: {b"digest": KEY})
+    tokens: dict[str, Principal] = field(default_factory=lambda: {"jwt": SESSION})
+    ended: set[str] = field(default_factory=set)
+    verified: int = 0
+
+    def verify(self, token, now):
+        self.verified += 1
+        return self.tokens.get(token)
+
+    def truth(self):
+        return Truth(
+            all_keys=lambda: list(self.keys.items()),
+            key=lambda wanted: next(((d, p) for d, p in self.keys.items() if p.id == wanted), None),
+            verify=self.verify,
+            ended_grants=lambda now: set(self.ended),
+            grant_is_live=lambda grant: grant not in self.ended,
+        )
+
+
+@dataclass
+class StoppedClock:
+    time: float = 100.0
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+
+@pytest.fixture
+def database():
+    return Database()
+
+
+@pytest.fixture
+def clock():
+    return StoppedClock()
+
+
+@pytest.fixture
+def changes():
+    return Changes()
+
+
+@pytest.fixture
+def directory(database, clock, changes):
+    directory = SnapshotDirectory(database.truth(), clock, changes)
+    yield directory
+    directory.close()
+
+
+def test_a_key_is_found_by_its_digest_and_nothing_else(directory):
+    assert directory.by_key(b"digest") == KEY
+    assert directory.by_key(b"other") is None
+
+
+def test_a_revoked_key_is_gone_with_the_change(directory, database, changes):
+    database.keys.clear()
+
+    changes.publish(Change("api_key", "key_1"))
+
+    assert directory.by_key(b"digest") is None
+
+
+def test_a_new_key_works_with_the_change(directory, database, changes):
+    database.keys[b"second"] = replace(KEY, id="key_2")
+
+    changes.publish(Change("api_key", "key_2"))
+
+    assert directory.by_key(b"second") is not None
+    assert directory.by_key(b"digest") == KEY
+
+
+def test_a_key_past_its_expiry_is_refused(directory, database, changes, clock):
+    database.keys[b"digest"] = replace(KEY, expires_at=150.0)
+    changes.publish(Change("api_key", "key_1"))
+    assert directory.by_key(b"digest") is not None
+
+    clock.sleep(50)
+
+    assert directory.by_key(b"digest") is None
+
+
+def test_a_token_is_verified_once(directory, database):
+    assert directory.by_bearer(b"jwt") == SESSION
+    assert directory.by_bearer(b"jwt") == SESSION
+    assert database.verified == 1
+
+
+def test_a_verified_token_ends_with_its_time(directory, clock):
+    assert directory.by_bearer(b"jwt") == SESSION
+
+    clock.sleep(100)
+
+    assert directory.by_bearer(b"jwt") is None
+
+
+def test_a_verified_token_ends_with_its_sign_in(directory, database, changes):
+    assert directory.by_bearer(b"jwt") == SESSION
+    database.ended.add("gra_1")
+
+    changes.publish(Change("grant", "gra_1"))
+
+    assert directory.by_bearer(b"jwt") is None
+
+
+def test_a_sign_in_ended_before_the_start_is_refused(database, clock, changes):
+    database.ended.add("gra_1")
+
+    assert SnapshotDirectory(database.truth(), clock, changes).by_bearer(b"jwt") is None
+
+
+def test_a_member_change_reads_everything_again(directory, database, changes):
+    database.keys.clear()
+    database.ended.add("gra_1")
+
+    changes.publish(Change("member", "mem_1"))
+
+    assert directory.by_key(b"digest") is None
+    assert directory.by_bearer(b"jwt") is None
+
+
+@pytest.mark.parametrize("token", [b"", b"unknown", b"\xff\xfe"])
+def test_what_is_not_a_token_is_nobodys(directory, token):
+    assert directory.by_bearer(token) is None
+
+
+def test_a_closed_directory_no_longer_listens(directory, database, changes):
+    directory.close()
+    database.keys.clear()
+
+    changes.publish(Change("api_key", "key_1"))
+
+    assert directory.by_key(b"digest") == KEY

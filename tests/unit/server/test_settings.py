@@ -1,0 +1,83 @@
+"""Server settings: variables win over the file, and nothing unknown or ill-typed passes."""
+
+import pytest
+
+from keystead.errors import ConfigurationError
+from keystead.secret import Secret
+from keystead.server.settings import load
+
+
+def variables(tmp_path, **settings):
+    return {"KEYSTEAD_SERVER_DATA_DIR": str(tmp_path)} | {
+        f"KEYSTEAD_SERVER_{name.upper()}": value for name, value in settings.items()
+    }
+
+
+def test_the_defaults_listen_on_loopback(tmp_path):
+    settings = load(variables(tmp_path))
+
+    assert settings.base_url == "http://127.0.0.1:8420"
+    assert settings.data_dir == tmp_path
+    assert settings.upstream_api_key is None
+
+
+def test_the_data_directory_follows_xdg(tmp_path):
+    assert load({"XDG_DATA_HOME": str(tmp_path)}).data_dir == tmp_path / "keystead" / "server"
+    assert load({"HOME": str(tmp_path)}).data_dir == tmp_path / ".local" / "share" / "keystead" / "server"
+
+
+def test_a_variable_wins_over_the_file(tmp_path):
+    (tmp_path / "keystead.toml").write_text('port = 1\nhost = "127.0.0.2"\n')
+
+    settings = load(variables(tmp_path, port="2"))
+
+    assert (settings.host, settings.port) == ("127.0.0.2", 2)
+
+
+def test_an_ipv6_host_is_bracketed(tmp_path):
+    assert load(variables(tmp_path, host="::1")).base_url == "http://[::1]:8420"
+
+
+def test_the_public_address_is_the_issuer(tmp_path):
+    assert load(variables(tmp_path, public_url="https://keys.example.com/")).base_url == "https://keys.example.com"
+
+
+def test_the_upstream_key_is_a_secret_from_the_start(tmp_path):
+    settings = load(variables(tmp_path, upstream_api_key="sk-canary"))
+
+    assert settings.upstream_api_key == Secret("sk-canary")
+    assert "sk-canary" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prot": "1"}, "KEYSTEAD_SERVER_PROT is not a setting"),
+        ({"port": "many"}, "KEYSTEAD_SERVER_PORT must be a whole number"),
+        ({"port": "-1"}, "KEYSTEAD_SERVER_PORT must be a whole number, not negative"),
+        ({"allow_test_upstream": "perhaps"}, "KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM must be true or false"),
+    ],
+)
+def test_a_wrong_variable_is_named(tmp_path, settings, message):
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        load(variables(tmp_path, **settings))
+
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("port = ", "cannot be read as TOML"),
+        ("colour = 1", "colour is not a setting"),
+        ("host = 1", "must be a string"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path, content, message):
+    path = tmp_path / "keystead.toml"
+    path.write_text(content)
+
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        load(variables(tmp_path))
+
+    assert str(path) in raised.value.message

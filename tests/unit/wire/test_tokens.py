@@ -1,0 +1,66 @@
+"""Opaque tokens: what is minted parses, what is damaged is named, what is anything else is a fault."""
+
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.wire import tokens
+from keystead.wire.tokens import TokenFault, TokenKind
+
+KINDS = st.sampled_from(TokenKind)
+RANDOM = st.binary(min_size=32, max_size=32)
+
+
+@given(KINDS, RANDOM)
+def test_a_minted_token_parses_to_its_kind(kind, random):
+    token = tokens.mint(kind, lambda _: random)
+
+    assert tokens.parse(token) is kind
+    assert len(token) == tokens.LENGTH
+
+
+@given(KINDS, RANDOM, st.integers(5, tokens.LENGTH - 1))
+def test_a_truncated_token_is_named_with_its_length(kind, random, length):
+    fault = tokens.parse(tokens.mint(kind, lambda _: random)[:length])
+
+    assert fault == TokenFault(f"it is truncated at character {length} of {tokens.LENGTH}")
+
+
+@given(KINDS, RANDOM, st.integers(4, tokens.LENGTH - 1), st.sampled_from("0aZ"))
+def test_a_changed_character_breaks_the_checksum(kind, random, position, character):
+    token = tokens.mint(kind, lambda _: random)
+    changed = token[:position] + character + token[position + 1 :]
+
+    assert (tokens.parse(changed) is kind) == (changed == token)
+
+
+@given(st.text())
+def test_any_text_gives_a_kind_or_a_fault_that_does_not_repeat_it(text):
+    result = tokens.parse("ksk_" + text)
+
+    assert isinstance(result, TokenKind | TokenFault)
+    if isinstance(result, TokenFault) and len(text) > 8:
+        assert text not in result.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it does not start with a Keystead prefix"),
+        ("sk-other", "it does not start with a Keystead prefix"),
+        ("ksk_abc def", "character 8 is not a letter or digit"),
+        ("ksk_" + "a" * 60, "it has 64 characters instead of 53"),
+    ],
+)
+def test_faults_say_what_is_wrong(text, reason):
+    assert tokens.parse(text) == TokenFault(reason)
+
+
+def test_two_tokens_differ_and_so_do_their_digests():
+    one, other = (tokens.mint(TokenKind.API_KEY, secrets.token_bytes) for _ in range(2))
+
+    assert one != other
+    assert tokens.digest(one) != tokens.digest(other)
+    assert tokens.digest(one) == tokens.digest(one.encode())
