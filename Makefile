@@ -1,0 +1,41 @@
+# Everything a person does with this repository. `make` alone prints the menu.
+.DEFAULT_GOAL := menu
+.PHONY: menu run test check format lock bench-gateway bench-cli clean
+
+menu:  ## show this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run:  ## start the server on this machine; sets itself up the first time
+	@scripts/bootstrap run
+	@exec .venv/bin/keystead server run
+
+test:  ## install what the tests need, then run every check and every test
+	@scripts/need chromium chromium
+	@scripts/bootstrap dev
+	@scripts/test
+
+check:  ## style, types, floors: everything but the tests
+	@scripts/bootstrap dev
+	@scripts/check
+
+format:  ## put the code in its standard form
+	@scripts/bootstrap dev
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .
+
+lock:  ## renew requirements/*.lock from pyproject.toml
+	@scripts/bootstrap dev
+	@scripts/lock
+
+bench-gateway:  ## nginx, Keystead and LiteLLM side by side on this machine
+	@scripts/need nginx nginx && scripts/need wrk wrk && scripts/need cc gcc
+	@scripts/bootstrap run
+	@.venv/bin/python -m benchmarks.gateway
+
+bench-cli:  ## keystead token, gh auth token and a bare interpreter
+	@scripts/need gh gh
+	@scripts/bootstrap run
+	@.venv/bin/python -m benchmarks.cli
+
+clean:  ## remove what was generated; never data, never .venv
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
