@@ -75,7 +75,7 @@ def build(kind: str) -> None:
 def create() -> None:
     """Make an empty environment, installing Debian's missing half of ``venv`` where that is possible."""
     try:
-        import ensurepip  # noqa: F401  # Debian leaves it out of python3
+        from ensurepip import bootstrap  # noqa: F401  # Debian leaves it out of python3
     except ImportError:
         install_system_package(DEBIAN_VENV)
     run([sys.executable, "-m", "venv", "--clear", str(VENV)], f"{VENV} could not be created")
