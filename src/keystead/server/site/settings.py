@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from keystead.server.settings import ServerSettings
+from keystead.server.site.logs import LOGGING
 
 _SERVER = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,7 @@ APPS = [
 ]
 
 MIDDLEWARE = [
+    "keystead.server.site.middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -62,7 +64,7 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "TEMPLATES": [
             {
                 "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "DIRS": [_SERVER / "console" / "templates"],
+                "DIRS": [_SERVER / "console" / "templates"],  # before the apps': allauth's pages are replaced by ours
                 "APP_DIRS": True,
                 "OPTIONS": {
                     "context_processors": [
@@ -111,8 +113,8 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "SECURE_CONTENT_TYPE_NOSNIFF": True,
         "SECURE_REFERRER_POLICY": "same-origin",
         "X_FRAME_OPTIONS": "DENY",
+        "CSRF_FAILURE_VIEW": "keystead.server.console.errors.stale_form",
         "STATIC_URL": "static/",
-        "STATIC_ROOT": server.data_dir / "static",
         "WHITENOISE_USE_FINDERS": True,
         "USE_TZ": True,
         "TIME_ZONE": "UTC",
@@ -120,7 +122,7 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "USE_I18N": False,
         "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
         "EMAIL_FILE_PATH": server.data_dir / "outbox",
-        "LOGGING_CONFIG": None,
+        "LOGGING": LOGGING,
         "KEYSTEAD": server,
     }
 

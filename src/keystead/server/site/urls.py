@@ -1,9 +1,20 @@
-"""Every address of the control plane, by the domain that answers it."""
+"""Every address of the control plane, by the domain that answers it.
 
+Of django-allauth only the pages that are ours by style and wording are reachable; the others do not exist.
+"""
+
+from allauth.account import views as account
 from django.urls import include, path
 
 urlpatterns = [
     path("", include("keystead.server.authorization.urls")),
     path("", include("keystead.server.console.urls")),
-    path("account/", include("allauth.account.urls")),
+    path("account/login/", account.login, name="account_login"),
+    path("account/logout/", account.logout, name="account_logout"),
+    path("account/inactive/", account.account_inactive, name="account_inactive"),
 ]
+
+handler400 = "keystead.server.console.errors.bad_request"
+handler403 = "keystead.server.console.errors.forbidden"
+handler404 = "keystead.server.console.errors.not_found"
+handler500 = "keystead.server.console.errors.failure"

@@ -1,0 +1,65 @@
+"""The pages people see when something did not work: what happened, and what to do."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One error page."""
+
+    status: int
+    title: str
+    advice: str
+
+
+BAD_REQUEST: Final = Fault(400, "That request could not be understood", "Go back, reload the page, and try once more.")
+FORBIDDEN: Final = Fault(
+    403, "You may not do that", "Your role in this organization does not include it. Ask an administrator."
+)
+STALE_FORM: Final = Fault(
+    403,
+    "That form is no longer valid",
+    "It was open for too long, or you signed in again in another tab. Go back, reload the page, and send it again.",
+)
+NOT_FOUND: Final = Fault(404, "There is no such page", "Check the address, or start from the overview.")
+FAILURE: Final = Fault(
+    500,
+    "Something broke on this server",
+    "Nothing you entered is lost on purpose; try again. If it repeats, whoever runs the server finds it in the log.",
+)
+
+
+def page(request: HttpRequest, fault: Fault) -> HttpResponse:
+    """Return the page for ``fault``."""
+    return render(request, "console/error.html", {"fault": fault}, status=fault.status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """Answer 400."""
+    return page(request, BAD_REQUEST)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """Answer 403."""
+    return page(request, FORBIDDEN)
+
+
+def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+    """Answer 403 to a form without a valid cross-site request token."""
+    return page(request, STALE_FORM)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+    """Answer 404."""
+    return page(request, NOT_FOUND)
+
+
+def failure(_request: HttpRequest) -> HttpResponse:
+    """Answer 500, without touching the database, which may be what broke."""
+    from django.template.loader import render_to_string
+
+    return HttpResponse(render_to_string("console/error.html", {"fault": FAILURE}), status=FAILURE.status)

@@ -1,0 +1,39 @@
+"""ApiKey."""
+
+from django.db import models
+
+from keystead.server.identifiers import new_id
+from keystead.server.organizations.models import Membership, Organization, Workspace
+
+
+class Purpose(models.TextChoices):
+    """What a key may be used for."""
+
+    AGENT = "agent", "Coding agent"
+    ANY = "any", "Any program"
+
+
+class ApiKey(models.Model):
+    """A long-lived credential of one member, stored as its hash.
+
+    Attributes:
+        digest: SHA-256 of the key; the key itself is shown once and kept nowhere.
+        hint: its first 8 characters, for its owner to tell keys apart.
+        revoked_by: who ended it, or None while it works.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="api_keys")
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="api_keys")
+    member = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    purpose = models.CharField(max_length=16, choices=Purpose.choices)
+    digest = models.BinaryField(max_length=32, unique=True)
+    hint = models.CharField(max_length=8)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    revoked_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,50 @@
+"""What the gateway writes down about one request. Pure: the gateway imports it and knows no database."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One request that reached an upstream.
+
+    Attributes:
+        id: UUIDv7; storing the same record twice counts it once.
+        request_id: the ``x-request-id`` the client was given.
+        organization_id: who pays, ``org_…``; the next two are ``wrk_…`` and ``mem_…``.
+        principal_kind: a :class:`keystead.server.policy.PrincipalKind`.
+        principal_id: the API key or sign-in that authenticated, with its type prefix.
+        client: what the client calls itself (its ``User-Agent``), cut to 200 characters.
+        session_id: the agent session the request belongs to, or empty.
+        upstream: which upstream answered, such as ``anthropic`` or ``test``.
+        model: the model as the client asked for it.
+        status: HTTP status sent to the client.
+        started_at: Unix seconds when the request had arrived.
+        duration_ms: until the last byte went out.
+        input_tokens: and the three below, as the upstream counted them.
+        streamed: whether the answer was a stream of events.
+        aborted: whether either side ended it early.
+        estimated: whether the tokens are the floor estimate of 4 characters a token, because no count came.
+    """
+
+    id: UUID
+    request_id: str
+    organization_id: str
+    workspace_id: str
+    member_id: str
+    principal_kind: str
+    principal_id: str
+    client: str
+    session_id: str
+    upstream: str
+    model: str
+    status: int
+    started_at: float
+    duration_ms: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    streamed: bool
+    aborted: bool
+    estimated: bool

@@ -1,0 +1,72 @@
+"""Fixtures for everything that needs the control plane: Django once per session, a fresh database per test.
+
+The database is a file, not memory, so that threads and real servers see it.
+"""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from keystead.server.organizations.models import Membership
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Configure Django and return a migrated database file to copy."""
+    from keystead.server.settings import ServerSettings
+    from keystead.server.site.settings import configure
+
+    data_dir = tmp_path_factory.mktemp("server")
+    configure(ServerSettings(data_dir=data_dir), secret_key="only-for-tests-" + "0" * 40)
+
+    from django.core.management import call_command
+    from django.db import connection
+
+    call_command("migrate", verbosity=0)
+    connection.close()
+    return data_dir / "keystead.sqlite3"
+
+
+@pytest.fixture
+def database(migrated: Path, tmp_path: Path) -> Iterator[Path]:
+    """Point every connection, of whichever thread, at a fresh copy of the migrated database."""
+    from django.core.cache import cache
+    from django.db import connections
+
+    path = tmp_path / "keystead.sqlite3"
+    shutil.copyfile(migrated, path)
+    connections.close_all()
+    connections.settings["default"]["NAME"] = path
+    connections["default"].settings_dict["NAME"] = path
+    cache.clear()
+    yield path
+    connections.close_all()
+
+
+@pytest.fixture
+def administrator(database: Path) -> "Membership":
+    """Return the first administrator, ``ada@example.com`` with password ``correct horse battery``."""
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations.models import Membership, Organization, Workspace
+
+    person = Person.objects.create_user("ada@example.com", "correct horse battery", name="Ada", created_at=NOW)
+    organization = Organization.objects.create(name="Example", created_at=NOW)
+    Workspace.objects.create(organization=organization, name="Default", is_default=True, created_at=NOW)
+    return Membership.objects.create(organization=organization, person=person, role="admin", created_at=NOW)
+
+
+@pytest.fixture
+def web(database: Path) -> "Client":
+    """Return a browser-like client that is signed in to nothing and must send its CSRF tokens."""
+    from django.test import Client
+
+    return Client(SERVER_NAME="127.0.0.1")

@@ -1,0 +1,50 @@
+"""The site boots, speaks only through its own pages, and sends its headers everywhere."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from django.test import Client
+
+    from keystead.server.organizations.models import Membership
+
+
+def test_models_and_migrations_agree(database: "Path") -> None:
+    from django.core.management import call_command
+
+    mine = ("organizations", "identity", "keys", "usage", "audit")
+    call_command("makemigrations", *mine, "--check", "--dry-run", verbosity=0)
+
+
+def test_a_stranger_is_sent_to_sign_in(web: "Client") -> None:
+    response = web.get("/")
+    assert response.status_code == 302
+    assert response.headers["Location"] == "/account/login/?next=/"
+
+
+@pytest.mark.parametrize("path", ["/", "/account/login/", "/no/such/page", "/account/signup/"])
+def test_every_answer_forbids_scripts_from_elsewhere_framing_and_keeping(web: "Client", path: str) -> None:
+    response = web.get(path)
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+    assert "no-store" in response.headers["Cache-Control"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["signup/", "email/", "password/set/", "confirm-email/", "reauthenticate/", ""])
+def test_account_pages_that_are_not_ours_do_not_exist(web: "Client", path: str) -> None:
+    response = web.get(f"/account/{path}")
+    assert response.status_code == 404
+    assert "There is no such page" in response.content.decode()
+
+
+def test_the_administrator_signs_in_and_out(web: "Client", administrator: "Membership") -> None:
+    form = {"login": "Ada@Example.com", "password": "correct horse battery"}
+    assert web.post("/account/login/", form).headers["Location"] == "/"
+    assert web.get("/").status_code == 200
+    web.post("/account/logout/")
+    assert web.get("/").status_code == 302
