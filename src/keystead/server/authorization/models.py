@@ -1,0 +1,138 @@
+"""What the authorization server remembers: clients, sign-ins, and the single-use things that lead to them.
+
+Every secret is stored as :func:`keystead.wire.tokens.digest`; the plaintext leaves once, in a response. A row
+that may be used once has ``used_at``: it is consumed by ``UPDATE … WHERE used_at IS NULL``, so that of many
+parallel users exactly one wins.
+"""
+
+from django.db import models
+
+from keystead.server.identifiers import new_id
+from keystead.server.organizations.models import Membership, Organization
+
+
+class Client(models.Model):
+    """A program that may ask for tokens.
+
+    Attributes:
+        client_id: its OAuth name, as sent in requests.
+        organization: whose client it is; None is one of ours, known to every organization.
+        first_party: made by whoever runs this server; only these may use a person's own sign-in (S-20).
+        redirect_uris: exact addresses; loopback ones match on any port (RFC 8252 section 7.3).
+        grant_types: what it may send as ``grant_type``.
+        scope: the scopes it may ask for, separated by spaces.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    client_id = models.CharField(max_length=100, unique=True)
+    organization = models.ForeignKey(Organization, null=True, on_delete=models.PROTECT, related_name="clients")
+    name = models.CharField(max_length=200)
+    first_party = models.BooleanField(default=False)
+    public = models.BooleanField(default=True)
+    redirect_uris = models.JSONField(default=list)
+    grant_types = models.JSONField(default=list)
+    scope = models.CharField(max_length=500)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Grant(models.Model):
+    """One sign-in of one person on one device: what the device list shows and revocation ends.
+
+    Attributes:
+        label: what the device said it is, for its owner to recognise; never trusted.
+        expires_at: the sign-in ends here however often it is refreshed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="grants")
+    membership = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="grants")
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="grants")
+    scope = models.CharField(max_length=500)
+    label = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, db_index=True)
+
+
+class AuthorizationCode(models.Model):
+    """What the browser carries back to a client (RFC 6749 section 4.1.2), bound to its PKCE challenge.
+
+    Attributes:
+        grant: the sign-in it was exchanged for; a replay revokes that.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    membership = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="+")
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="+")
+    redirect_uri = models.CharField(max_length=2000)
+    code_challenge = models.CharField(max_length=43)
+    scope = models.CharField(max_length=500)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+    grant = models.OneToOneField(Grant, null=True, on_delete=models.PROTECT, related_name="+")
+
+
+class DeviceCode(models.Model):
+    """A device that waits for a person to type its code (RFC 8628).
+
+    Attributes:
+        user_code_digest: hash of the short code, without its hyphen.
+        interval: seconds the device must leave between polls; grows by 5 with every ``slow_down``.
+        membership: who approved it, and ``organization`` for which account.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    user_code_digest = models.BinaryField(unique=True, max_length=32)
+    client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="+")
+    organization = models.ForeignKey(Organization, null=True, on_delete=models.PROTECT, related_name="+")
+    membership = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+    scope = models.CharField(max_length=500)
+    label = models.CharField(max_length=200, blank=True)
+    interval = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    last_polled_at = models.DateTimeField(null=True)
+    approved_at = models.DateTimeField(null=True)
+    denied_at = models.DateTimeField(null=True)
+    used_at = models.DateTimeField(null=True)
+
+
+class RefreshToken(models.Model):
+    """One generation of a sign-in's refresh token; the grant is the family.
+
+    Attributes:
+        generation: 1, then one more with every rotation; unique in its family, so a token has one successor.
+        expires_at: a sign-in not refreshed until here has ended.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    grant = models.ForeignKey(Grant, on_delete=models.CASCADE, related_name="refresh_tokens")
+    generation = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["grant", "generation"], name="one_token_per_generation")]
+
+
+class SigningKey(models.Model):
+    """A key that signs access tokens; the newest active one signs, all published ones verify.
+
+    Attributes:
+        kid: RFC 7638 thumbprint of the public key.
+        sealed: the private JWK, encrypted under a key derived from the server's secret key.
+        published_until: verifies until here; None while it signs.
+    """
+
+    kid = models.CharField(primary_key=True, max_length=43)
+    public_jwk = models.JSONField()
+    sealed = models.TextField()
+    created_at = models.DateTimeField()
+    published_until = models.DateTimeField(null=True)
