@@ -1,23 +1,79 @@
 """Keystead: sign-in, credentials and a gateway for coding agents.
 
-The public library. Names are imported on first use (PEP 562), so that ``import keystead`` stays cheap
-enough for a shell prompt.
+The public library. Everything but the errors is imported on first use (PEP 562), so that ``import keystead`` stays
+cheap enough for a shell prompt.
 """
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from keystead.errors import (
+    Cancelled,
+    ConfigurationError,
+    CredentialExpired,
+    CredentialRejected,
+    ExpectationFailed,
+    HelperFailed,
+    KeysteadError,
+    MalformedSecret,
+    NoCredential,
+    PolicyDenied,
+    RateLimited,
+    ServerFailure,
+    ServerUnreachable,
+    SignInRequired,
+    StoreBusy,
+    StoreUnavailable,
+    TemporaryFailure,
+    UnreadableFile,
+    UnsupportedCredential,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from keystead.errors import KeysteadError as KeysteadError
+    from keystead.client import Authorized as Authorized
+    from keystead.client import Client as Client
+    from keystead.resolver import Resolution as Resolution
     from keystead.secret import Secret as Secret
+    from keystead.sources.candidate import Candidate as Candidate
+
+__version__ = "0.1.0"
 
 _HOMES = {
-    "KeysteadError": "keystead.errors",
+    "Authorized": "keystead.client",
+    "Candidate": "keystead.sources.candidate",
+    "Client": "keystead.client",
+    "Resolution": "keystead.resolver",
     "Secret": "keystead.secret",
 }
 
-__all__ = ["KeysteadError", "Secret", "__version__"]
+__all__ = [
+    "Authorized",
+    "Cancelled",
+    "Candidate",
+    "Client",
+    "ConfigurationError",
+    "CredentialExpired",
+    "CredentialRejected",
+    "ExpectationFailed",
+    "HelperFailed",
+    "KeysteadError",
+    "MalformedSecret",
+    "NoCredential",
+    "PolicyDenied",
+    "RateLimited",
+    "Resolution",
+    "Secret",
+    "ServerFailure",
+    "ServerUnreachable",
+    "SignInRequired",
+    "StoreBusy",
+    "StoreUnavailable",
+    "TemporaryFailure",
+    "UnreadableFile",
+    "UnsupportedCredential",
+    "UsageError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

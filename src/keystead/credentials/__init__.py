@@ -4,7 +4,7 @@ Pure data. Finding one is :mod:`keystead.sources`, keeping one :mod:`keystead.st
 :mod:`keystead.refresher`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -143,7 +143,9 @@ class Login:
         allowed_origins: the only origins the tokens may be sent to.
         upstream: what the server said stands behind it at sign-in (``anthropic``, ``test``, …).
         generation: grows by one with every write of this login.
-        extra: fields of the stored record this version does not know, kept as they are (R-02).
+        retired_at: Unix seconds at which the issuer refused to renew it; it is kept, restorable, and not used.
+        extra: fields of the stored record this version does not know, kept as they are (R-02); nested ones as
+            the rest of their object. Hidden in ``repr``: a later version may keep secrets there.
     """
 
     kind: LoginKind
@@ -158,4 +160,5 @@ class Login:
     allowed_origins: frozenset[str]
     upstream: str | None = None
     generation: int = 1
-    extra: tuple[tuple[str, object], ...] = ()
+    retired_at: float | None = None
+    extra: tuple[tuple[str, object], ...] = field(default=(), repr=False)

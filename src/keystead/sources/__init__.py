@@ -1,1 +1,137 @@
-"""One file per row of the precedence table; this module is the table."""
+"""The precedence table: where credentials are looked for, first row first (S-04).
+
+This module *is* the table; status, documentation and tests read it. Code for a row is in the module its
+``find`` comes from.
+"""
+
+from typing import Final
+
+from keystead.credentials import BillingClass, Header, LoginKind
+from keystead.sources import api_key_helper, cloud, stored, variables, vendor
+from keystead.sources.candidate import Source
+
+SOURCES: Final[tuple[Source, ...]] = (
+    Source(
+        id="gateway_session",
+        title="Gateway session",
+        reads=("credentials.json",),
+        header=Header.AUTHORIZATION,
+        billing=BillingClass.GATEWAY,
+        payer="whoever the gateway charges",
+        sentence="A signed-in session with a gateway outranks everything else.",
+        find=stored.finder(LoginKind.GATEWAY),
+        from_settings=False,
+    ),
+    Source(
+        id="cloud:bedrock",
+        title="Amazon Bedrock",
+        reads=(cloud.BEDROCK.switch,),
+        header=None,
+        billing=BillingClass.CLOUD,
+        payer="the AWS account behind the cloud credentials",
+        sentence="The switch sends requests to Amazon Bedrock, signed with AWS credentials.",
+        find=cloud.finder(cloud.BEDROCK),
+    ),
+    Source(
+        id="cloud:foundry",
+        title="Microsoft Foundry",
+        reads=(cloud.FOUNDRY.switch,),
+        header=None,
+        billing=BillingClass.CLOUD,
+        payer="the Azure subscription behind the cloud credentials",
+        sentence="The switch sends requests to Microsoft Foundry, with its key or an Entra ID token.",
+        find=cloud.finder(cloud.FOUNDRY),
+    ),
+    Source(
+        id="cloud:aws",
+        title="Claude Platform on AWS",
+        reads=(cloud.AWS.switch,),
+        header=None,
+        billing=BillingClass.CLOUD,
+        payer="the AWS account behind the cloud credentials",
+        sentence="The switch sends requests to the vendor's API with AWS credentials and AWS billing.",
+        find=cloud.finder(cloud.AWS),
+    ),
+    Source(
+        id="cloud:mantle",
+        title="Amazon Bedrock (Mantle)",
+        reads=(cloud.MANTLE.switch,),
+        header=None,
+        billing=BillingClass.CLOUD,
+        payer="the AWS account behind the cloud credentials",
+        sentence="The switch sends requests to Bedrock's Mantle endpoint, signed with AWS credentials.",
+        find=cloud.finder(cloud.MANTLE),
+    ),
+    Source(
+        id="cloud:vertex",
+        title="Google Vertex AI",
+        reads=(cloud.VERTEX.switch,),
+        header=None,
+        billing=BillingClass.CLOUD,
+        payer="the Google Cloud project behind the cloud credentials",
+        sentence="The switch sends requests to Google Vertex AI, with Application Default Credentials.",
+        find=cloud.finder(cloud.VERTEX),
+    ),
+    Source(
+        id="auth_token",
+        title="Bearer token",
+        reads=("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
+        header=Header.AUTHORIZATION,
+        billing=BillingClass.UNKNOWN,
+        payer="the account behind the token, which cannot be known from here",
+        sentence="A bearer token for a gateway or proxy.",
+        find=variables.find_auth_token,
+    ),
+    Source(
+        id="api_key",
+        title="API key",
+        reads=("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+        header=Header.X_API_KEY,
+        billing=BillingClass.METERED,
+        payer="the organization that owns the key, per token",
+        sentence="A console API key; with a person present it is used only after they approved it.",
+        find=variables.find_api_key,
+    ),
+    Source(
+        id="api_key_helper",
+        title="API key helper",
+        reads=(api_key_helper.SETTING, api_key_helper.LIFETIME_VARIABLE, "ANTHROPIC_BASE_URL"),
+        header=Header.X_API_KEY,
+        billing=BillingClass.METERED,
+        payer="the organization that owns the key the command prints, per token",
+        sentence="A command from trusted settings that prints a key, run when a key is needed.",
+        find=api_key_helper.find,
+    ),
+    Source(
+        id="oauth_token",
+        title="Vendor subscription token",
+        reads=(vendor.VARIABLE,),
+        header=None,
+        billing=BillingClass.SUBSCRIPTION,
+        payer="the vendor subscription it belongs to",
+        sentence="A vendor's subscription token is recognised by its place and never used.",
+        find=vendor.find_token,
+    ),
+    Source(
+        id="vendor_login",
+        title="Vendor login of another product",
+        reads=(vendor.FILE,),
+        header=None,
+        billing=BillingClass.SUBSCRIPTION,
+        payer="the vendor account it belongs to",
+        sentence="Another product's login is noticed by its file's presence, never opened and never used.",
+        find=vendor.find_login,
+        from_settings=False,
+    ),
+    Source(
+        id="login",
+        title="Stored login",
+        reads=("credentials.json",),
+        header=Header.AUTHORIZATION,
+        billing=BillingClass.UNKNOWN,
+        payer="the account that signed in",
+        sentence="An account signed in with `keystead login --method account`; used when nothing else is there.",
+        find=stored.finder(LoginKind.ACCOUNT),
+        from_settings=False,
+    ),
+)

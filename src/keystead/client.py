@@ -1,0 +1,204 @@
+"""The public library: which credential, and a request's header with it, bound to where it may go.
+
+::
+
+    client = Client.local()
+    authorized = client.credential()
+    headers = authorized.for_url("https://api.anthropic.com/v1/messages")
+
+Synchronous; an asynchronous twin over the same flows is to come.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.credentials import ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
+from keystead.environment import Environment
+from keystead.errors import ConfigurationError, CredentialRejected, PolicyDenied, UnsupportedCredential
+from keystead.refresher import Refresher, helper_key
+from keystead.resolver import Resolution, Resolver
+from keystead.secret import Secret
+from keystead.sources.candidate import Approval, Candidate, HelperCommand
+from keystead.sources.configuration import Configuration
+from keystead.stores import TokenStore
+from keystead.stores.approvals import Approvals, Decision
+from keystead.stores.file import FileStore
+from keystead.stores.helper_cache import HelperCache
+from keystead.wire import origin as wire_origin
+
+if TYPE_CHECKING:
+    from keystead.drivers.transport import Transport
+
+_LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """A credential ready to be sent.
+
+    Attributes:
+        header: the one header it goes into.
+        secret: the bare value, without ``Bearer``.
+        api_base: base URL for model requests, without ``/v1``.
+        candidate: where it came from, who pays, when it ends.
+        generation: of the stored login it comes from; None for other sources.
+    """
+
+    header: Header
+    secret: Secret
+    api_base: str
+    candidate: Candidate
+    generation: int | None = field(default=None, repr=False)
+
+    def for_url(self, url: str) -> Mapping[str, Secret]:
+        """Return the header, by lower-case name, for a request to ``url``.
+
+        Raises:
+            PolicyDenied: the credential does not belong to the origin of ``url`` (R-07).
+        """
+        try:
+            origin = wire_origin.parse(url)
+        except ValueError as error:
+            raise PolicyDenied(f"The credential is not sent to that address: {error}.", move="you") from None
+        if origin not in self.candidate.allowed_origins:
+            allowed = ", ".join(sorted(self.candidate.allowed_origins))
+            raise PolicyDenied(
+                f"{self.candidate.title} is not sent to {origin}: it belongs to {allowed}.",
+                hint=f"Send the request to {allowed}, or sign in to {origin} with `keystead login`.",
+                move="you",
+            )
+        bearer = self.header is Header.AUTHORIZATION
+        return {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
+
+
+class Client:
+    """Resolves, renews and hands out this machine's credential.
+
+    Args:
+        transport_factory: called only when a renewal must be sent.
+        interactive: whether a person can be asked about an API key (S-05).
+        approvals: by default those in the state directory.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        store: TokenStore,
+        transport_factory: "Callable[[], Transport]",
+        clock: Clock,
+        *,
+        interactive: bool = False,
+        approvals: Approvals | None = None,
+    ) -> None:
+        self._environment = environment
+        self._clock = clock
+        self._approvals = approvals or Approvals(environment.state_dir, clock)
+        self._resolver = Resolver(environment, store, clock, interactive=interactive, approvals=self._approvals)
+        self._refresher = Refresher(store, transport_factory, clock)
+
+    @classmethod
+    def local(cls, *, interactive: bool = False) -> "Client":
+        """Return a client of this process's environment, the file store and the network."""
+        environment = Environment.capture()
+        store = FileStore(environment.state_dir, SYSTEM_CLOCK)
+        return cls(environment, store, _network, SYSTEM_CLOCK, interactive=interactive)
+
+    def resolve(self) -> Resolution:
+        """Decide which credential is used and why; no side effects."""
+        return self._resolver.resolve()
+
+    def credential(self) -> Authorized:
+        """Return the winner, renewed or fetched from its helper when needed.
+
+        Raises:
+            SignInRequired: there is none, or its server has ended it.
+            UnsupportedCredential: a cloud switch won, and this version cannot sign for a cloud.
+            KeysteadError: it is refused, broken, or could not be renewed now.
+        """
+        return self._authorize(self.resolve().require())
+
+    def again(self, refused: Authorized) -> Authorized:
+        """Return a credential to try once more after a server answered 401 to ``refused`` (R-09).
+
+        One renewal, or one run of the helper, for each refused credential across all processes. Call it once for
+        a request; a second 401 is final.
+
+        Raises:
+            CredentialRejected: the credential is one that cannot be renewed.
+            KeysteadError: the renewal failed.
+        """
+        candidate = refused.candidate
+        if isinstance(candidate.credential, HelperCommand):
+            return self._from_helper(candidate, candidate.credential, rejected=refused.secret)
+        if candidate.source in _LOGIN_KINDS:
+            return self._from_login(candidate, rejected=refused.generation)
+        raise CredentialRejected(
+            f"{candidate.api_base} refused the credential from {candidate.provenance}.",
+            hint="Replace it, or unset it and run `keystead login`.",
+        )
+
+    def pending(self) -> Candidate | None:
+        """Return the API key a person should be asked about before it is used, or None (S-05)."""
+        considered = self.resolve().considered
+        return next((one for one in considered if one.approval is Approval.PENDING), None)
+
+    def decide(self, candidate: Candidate, *, accepted: bool) -> Decision:
+        """Remember the person's answer about an API key from the environment."""
+        if not isinstance(candidate.credential, ApiKey):
+            raise ConfigurationError(f"{candidate.title} needs no approval.")
+        origin = next(iter(candidate.allowed_origins))
+        return self._approvals.decide(candidate.credential.secret, origin, accepted=accepted)
+
+    def _authorize(self, candidate: Candidate) -> Authorized:
+        match candidate.credential:
+            case OAuthTokens():
+                return self._from_login(candidate)
+            case HelperCommand() as helper:
+                return self._from_helper(candidate, helper)
+            case ApiKey(secret, header) | Bearer(secret, header):
+                return Authorized(header, secret, candidate.api_base or "", candidate)
+            case CloudCredential() | None:
+                raise UnsupportedCredential(
+                    f"{candidate.title} is switched on by {candidate.provenance}, and this version cannot sign for it.",
+                    hint=" ".join(candidate.warnings) or "Unset the switch, or sign in with `keystead login`.",
+                )
+
+    def _from_login(self, candidate: Candidate, *, rejected: int | None = None) -> Authorized:
+        login = self._refresher.fresh(_LOGIN_KINDS[candidate.source], rejected=rejected)
+        now = self._clock.now()
+        candidate = replace(
+            candidate,
+            credential=login.tokens,
+            account=login.account,
+            expires_at=login.tokens.expires_at,
+            freshness=login.tokens.freshness(now),
+            api_base=login.api_base,
+            allowed_origins=login.allowed_origins,
+        )
+        return Authorized(
+            Header.AUTHORIZATION, login.tokens.access_token, login.api_base, candidate, generation=login.generation
+        )
+
+    def _from_helper(
+        self, candidate: Candidate, helper: HelperCommand, *, rejected: Secret | None = None
+    ) -> Authorized:
+        environment = self._environment
+
+        def run() -> Secret:
+            from keystead.drivers import helper as driver
+
+            variables = Configuration.read(environment).variables()
+            name = f"apiKeyHelper ({candidate.provenance})"
+            return driver.run(helper.command, name, environment.cwd, variables, self._clock)
+
+        cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock)
+        secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
+        return Authorized(candidate.header or Header.X_API_KEY, secret, candidate.api_base or "", candidate)
+
+
+def _network() -> "Transport":
+    from keystead.drivers.transport import HttpTransport
+
+    return HttpTransport()

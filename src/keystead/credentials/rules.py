@@ -1,0 +1,104 @@
+"""The legal wall: who may use which credential where, as one dated and cited table (S-20).
+
+Client and server read the same rows. A credential is classified by *where it came from*, never by its prefix
+alone: workload-identity tokens share a prefix with subscription tokens.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.errors import PolicyDenied
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRule:
+    """One row: a class of credential and what may be done with it.
+
+    Attributes:
+        id: stable name, shown in errors and audit records.
+        credential: the class of credential.
+        allowed: where it may be used.
+        denied: what Keystead therefore never does with it; empty when there is nothing to deny.
+        alternative: what to use instead.
+        source: the document and its section.
+        url: where the document stands.
+        dated: the day on which the document was read, ISO 8601.
+    """
+
+    id: str
+    credential: str
+    allowed: str
+    denied: str
+    alternative: str
+    source: str
+    url: str
+    dated: str
+
+
+_SOURCE: Final = "Legal and compliance, section Authentication and credential use"
+_URL: Final = "https://code.claude.com/docs/en/legal-and-compliance"
+_DATED: Final = "2026-11-21"
+
+VENDOR_SUBSCRIPTION: Final = CredentialRule(
+    id="vendor-subscription-token",
+    credential="OAuth token of a vendor's Free, Pro or Max plan",
+    allowed="only in that vendor's own products",
+    denied="a vendor's subscription token may not be used, copied, renewed, stored or relayed by another product",
+    alternative="Use an API key from the vendor's console in ANTHROPIC_API_KEY, a cloud provider, or `keystead login`.",
+    source=_SOURCE,
+    url=_URL,
+    dated=_DATED,
+)
+
+RULES: Final = (
+    VENDOR_SUBSCRIPTION,
+    CredentialRule(
+        id="vendor-login",
+        credential="sign-in page of a vendor's consumer plan",
+        allowed="only in that vendor's own products",
+        denied="another product may not offer a vendor's login",
+        alternative="Sign in to your own Keystead server with `keystead login`.",
+        source=_SOURCE,
+        url=_URL,
+        dated=_DATED,
+    ),
+    CredentialRule(
+        id="console-api-key",
+        credential="API key from a vendor's console",
+        allowed="in any product, under the vendor's commercial terms",
+        denied="",
+        alternative="",
+        source=_SOURCE,
+        url=_URL,
+        dated=_DATED,
+    ),
+    CredentialRule(
+        id="cloud-provider",
+        credential="credential of a supported cloud provider",
+        allowed="in any product, at that cloud, under its terms",
+        denied="",
+        alternative="",
+        source=_SOURCE,
+        url=_URL,
+        dated=_DATED,
+    ),
+    CredentialRule(
+        id="own-issuer",
+        credential="token or key issued by a Keystead server",
+        allowed="at the server that issued it, by the clients registered there",
+        denied="",
+        alternative="",
+        source="Keystead, docs/threats.md",
+        url="https://www.rfc-editor.org/rfc/rfc9700",
+        dated=_DATED,
+    ),
+)
+
+
+def refusal(rule: CredentialRule, thing: str) -> PolicyDenied:
+    """Return the error that refuses ``thing`` (such as a variable's name) under ``rule``."""
+    return PolicyDenied(
+        f"{thing} is not used: {rule.denied} (rule {rule.id}; {rule.source}, {rule.url}, as of {rule.dated}).",
+        hint=rule.alternative,
+        move="you",
+    )

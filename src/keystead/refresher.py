@@ -1,0 +1,156 @@
+"""One renewal across all processes (R-01): lock, look again, renew only if still due, keep, release.
+
+The same shape twice: for a login renewed at its server and for a key printed by ``apiKeyHelper``. Who loses the
+race for the lock uses what the winner kept, and never writes.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from keystead.clock import Clock
+from keystead.credentials import Freshness, Login, LoginKind
+from keystead.errors import CredentialExpired, CredentialRejected, NoCredential, TemporaryFailure
+from keystead.secret import Secret
+from keystead.stores import TokenStore
+from keystead.stores.helper_cache import HelperCache, HelperKey
+
+if TYPE_CHECKING:
+    from keystead.drivers.transport import Transport
+
+PATIENCE: Final = 60.0
+"""Seconds to wait for another process's renewal."""
+
+
+class Refresher:
+    """Keeps one stored login fresh.
+
+    Args:
+        transport_factory: called only when a request must be sent, so that nothing heavy is loaded before.
+        patience: seconds to wait for another process.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        transport_factory: "Callable[[], Transport]",
+        clock: Clock,
+        *,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._store = store
+        self._transport_factory = transport_factory
+        self._clock = clock
+        self._patience = patience
+
+    def fresh(self, kind: LoginKind, *, rejected: int | None = None) -> Login:
+        """Return the login of ``kind`` with an access token that can be sent.
+
+        While the access token is valid a renewal that fails is quiet; the token is used as it is.
+
+        Args:
+            kind: which login.
+            rejected: the generation whose access token a server has just refused with 401: renew unless somebody
+                already has, so that one generation causes one renewal whatever the number of processes (R-09).
+
+        Raises:
+            NoCredential: there is no such login any more.
+            CredentialRejected: its server ended it; it is kept, retired and restorable.
+            CredentialExpired: it is past its time and has no refresh token.
+            TemporaryFailure: it is needed and could not be renewed now; nothing was changed.
+        """
+        login = self._load(kind)
+        if not self._due(login, rejected):
+            return login
+        try:
+            with self._store.lock(kind, self._patience_for(login, rejected)):
+                login = self._load(kind)
+                return self._renew(login) if self._due(login, rejected) else login
+        except TemporaryFailure:
+            if rejected is None and login.tokens.freshness(self._clock.now()) is not Freshness.EXPIRED:
+                return login
+            raise
+
+    def _load(self, kind: LoginKind) -> Login:
+        login = self._store.load(kind)
+        if login is None:
+            raise NoCredential("The sign-in was removed in the meantime.", hint="Run `keystead login`.")
+        if login.retired_at is not None:
+            raise CredentialRejected(
+                f"{login.issuer} has ended this sign-in.", hint="Run `keystead login` to sign in again."
+            )
+        return login
+
+    def _due(self, login: Login, rejected: int | None) -> bool:
+        if rejected is not None and login.generation <= rejected:
+            return True
+        freshness = login.tokens.freshness(self._clock.now())
+        # Stale without a refresh token is as good as it gets; expired without one is an error of the renewal.
+        return freshness is Freshness.EXPIRED or (
+            freshness is Freshness.STALE and login.tokens.refresh_token is not None
+        )
+
+    def _patience_for(self, login: Login, rejected: int | None) -> float:
+        """A token that still works is not worth waiting for: whoever holds the lock is renewing it."""
+        usable = rejected is None and login.tokens.freshness(self._clock.now()) is not Freshness.EXPIRED
+        return 0.0 if usable else self._patience
+
+    def _renew(self, login: Login) -> Login:
+        from keystead.drivers import conversation
+        from keystead.flows import refresh
+
+        if login.tokens.refresh_token is None:
+            raise CredentialExpired(
+                f"The sign-in to {login.issuer} has expired and cannot be renewed.",
+                hint="Run `keystead login` to sign in again.",
+            )
+        now = self._clock.now()
+        try:
+            tokens = conversation.run(refresh.refresh(login, now), self._transport_factory(), self._clock)
+        except CredentialRejected:
+            self._store.save(replace(login, retired_at=now))
+            raise
+        return self._store.save(replace(login, tokens=tokens))
+
+
+def helper_key(
+    cache: HelperCache,
+    run: Callable[[], Secret],
+    lifetime: float,
+    clock: Clock,
+    *,
+    rejected: Secret | None = None,
+    patience: float = PATIENCE,
+) -> Secret:
+    """Return the key of ``apiKeyHelper``, running the command only when no process has a usable output.
+
+    Args:
+        cache: the shared output.
+        run: runs the command.
+        lifetime: seconds an output may be used again; 0 runs the command every time.
+        clock: what the lifetime is measured with.
+        rejected: the key a server has just refused with 401; run again unless another process already has.
+        patience: seconds to wait for another process that is running it.
+
+    Raises:
+        HelperFailed: the command printed no usable key; a kept output is used no longer than its lifetime.
+        StoreBusy: another process has been running it for longer than ``patience``.
+    """
+    if lifetime <= 0:
+        return run()
+    kept = _usable(cache, lifetime, clock, rejected)
+    if kept is not None:
+        return kept
+    with cache.lock(patience):
+        kept = _usable(cache, lifetime, clock, rejected)
+        if kept is None:
+            kept = run()
+            cache.save(HelperKey(kept, clock.now()))
+        return kept
+
+
+def _usable(cache: HelperCache, lifetime: float, clock: Clock, rejected: Secret | None) -> Secret | None:
+    kept = cache.load()
+    if kept is None or not kept.usable(clock.now(), lifetime) or kept.secret == rejected:
+        return None
+    return kept.secret

@@ -1,0 +1,137 @@
+"""Which credential is used on this machine, now, and why no other: the main job, without side effects.
+
+Resolving reads variables, settings files and the store. It runs no helper, renews nothing, sends nothing and
+writes nothing (R-06).
+"""
+
+from dataclasses import dataclass, replace
+
+from keystead.clock import Clock
+from keystead.credentials import BillingClass
+from keystead.environment import Environment
+from keystead.errors import KeysteadError, NoCredential
+from keystead.sources import SOURCES
+from keystead.sources.candidate import Approval, Candidate, CandidateState, Facts
+from keystead.sources.configuration import Configuration
+from keystead.stores import TokenStore
+from keystead.stores.approvals import Approvals
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The decision, explained.
+
+    Attributes:
+        winner: the credential to use; None when there is none or when it cannot be known.
+        considered: every row of the precedence table in its order, the winner included.
+        warnings: sentences for the person.
+        problem: why there is no winner; None when there is one.
+    """
+
+    winner: Candidate | None
+    considered: tuple[Candidate, ...]
+    warnings: tuple[str, ...] = ()
+    problem: KeysteadError | None = None
+
+    def require(self) -> Candidate:
+        """Return the winner.
+
+        Raises:
+            KeysteadError: :attr:`problem`.
+        """
+        if self.winner is None:
+            raise self.problem or NoCredential("No credential was found.")
+        return self.winner
+
+
+class Resolver:
+    """Asks every row of the table and ranks the answers.
+
+    Args:
+        interactive: whether a person can be asked about an API key (S-05).
+        approvals: answers given before; by default those in the state directory.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        store: TokenStore,
+        clock: Clock,
+        *,
+        interactive: bool,
+        approvals: Approvals | None = None,
+    ) -> None:
+        self._environment = environment
+        self._store = store
+        self._clock = clock
+        self._interactive = interactive
+        self._approvals = approvals or Approvals(environment.state_dir, clock)
+
+    def resolve(self) -> Resolution:
+        """Decide."""
+        configuration = Configuration.read(self._environment)
+        facts = Facts(
+            self._environment, configuration, self._store, self._approvals, self._clock.now(), self._interactive
+        )
+        return rank(tuple(source.look(facts) for source in SOURCES), self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        try:
+            return self._store.notes()
+        except KeysteadError:  # the store's rows say it
+            return ()
+
+
+def rank(candidates: tuple[Candidate, ...], notes: tuple[str, ...] = ()) -> Resolution:
+    """Let the first usable candidate win, unless a broken one before it might have (fail closed).
+
+    Args:
+        candidates: in order of precedence.
+        notes: warnings about the store.
+    """
+    decisive = next((one for one in candidates if one.state in (CandidateState.SELECTED, CandidateState.BROKEN)), None)
+    winner = decisive if decisive is not None and decisive.state is CandidateState.SELECTED else None
+    considered = tuple(_ranked(one, decisive) for one in candidates)
+    warnings = [*notes, *(warning for one in considered for warning in one.warnings)]
+    if winner is not None:
+        warnings += _shadowed(winner, considered)
+    problem = None if winner is not None else _problem(decisive, considered)
+    return Resolution(winner, considered, tuple(dict.fromkeys(warnings)), problem)
+
+
+def _ranked(candidate: Candidate, decisive: Candidate | None) -> Candidate:
+    if candidate is decisive or candidate.state is not CandidateState.SELECTED or decisive is None:
+        return candidate
+    verb = "comes first" if decisive.state is CandidateState.SELECTED else "would come first and is broken"
+    return replace(candidate, state=CandidateState.OUTRANKED, reason=f"{candidate.reason}; {decisive.title} {verb}")
+
+
+def _shadowed(winner: Candidate, considered: tuple[Candidate, ...]) -> list[str]:
+    """Say when another purse is passed over: the surprise bill of R-03."""
+    lower = considered[considered.index(winner) + 1 :]
+    others = [one for one in lower if one.present and one.provenance and one.billing is not BillingClass.UNKNOWN]
+    if winner.billing is BillingClass.UNKNOWN:
+        return []
+    return [
+        f"{winner.title} ({winner.provenance}) is used and bills as {winner.billing}; "
+        f"{other.title} ({other.provenance}) would bill as {other.billing}"
+        for other in others
+        if other.billing is not winner.billing
+    ]
+
+
+def _problem(decisive: Candidate | None, considered: tuple[Candidate, ...]) -> KeysteadError:
+    if decisive is not None and decisive.error is not None:
+        return decisive.error
+    pending = next((one for one in considered if one.state is CandidateState.DECLINED), None)
+    if pending is not None:
+        how = "approve" if pending.approval is Approval.PENDING else "approve after all"
+        return NoCredential(
+            f"{pending.title} ({pending.provenance}) is {pending.reason}, and there is no other credential.",
+            hint=f"Run keystead at a terminal to {how} it, or `keystead login`.",
+        )
+    refused = next((one.error for one in considered if one.error is not None), None)
+    return refused or NoCredential(
+        f"No credential was found in any of {len(considered)} places.",
+        hint="Run `keystead login`, or set ANTHROPIC_API_KEY.",
+    )

@@ -1,0 +1,223 @@
+"""The settings files and the variables as one: which value counts, and where it stands.
+
+Managed settings beat local, local beat project, project beat user, and every settings file beats the shell; an
+empty value masks what is below it. Files that come with a repository are not trusted with anything that
+decides which secret goes where (R-07): what they say about a guarded name is reported and does not count.
+"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from keystead.credentials.provenance import Provenance, ProvenanceKind
+from keystead.environment import Environment
+from keystead.errors import PolicyDenied, UnreadableFile
+from keystead.wire import settings as wire_settings
+from keystead.wire.settings import MalformedSettings, Setting, Settings
+
+
+class Scope(StrEnum):
+    """Whose file it is, in order of precedence."""
+
+    MANAGED = "managed"
+    LOCAL = "local"
+    PROJECT = "project"
+    USER = "user"
+
+
+UNTRUSTED: Final = frozenset({Scope.LOCAL, Scope.PROJECT})
+"""Scopes whose files lie in the working tree, where a clone can put them."""
+
+GUARDED: Final = frozenset(
+    {
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "ANTHROPIC_AWS_API_KEY",
+        "ANTHROPIC_AWS_BASE_URL",
+        "ANTHROPIC_BASE_URL",
+        "ANTHROPIC_BEDROCK_BASE_URL",
+        "ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
+        "ANTHROPIC_CUSTOM_HEADERS",
+        "ANTHROPIC_FOUNDRY_API_KEY",
+        "ANTHROPIC_FOUNDRY_BASE_URL",
+        "ANTHROPIC_VERTEX_BASE_URL",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "apiKeyHelper",
+    }
+)
+"""Names that decide which secret goes where; only the shell, the user and the administrator may set them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value and its place; hidden in ``repr`` because it may be a secret."""
+
+    text: str = field(repr=False)
+    provenance: Provenance
+
+    @property
+    def name(self) -> str:
+        """What to call it in an error: the variable, and the file unless it is the process's own variable."""
+        own = self.provenance.kind is ProvenanceKind.VARIABLE
+        return self.provenance.name if own else f"{self.provenance.name} ({self.provenance})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What all places say about one name.
+
+    Attributes:
+        value: the one that counts; None when unset or masked by an empty value.
+        ignored: what untrusted files say about a guarded name.
+    """
+
+    value: Value | None
+    ignored: tuple[Provenance, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each ignored place."""
+        return tuple(
+            f"{place} sets {place.name}; files of a project may not, so it is ignored" for place in self.ignored
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """One settings file that exists: its settings, or what is wrong with it."""
+
+    scope: Scope
+    shown: str
+    settings: Settings | None
+    fault: UnreadableFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Every settings file that exists, highest precedence first, over the variables of the process."""
+
+    environment: Environment
+    files: tuple[SettingsFile, ...]
+
+    @classmethod
+    def read(cls, environment: Environment) -> "Configuration":
+        """Read the settings files. A file that cannot be read becomes a fault, not an exception."""
+        files = (_load(scope, path, environment) for scope, path in _places(environment))
+        return cls(environment, tuple(file for file in files if file is not None))
+
+    @property
+    def fault(self) -> UnreadableFile | None:
+        """The first file that exists and cannot be understood: what it would say is unknown (fail closed)."""
+        return next((file.fault for file in self.files if file.fault is not None), None)
+
+    def variable(self, name: str) -> Reading:
+        """Return what counts for the environment variable ``name``."""
+        places = [(file, file.settings.env.get(name)) for file in self.files if file.settings is not None]
+        reading = _choose(name, [(file, setting) for file, setting in places if setting is not None])
+        if reading is not None:
+            return reading
+        ignored = _ignored(name, places)
+        text = self.environment.variables.get(name)
+        return Reading(Value(text, Provenance(ProvenanceKind.VARIABLE, name)) if text else None, ignored)
+
+    def setting(self, name: str) -> Reading:
+        """Return what counts for the top-level setting ``name``; only strings count as a value."""
+        places = [(file, file.settings.members.get(name)) for file in self.files if file.settings is not None]
+        reading = _choose(name, [(file, setting) for file, setting in places if setting is not None])
+        return reading or Reading(None, _ignored(name, places))
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables for a child: the process's own, overlaid by trusted settings files."""
+        merged = dict(self.environment.variables)
+        for file in reversed(self.files):
+            if file.settings is not None and file.scope not in UNTRUSTED:
+                merged.update({name: str(setting.value) for name, setting in file.settings.env.items()})
+        return merged
+
+
+def require_trusted(reading: Reading) -> None:
+    """Refuse when the only place that says something is an untrusted one.
+
+    Raises:
+        PolicyDenied: naming the file and line, with the fix.
+    """
+    if reading.value is None and reading.ignored:
+        place = reading.ignored[0]
+        raise PolicyDenied(
+            f"{place} sets {place.name}, and files of a project may not.",
+            hint=f"If you trust it, move {place.name} to ~/.claude/settings.json or set it in your shell.",
+            move="you",
+        )
+
+
+def _choose(name: str, places: list[tuple[SettingsFile, Setting]]) -> Reading | None:
+    """Return the reading of the highest trusted place, or None when no trusted file mentions ``name``."""
+    trusted = [(file, setting) for file, setting in places if not _untrusted(name, file)]
+    if not trusted:
+        return None
+    file, setting = trusted[0]
+    provenance = _provenance(name, file, setting)
+    if not isinstance(setting.value, str):
+        raise UnreadableFile(f"{provenance}: {name} is not a string.", hint=f"Write {name} as a string in quotes.")
+    value = Value(setting.value, provenance) if setting.value else None
+    return Reading(value, _ignored(name, list(places)))
+
+
+def _ignored(
+    name: str, places: "list[tuple[SettingsFile, Setting]] | list[tuple[SettingsFile, Setting | None]]"
+) -> tuple[Provenance, ...]:
+    return tuple(
+        _provenance(name, file, setting) for file, setting in places if setting is not None and _untrusted(name, file)
+    )
+
+
+def _untrusted(name: str, file: SettingsFile) -> bool:
+    return name in GUARDED and file.scope in UNTRUSTED
+
+
+def _provenance(name: str, file: SettingsFile, setting: Setting) -> Provenance:
+    return Provenance(ProvenanceKind.SETTINGS, name, file.shown, setting.line)
+
+
+def _places(environment: Environment) -> Iterator[tuple[Scope, Path]]:
+    """Yield the files to read, highest precedence first, each once."""
+    managed = environment.managed_dir
+    yield from ((Scope.MANAGED, path) for path in _drop_ins(managed / "managed-settings.d"))
+    yield Scope.MANAGED, managed / "managed-settings.json"
+    user = environment.agent_dir / "settings.json"
+    project = environment.cwd / ".claude"
+    yield Scope.LOCAL, project / "settings.local.json"
+    if project / "settings.json" != user:  # in the home directory the project's file *is* the user's
+        yield Scope.PROJECT, project / "settings.json"
+    yield Scope.USER, user
+
+
+def _drop_ins(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.json"), reverse=True)
+    except OSError:
+        return []
+
+
+def _load(scope: Scope, path: Path, environment: Environment) -> SettingsFile | None:
+    shown = environment.display(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(0, "it is not a regular file")
+        return SettingsFile(scope, shown, wire_settings.parse(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except MalformedSettings as error:
+        fault = UnreadableFile(
+            f"{shown}:{error.line} cannot be read as settings: {error.reason}.", hint=f"Correct line {error.line}."
+        )
+    except OSError as error:
+        fault = UnreadableFile(
+            f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.",
+            hint=f"Make {shown} readable for your user, or remove it.",
+        )
+    return SettingsFile(scope, shown, None, fault)

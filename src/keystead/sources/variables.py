@@ -1,0 +1,89 @@
+"""The two credential variables: a bearer token and an API key."""
+
+from dataclasses import replace
+
+from keystead.credentials import ApiKey, Bearer, BillingClass
+from keystead.credentials.lint import clean
+from keystead.errors import ConfigurationError, MalformedSecret
+from keystead.secret import Secret
+from keystead.sources import base_url
+from keystead.sources.base_url import BaseUrl
+from keystead.sources.candidate import Approval, Candidate, CandidateState, Facts, Source
+from keystead.sources.configuration import Value, require_trusted
+from keystead.stores.approvals import Decision
+from keystead.wire import tokens
+
+
+def find_auth_token(source: Source, facts: Facts) -> Candidate:
+    """Look at ``ANTHROPIC_AUTH_TOKEN``, sent as a bearer."""
+    found = _find(source, facts, "ANTHROPIC_AUTH_TOKEN")
+    if isinstance(found, Candidate):
+        return found
+    candidate, secret = found
+    return replace(candidate, credential=Bearer(secret))
+
+
+def find_api_key(source: Source, facts: Facts) -> Candidate:
+    """Look at ``ANTHROPIC_API_KEY``, sent as ``x-api-key``; with a person present it needs their approval (S-05)."""
+    found = _find(source, facts, "ANTHROPIC_API_KEY")
+    if isinstance(found, Candidate):
+        return found
+    candidate, secret = found
+    candidate = replace(candidate, credential=ApiKey(secret))
+    if not facts.interactive:
+        return candidate
+    return _approved(candidate, facts.approvals.decision(secret, next(iter(candidate.allowed_origins))))
+
+
+def _find(source: Source, facts: Facts, variable: str) -> Candidate | tuple[Candidate, Secret]:
+    reading = facts.configuration.variable(variable)
+    require_trusted(reading)
+    if reading.value is None:
+        return source.absent(f"{variable} is not set")
+    secret = clean(reading.value.text, reading.value.name)
+    base = base_url.read(facts.configuration)
+    _check_own_token(secret, reading.value, base)
+    candidate = bound(source.found(f"{variable} is set", reading.value.provenance), base)
+    return replace(candidate, warnings=(*reading.warnings, *candidate.warnings)), secret
+
+
+def bound(candidate: Candidate, base: BaseUrl) -> Candidate:
+    """Bind ``candidate`` to the origin of ``base``; another origin than the vendor's means another payer."""
+    candidate = replace(candidate, api_base=base.url, allowed_origins=frozenset({base.origin}), warnings=base.warnings)
+    if not base.custom:
+        return candidate
+    return replace(
+        candidate,
+        billing=BillingClass.GATEWAY,
+        payer=f"whoever the gateway at {base.origin} charges ({base_url.VARIABLE} from {base.place})",
+    )
+
+
+def _check_own_token(secret: Secret, value: Value, base: BaseUrl) -> None:
+    """Name a damaged Keystead token without a request (R-12), and keep one from going to another's server."""
+    text = secret.reveal()
+    if not text.startswith(tuple(tokens.TokenKind)):
+        return
+    fault = tokens.parse(text)
+    if isinstance(fault, tokens.TokenFault):
+        raise MalformedSecret(f"{value.name} is a damaged Keystead token: {fault.reason}.", hint="Copy it again whole.")
+    if not base.custom:
+        raise ConfigurationError(
+            f"{value.name} is a Keystead token, but {base_url.VARIABLE} does not say which server it belongs to.",
+            hint=f"Set {base_url.VARIABLE} to the address of that server.",
+        )
+
+
+def _approved(candidate: Candidate, decision: Decision | None) -> Candidate:
+    if decision is None:
+        return replace(
+            candidate, state=CandidateState.DECLINED, reason="set, but not yet approved", approval=Approval.PENDING
+        )
+    if decision.accepted:
+        return replace(candidate, reason=f"set, and approved on {decision.date}", approval=Approval.ACCEPTED)
+    return replace(
+        candidate,
+        state=CandidateState.DECLINED,
+        reason=f"set, but declined on {decision.date}",
+        approval=Approval.DECLINED,
+    )

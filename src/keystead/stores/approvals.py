@@ -1,0 +1,103 @@
+"""Answers to "use this API key?", kept by salted fingerprint and origin (S-05, R-21)."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from keystead.clock import Clock
+from keystead.errors import UnreadableFile
+from keystead.secret import Secret
+from keystead.stores.files import Files, read_private
+from keystead.stores.locks import locked
+
+SCHEMA: Final = "keystead.approvals/1"
+_WRITE_TIMEOUT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer.
+
+    Attributes:
+        fingerprint: 12 hex digits standing for the key.
+        origin: where the key would be sent; the same key for another origin is asked again.
+        decided_at: Unix seconds.
+    """
+
+    fingerprint: str
+    origin: str
+    accepted: bool
+    decided_at: float
+
+    @property
+    def date(self) -> str:
+        """The UTC day of the answer, ISO 8601."""
+        return datetime.fromtimestamp(self.decided_at, UTC).date().isoformat()
+
+
+class Approvals:
+    """The answers in ``approvals.json`` of the state directory. Reading writes nothing."""
+
+    def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
+        self._path = directory / "approvals.json"
+        self._lock = directory / "approvals.lock"
+        self._clock = clock
+        self._files = files or Files()
+
+    def decision(self, key: Secret, origin: str) -> Decision | None:
+        """Return what was answered about ``key`` for ``origin``, or None when nobody was asked yet."""
+        salt, decisions = self._read()
+        fingerprint = key.fingerprint(salt)
+        return next((one for one in decisions if (one.fingerprint, one.origin) == (fingerprint, origin)), None)
+
+    def decide(self, key: Secret, origin: str, *, accepted: bool) -> Decision:
+        """Remember an answer in place of an earlier one about the same key and origin."""
+        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
+            salt, decisions = self._read()
+            salt = salt or self._files.random_bytes(16)
+            answer = Decision(key.fingerprint(salt), origin, accepted, self._clock.now())
+            others = [one for one in decisions if (one.fingerprint, one.origin) != (answer.fingerprint, origin)]
+            self._write(salt, [*others, answer])
+            return answer
+
+    def forget(self, fingerprint: str) -> bool:
+        """Forget every answer about ``fingerprint``; tell whether there was one."""
+        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
+            salt, decisions = self._read()
+            kept = [one for one in decisions if one.fingerprint != fingerprint]
+            if len(kept) == len(decisions):
+                return False
+            self._write(salt, kept)
+            return True
+
+    def all(self) -> tuple[Decision, ...]:
+        """Return every answer, oldest first."""
+        return tuple(sorted(self._read()[1], key=lambda one: one.decided_at))
+
+    def _read(self) -> tuple[bytes, list[Decision]]:
+        data = read_private(self._path)
+        if data is None:
+            return b"", []
+        try:
+            document = json.loads(data)
+            if document["schema"] != SCHEMA:
+                raise ValueError(SCHEMA)
+            return bytes.fromhex(document["salt"]), [_decision(raw) for raw in document["decisions"]]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UnreadableFile(
+                f"{self._path} is damaged.", hint=f"Remove {self._path}; keys will be asked about again."
+            ) from None
+
+    def _write(self, salt: bytes, decisions: list[Decision]) -> None:
+        document = {"schema": SCHEMA, "salt": salt.hex(), "decisions": [asdict(one) for one in decisions]}
+        self._files.sweep(self._path)
+        self._files.put(self._path, json.dumps(document, indent=1).encode() + b"\n")
+
+
+def _decision(raw: dict[str, Any]) -> Decision:
+    fingerprint, origin, accepted, at = raw["fingerprint"], raw["origin"], raw["accepted"], raw["decided_at"]
+    if not (isinstance(fingerprint, str) and isinstance(origin, str) and isinstance(accepted, bool)):
+        raise TypeError("decision")
+    return Decision(fingerprint, origin, accepted, float(at))

@@ -1,0 +1,187 @@
+"""The stored record: ``credentials.json`` as bytes and as values.
+
+::
+
+    {"schema": "keystead.credentials/1", "store_id": "…",
+     "logins": {"gateway": {"issuer": …, "tokens": {…}, "account": {…}, …}}}
+
+Fields this version does not know stay where they are at every level, so that an older and a newer version can
+share one directory (R-02).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
+from keystead.secret import Secret
+
+SCHEMA: Final = "keystead.credentials/1"
+Json = dict[str, Any]
+
+
+class MalformedRecord(ValueError):
+    """The bytes are not a record; the message contains no value of theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The whole file.
+
+    Attributes:
+        store_id: random, written once; stays when the directory moves (R-25).
+        extra: members of the document and logins of kinds this version does not know.
+    """
+
+    store_id: str
+    logins: Mapping[LoginKind, Login] = field(default_factory=dict)
+    extra: Json = field(default_factory=dict, repr=False)
+
+    def with_login(self, login: Login) -> "Record":
+        """Return the record with ``login`` in place of the one of its kind."""
+        return replace(self, logins={**self.logins, login.kind: login})
+
+    def without(self, kind: LoginKind) -> "Record":
+        """Return the record without the login of ``kind``."""
+        return replace(self, logins={key: login for key, login in self.logins.items() if key is not kind})
+
+
+def parse(data: bytes) -> Record:
+    """Read a record.
+
+    Raises:
+        MalformedRecord: not a record of schema version 1.
+    """
+    try:
+        document = json.loads(data)
+        schema, store_id, logins = document["schema"], document["store_id"], document["logins"]
+        if schema != SCHEMA or not isinstance(store_id, str):
+            raise MalformedRecord("it has another schema than " + SCHEMA)
+        known = {kind: _parse_login(kind, logins[kind]) for kind in LoginKind if kind in logins}
+        dumped = _document(store_id, known)
+        return Record(store_id, known, _rest(document, dumped))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, MalformedRecord):
+            raise
+        raise MalformedRecord(f"it is not a credential record ({type(error).__name__})") from None
+
+
+def dump(record: Record) -> bytes:
+    """Write a record; the inverse of :func:`parse`."""
+    document = _merge(record.extra, _document(record.store_id, record.logins))
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def _document(store_id: str, logins: Mapping[LoginKind, Login]) -> Json:
+    return {
+        "schema": SCHEMA,
+        "store_id": store_id,
+        "logins": {kind.value: _merge(dict(login.extra), _dump_login(login)) for kind, login in logins.items()},
+    }
+
+
+def _dump_login(login: Login) -> Json:
+    """Write every field, null included: what is absent from the dump would be taken for unknown."""
+    tokens, account = login.tokens, login.account
+    return {
+        "issuer": login.issuer,
+        "api_base": login.api_base,
+        "token_endpoint": login.token_endpoint,
+        "revocation_endpoint": login.revocation_endpoint,
+        "client_id": login.client_id,
+        "tokens": {
+            "access_token": tokens.access_token.reveal(),
+            "refresh_token": tokens.refresh_token.reveal() if tokens.refresh_token is not None else None,
+            "issued_at": tokens.issued_at,
+            "expires_in": tokens.expires_in,
+            "scope": tokens.scope,
+            "clock_skew": tokens.clock_skew,
+        },
+        "account": {
+            "id": account.id,
+            "email": account.email,
+            "name": account.name,
+            "organization_id": account.organization_id,
+            "organization_name": account.organization_name,
+        },
+        "billing": login.billing.value,
+        "allowed_origins": sorted(login.allowed_origins),
+        "upstream": login.upstream,
+        "generation": login.generation,
+        "retired_at": login.retired_at,
+    }
+
+
+def _parse_login(kind: LoginKind, raw: Json) -> Login:
+    login = Login(
+        kind=kind,
+        issuer=_text(raw["issuer"]),
+        api_base=_text(raw["api_base"]),
+        token_endpoint=_text(raw["token_endpoint"]),
+        revocation_endpoint=_optional(raw.get("revocation_endpoint")),
+        client_id=_text(raw["client_id"]),
+        tokens=_parse_tokens(raw["tokens"]),
+        account=_parse_account(raw["account"]),
+        billing=BillingClass(raw["billing"]),
+        allowed_origins=frozenset(_text(one) for one in raw["allowed_origins"]),
+        upstream=_optional(raw.get("upstream")),
+        generation=int(_number(raw["generation"])),
+        retired_at=_number(raw["retired_at"]) if raw.get("retired_at") is not None else None,
+    )
+    return replace(login, extra=tuple(_rest(raw, _dump_login(login)).items()))
+
+
+def _parse_tokens(raw: Json) -> OAuthTokens:
+    refresh_token = _optional(raw.get("refresh_token"))
+    return OAuthTokens(
+        access_token=Secret(_text(raw["access_token"])),
+        refresh_token=Secret(refresh_token) if refresh_token is not None else None,
+        issued_at=_number(raw["issued_at"]),
+        expires_in=_number(raw["expires_in"]),
+        scope=_text(raw.get("scope", "")),
+        clock_skew=_number(raw.get("clock_skew", 0.0)),
+    )
+
+
+def _parse_account(raw: Json) -> Account:
+    names = ("id", "email", "name", "organization_id", "organization_name")
+    return Account(**{name: _optional(raw.get(name)) for name in names})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise MalformedRecord("a text field holds something else")
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise MalformedRecord("a number field holds something else")
+    return value
+
+
+def _rest(raw: Json, known: Json) -> Json:
+    """Return what ``raw`` has beyond ``known``, nested objects as their own rest."""
+    rest: Json = {}
+    for name, value in raw.items():
+        if name not in known:
+            rest[name] = value
+        elif isinstance(value, dict) and isinstance(known[name], dict):
+            inner = _rest(value, known[name])
+            if inner:
+                rest[name] = inner
+    return rest
+
+
+def _merge(rest: Json, known: Json) -> Json:
+    """The inverse of :func:`_rest`."""
+    merged = dict(known)
+    for name, value in rest.items():
+        inner = merged.get(name)
+        merged[name] = _merge(value, inner) if isinstance(value, dict) and isinstance(inner, dict) else value
+    return merged

@@ -1,0 +1,106 @@
+"""The contract of a :class:`~keystead.stores.TokenStore`, as tests any store can inherit.
+
+::
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def store(self):
+            return MyStore()
+"""
+
+import threading
+from dataclasses import replace
+
+from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
+from keystead.errors import StoreBusy
+from keystead.secret import Secret
+from keystead.stores import TokenStore
+
+
+def sample_login(kind: LoginKind = LoginKind.GATEWAY, *, access_token: str = "access-1") -> Login:
+    """Return a login for tests, with every field filled."""
+    return Login(
+        kind=kind,
+        issuer="https://keys.example.com",
+        api_base="https://keys.example.com",
+        token_endpoint="https://keys.example.com/oauth/token",
+        revocation_endpoint="https://keys.example.com/oauth/revoke",
+        client_id="keystead-cli",
+        tokens=OAuthTokens(Secret(access_token), Secret("refresh-1"), 1_795_000_000.0, 3600.0, "models:use", 0.5),
+        account=Account("per_1", "ada@example.com", "Ada", "org_1", "Example"),
+        billing=BillingClass.GATEWAY,
+        allowed_origins=frozenset({"https://keys.example.com"}),
+        upstream="test",
+        generation=0,
+        extra=(("later", {"field": [1, 2]}),),
+    )
+
+
+class StoreContract:
+    """Inherit, and provide a ``store`` fixture that returns an empty store."""
+
+    def test_an_empty_store_has_no_login(self, store: TokenStore) -> None:
+        """Nothing there is None, not an error."""
+        assert store.load(LoginKind.GATEWAY) is None
+        assert store.delete(LoginKind.GATEWAY) is None
+
+    def test_what_is_saved_is_loaded(self, store: TokenStore) -> None:
+        """Every field comes back, fields of later versions included."""
+        saved = store.save(sample_login())
+
+        assert store.load(LoginKind.GATEWAY) == saved
+        assert saved == replace(sample_login(), generation=saved.generation)
+
+    def test_every_write_is_a_new_generation(self, store: TokenStore) -> None:
+        """A reader can tell whether somebody else has written."""
+        first = store.save(sample_login())
+        second = store.save(first)
+        third = store.save(sample_login())  # a new sign-in that does not know the stored one
+
+        assert first.generation < second.generation < third.generation
+
+    def test_the_kinds_do_not_touch_each_other(self, store: TokenStore) -> None:
+        """Signing out of a gateway keeps the account's login."""
+        gateway = store.save(sample_login(LoginKind.GATEWAY))
+        account = store.save(sample_login(LoginKind.ACCOUNT))
+
+        assert store.delete(LoginKind.GATEWAY) == gateway
+        assert store.load(LoginKind.GATEWAY) is None
+        assert store.load(LoginKind.ACCOUNT) == account
+
+    def test_one_holder_at_a_time(self, store: TokenStore) -> None:
+        """A second holder waits its bound and then gets a typed error; afterwards the lock is free again."""
+        failures: list[Exception] = []
+
+        def try_to_hold() -> None:
+            try:
+                with store.lock(LoginKind.GATEWAY, 0):
+                    pass
+            except StoreBusy as error:
+                failures.append(error)
+
+        with store.lock(LoginKind.GATEWAY, 0):
+            other = threading.Thread(target=try_to_hold)
+            other.start()
+            other.join()
+        assert len(failures) == 1
+
+        try_to_hold()
+        assert len(failures) == 1
+
+    def test_the_holder_may_write(self, store: TokenStore) -> None:
+        """Saving under the lock does not wait for itself."""
+        with store.lock(LoginKind.GATEWAY, 0):
+            assert store.save(sample_login()).generation == 1
+
+    def test_locks_of_different_kinds_are_independent(self, store: TokenStore) -> None:
+        """Renewing one login does not hold up the other."""
+        with store.lock(LoginKind.GATEWAY, 0), store.lock(LoginKind.ACCOUNT, 0):
+            pass
+
+    def test_a_store_shows_no_secret(self, store: TokenStore) -> None:
+        """Neither the store nor the login it returns prints a token."""
+        saved = store.save(sample_login(access_token="canary-access"))
+
+        for shown in (repr(store), repr(saved), str(saved), store.location, *store.notes()):
+            assert "canary" not in shown
