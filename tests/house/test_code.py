@@ -1,0 +1,148 @@
+"""The habits of the house that a linter does not know, read off the syntax trees."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src/keystead"
+LONGEST_FUNCTION = 60
+LONGEST_FILE = 450
+
+HOMES: dict[str, set[str]] = {
+    "os.environ": {"environment.py", "server/command.py"},
+    "os.environb": set(),
+    "os.getenv": set(),
+    "time.time": {"clock.py"},
+    "time.monotonic": {"clock.py"},
+    "time.sleep": {"clock.py"},
+    "datetime.now": set(),
+    "datetime.utcnow": set(),
+    "httpx2": {"drivers/transport.py"},
+    "subprocess": set(),
+    "webbrowser": set(),
+    "termios": set(),
+    "keyring": set(),
+}
+"""What reaches the outside world, and the only files that may name it (paths below ``src/keystead``)."""
+
+REVEALERS: set[str] = set()
+"""The only files that may take a secret out of its wrapping: where it is sent, stored or printed on purpose."""
+
+
+def modules(*folders: str) -> list[Path]:
+    """Every Python file below ``folders`` that a person wrote."""
+    files = [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]
+    return [file for file in files if "migrations" not in file.parts]
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def short(file: Path) -> str:
+    return file.relative_to(PACKAGE if file.is_relative_to(PACKAGE) else ROOT).as_posix()
+
+
+def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def dotted(node: ast.AST) -> str:
+    """``a.b.c`` for an attribute chain, else an empty string."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := dotted(node.value)):
+        return f"{before}.{node.attr}"
+    return ""
+
+
+def names_used(file: Path) -> set[str]:
+    """Every module imported and every attribute chain in ``file``; ``datetime.datetime.x`` counts as ``datetime.x``."""
+    found: set[str] = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module.split(".")[0], *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Attribute):
+            found.add(dotted(node).replace("datetime.datetime.", "datetime."))
+    return found
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_the_outside_world_is_named_only_in_its_home(name: str) -> None:
+    """Time, environment, network and processes are arguments everywhere else."""
+    strays = {short(file) for file in modules("src") if name in names_used(file)} - HOMES[name]
+    assert not strays, f"{name} belongs in {sorted(HOMES[name]) or 'no file'}"
+
+
+def test_secrets_are_revealed_only_where_that_is_the_purpose() -> None:
+    """``.reveal()`` is the one way out of a Secret; a new place for it is a decision."""
+    found = {
+        short(file)
+        for file in modules("src")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reveal"
+    }
+    assert found == REVEALERS
+
+
+def test_functions_fit_on_a_screen() -> None:
+    """Longer than the bound means that it does two things."""
+    long = [
+        f"{short(file)}:{function.lineno} {function.name}"
+        for file in modules("src", "tests", "scripts", "benchmarks")
+        for function in functions(file)
+        if (function.end_lineno or 0) - function.lineno >= LONGEST_FUNCTION
+    ]
+    assert not long
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    long = [
+        short(file)
+        for file in modules("src", "tests", "scripts", "benchmarks")
+        if len(file.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE
+    ]
+    assert not long
+
+
+def checks_something(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a test can fail on purpose: an assert, an expected error, or a call of something that checks."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            last = dotted(node.func).rsplit(".", 1)[-1]
+            if last.startswith(("assert", "check", "expect")) or last in {"raises", "warns", "fail"}:
+                return True
+    return False
+
+
+def test_every_test_can_fail() -> None:
+    """A test that asserts nothing only shows that nothing was raised."""
+    idle = [
+        f"{short(file)}:{function.lineno} {function.name}"
+        for file in modules("tests")
+        for function in functions(file)
+        if function.name.startswith("test_") and not checks_something(function)
+    ]
+    assert not idle
+
+
+def test_tests_do_not_sleep() -> None:
+    """A test that waits for time to pass is slow on a good day and wrong on a bad one."""
+    sleepers = {
+        short(file)
+        for file in modules("tests")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and dotted(node.func) in {"time.sleep", "asyncio.sleep", "sleep"}
+        # sleep(0) gives way to other tasks without waiting
+        if not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
+    }
+    assert not sleepers
