@@ -31,6 +31,11 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
 }
 
 
-def allows(role: Role, permission: Permission) -> bool:
+def allows(role: str, permission: Permission) -> bool:
     """Return whether ``role`` grants ``permission``; an unknown role grants nothing."""
-    return permission in PERMISSIONS.get(role, frozenset())
+    return any(known == role and permission in granted for known, granted in PERMISSIONS.items())
+
+
+def granting(permission: Permission) -> tuple[Role, ...]:
+    """Return the roles that grant ``permission``, for questions asked of the database."""
+    return tuple(role for role, granted in PERMISSIONS.items() if permission in granted)

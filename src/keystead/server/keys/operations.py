@@ -1,0 +1,156 @@
+"""Issuing, listing and revoking API keys, and the facts the gateway needs of them."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from keystead.errors import PolicyDenied, UsageError
+from keystead.secret import Secret
+from keystead.server.audit import operations as audit
+from keystead.server.changes import CHANGES, Change
+from keystead.server.keys.models import ApiKey, Purpose
+from keystead.server.organizations import operations as organizations
+from keystead.server.organizations import roles
+from keystead.server.organizations.models import Membership
+from keystead.server.organizations.roles import Permission
+from keystead.server.policy import Principal, PrincipalKind
+from keystead.wire import ids, tokens
+
+RIGHT_TO_CREATE = {Purpose.AGENT: Permission.KEYS_CREATE_AGENT, Purpose.ANY: Permission.KEYS_CREATE_ANY}
+"""What a member needs to create a key of each purpose; a key never has a right its owner lacks (G-08)."""
+
+_FACTS = ("digest", "id", "organization_id", "workspace_id", "member_id", "expires_at")
+
+
+def issue(
+    member: Membership,
+    name: str,
+    *,
+    purpose: Purpose = Purpose.AGENT,
+    expires_at: datetime | None = None,
+    now: datetime,
+    random_bytes: Callable[[int], bytes],
+) -> tuple[ApiKey, Secret]:
+    """Create a key for ``member`` in the default workspace.
+
+    Returns:
+        The stored key, and the secret, which exists nowhere else: show it once.
+
+    Raises:
+        UsageError: the name will not do, or the expiry is not in the future.
+        PolicyDenied: the member's role may not create a key of that purpose.
+    """
+    organizations.require(member, RIGHT_TO_CREATE[purpose], f"create a key for: {purpose.label.lower()}")
+    _check(name.strip(), expires_at, now)
+    secret = tokens.mint(tokens.TokenKind.API_KEY, random_bytes)
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            organization=member.organization,
+            workspace=organizations.default_workspace(member.organization),
+            member=member,
+            name=name.strip(),
+            purpose=purpose.value,
+            digest=tokens.digest(secret),
+            hint=secret[:8],
+            created_at=now,
+            expires_at=expires_at,
+        )
+        _record(key, member, "api_key:create", now)
+    return key, Secret(secret)
+
+
+def _check(name: str, expires_at: datetime | None, now: datetime) -> None:
+    if not name or len(name) > 100 or not name.isprintable():
+        raise UsageError("A key needs a name of 1 to 100 printable characters.", hint="Name it after where it is used.")
+    if expires_at is not None and expires_at <= now:
+        raise UsageError("A key cannot expire in the past.", hint="Choose a later day, or none.")
+
+
+def revoke(key: ApiKey, by: Membership, now: datetime) -> bool:
+    """End a key at once; returns False when somebody had revoked it before.
+
+    Raises:
+        PolicyDenied: it is another member's key, and ``by`` is no administrator of its organization.
+    """
+    if not _may_revoke(key, by):
+        raise PolicyDenied("You may revoke only your own keys.", hint="Ask an administrator to revoke this one.")
+    with transaction.atomic():
+        if ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=now, revoked_by=by) != 1:
+            return False
+        _record(key, by, "api_key:revoke", now)
+    return True
+
+
+def _may_revoke(key: ApiKey, by: Membership) -> bool:
+    if key.organization_id != by.organization_id:
+        return False
+    return key.member_id == by.id or organizations.may(by, Permission.KEYS_REVOKE_ANY)
+
+
+def _record(key: ApiKey, by: Membership, action: str, now: datetime) -> None:
+    """Write the audit event, and tell the gateway once the change is committed."""
+    target = ids.dump("api_key", key.id)
+    audit.record(
+        organization=key.organization,
+        actor=ids.dump("membership", by.id),
+        action=action,
+        target=target,
+        at=now,
+        details={"name": key.name, "hint": key.hint, "owner": ids.dump("membership", key.member_id)},
+    )
+    transaction.on_commit(partial(CHANGES.publish, Change("api_key", target)))
+
+
+def list_for(member: Membership) -> QuerySet[ApiKey]:
+    """Return the keys ``member`` may see, newest first: their own, or everyone's for an administrator."""
+    keys = ApiKey.objects.filter(organization=member.organization_id).select_related("member__person", "workspace")
+    if not organizations.may(member, Permission.KEYS_REVOKE_ANY):
+        keys = keys.filter(member=member)
+    return keys.order_by("-created_at", "-id")
+
+
+def find(member: Membership, key_id: str) -> ApiKey | None:
+    """Return the key with that wire identifier if ``member`` may see it."""
+    try:
+        return list_for(member).filter(id=ids.parse("api_key", key_id)).first()
+    except ValueError:
+        return None
+
+
+def active_facts() -> Iterator[tuple[bytes, Principal]]:
+    """Yield the digest and the principal of every usable key, in one query and without model instances."""
+    return map(_principal, _usable().values_list(*_FACTS).iterator())
+
+
+def facts(key_id: str) -> tuple[bytes, Principal] | None:
+    """Return the same for one key, or None when it is unknown, revoked, or its owner may not use models."""
+    try:
+        row = _usable().filter(id=ids.parse("api_key", key_id)).values_list(*_FACTS).first()
+    except ValueError:
+        return None
+    return None if row is None else _principal(row)
+
+
+def _usable() -> QuerySet[ApiKey]:
+    """Keys whose owner could still use models themselves; expiry is the caller's to check, at every request."""
+    return ApiKey.objects.filter(
+        revoked_at=None,
+        member__person__is_active=True,
+        member__role__in=[role.value for role in roles.granting(Permission.MODELS_USE)],
+    )
+
+
+def _principal(row: tuple[Any, ...]) -> tuple[bytes, Principal]:
+    digest, key, organization, workspace, member, expires_at = row
+    return bytes(digest), Principal(
+        kind=PrincipalKind.API_KEY,
+        id=ids.dump("api_key", key),
+        organization_id=ids.dump("organization", organization),
+        workspace_id=ids.dump("workspace", workspace),
+        member_id=ids.dump("membership", member),
+        expires_at=None if expires_at is None else expires_at.timestamp(),
+    )

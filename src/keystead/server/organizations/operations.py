@@ -1,0 +1,51 @@
+"""Who belongs where, and what they may do there."""
+
+from datetime import datetime
+
+from keystead.errors import PolicyDenied
+from keystead.server.identity.models import Person
+from keystead.server.organizations import roles
+from keystead.server.organizations.models import Membership, Organization, Workspace
+from keystead.server.organizations.roles import Permission, Role
+
+
+def create_organization(name: str, now: datetime) -> Organization:
+    """Store a new organization with its default workspace; call it inside a transaction."""
+    organization = Organization.objects.create(name=name, created_at=now)
+    Workspace.objects.create(organization=organization, name="Default", is_default=True, created_at=now)
+    return organization
+
+
+def add_member(organization: Organization, person: Person, role: Role, now: datetime) -> Membership:
+    """Store that ``person`` belongs to ``organization`` in ``role``."""
+    return Membership.objects.create(organization=organization, person=person, role=role.value, created_at=now)
+
+
+def membership_of(person: Person) -> Membership | None:
+    """Return the membership a person acts in (the oldest), or None when they belong nowhere or are inactive."""
+    if not person.is_active:
+        return None
+    return person.memberships.select_related("organization", "person").order_by("created_at", "id").first()
+
+
+def default_workspace(organization: Organization) -> Workspace:
+    """Return the workspace that keys and sign-ins count for unless another one is chosen."""
+    return Workspace.objects.get(organization=organization, is_default=True)
+
+
+def may(member: Membership, permission: Permission) -> bool:
+    """Return whether ``member`` has ``permission`` in their organization."""
+    return roles.allows(member.role, permission)
+
+
+def require(member: Membership, permission: Permission, doing: str) -> None:
+    """Check that ``member`` has ``permission``; ``doing`` is what was attempted, as it reads after "may not".
+
+    Raises:
+        PolicyDenied: they have not; the message names the role and what it lacks.
+    """
+    if not may(member, permission):
+        raise PolicyDenied(
+            f"Your role {member.role} may not {doing}.",
+            hint=f"Ask an administrator of {member.organization.name} for a role with {permission.value}.",
+        )

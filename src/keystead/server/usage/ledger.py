@@ -1,0 +1,176 @@
+"""Writing usage down without making a request wait for a disk.
+
+The gateway appends to a queue; one thread moves the queue into the database in batches. A batch is stored in one
+transaction and may be tried again whole: the record's identifier decides what is already there. What is in the queue
+when the process is killed is lost, at most :data:`INTERVAL` of it; a clean stop loses nothing.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+from django.db import DatabaseError, OperationalError, connection, transaction
+
+from keystead.server.usage.models import UsageEntry
+from keystead.server.usage.record import UsageRecord
+from keystead.wire import ids
+
+INTERVAL: Final = 0.1
+"""Seconds between two batches."""
+
+BATCH: Final = 2_000
+"""Records per transaction."""
+
+CAPACITY: Final = 100_000
+"""Records that wait at most before :attr:`LedgerWriter.saturated` says so; about 60 MB."""
+
+_UNSTORABLE: Final = (DatabaseError, ValueError, TypeError, OverflowError)
+
+_log = logging.getLogger(__name__)
+
+
+class LedgerWriter:
+    """An append-only ledger over the database.
+
+    Memory is bounded by refusal, not by forgetting: while :attr:`saturated` is true the gateway must answer 503
+    instead of serving what it could not write down (G-01). ``append`` itself always keeps the record, because the
+    upstream has already been paid for it.
+
+    Args:
+        capacity: how many records may wait while the database does not take them.
+        write: stores one batch; the default writes to Django's database.
+    """
+
+    def __init__(
+        self, *, capacity: int = CAPACITY, write: Callable[[Sequence[UsageRecord]], None] | None = None
+    ) -> None:
+        self._capacity = capacity
+        self._write = write or store
+        self._waiting: deque[UsageRecord] = deque()
+        self._closing = threading.Event()
+        self._given_up = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="usage-ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many records are not yet stored."""
+        return len(self._waiting)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the database has not kept up for so long that new requests must be refused."""
+        return len(self._waiting) >= self._capacity
+
+    def append(self, record: UsageRecord) -> None:
+        """Take one record, from any thread, in about a microsecond; it is stored within :data:`INTERVAL`."""
+        self._waiting.append(record)
+
+    def close(self, timeout: float = 10.0) -> int:
+        """Store what waits and stop.
+
+        Args:
+            timeout: seconds to go on trying while the database refuses.
+
+        Returns:
+            How many records could not be stored.
+        """
+        self._closing.set()
+        self._thread.join(timeout)
+        self._given_up.set()
+        if self._waiting:
+            _log.error("the usage ledger lost %d records at shutdown", len(self._waiting))
+        return len(self._waiting)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.wait(INTERVAL):
+                self._store_waiting()
+            while not self._store_waiting() and not self._given_up.wait(INTERVAL):
+                pass
+        finally:
+            connection.close()
+
+    def _store_waiting(self) -> bool:
+        """Store everything that waits; what the database cannot take now stays at the head, in order.
+
+        Returns:
+            Whether nothing waits any more.
+        """
+        while self._waiting:
+            batch = list(islice(self._waiting, BATCH))
+            try:
+                self._store(batch)
+            except OperationalError as error:
+                self._note_failure(error)
+                return False
+            self._failing = False
+            for _ in batch:
+                self._waiting.popleft()
+        return True
+
+    def _store(self, batch: Sequence[UsageRecord]) -> None:
+        """Store ``batch``; a record the table refuses must not hold up the others for ever."""
+        try:
+            self._write(batch)
+        except OperationalError:
+            raise
+        except _UNSTORABLE as error:
+            if len(batch) == 1:
+                _log.error("the usage ledger cannot store %s: %s", batch[0].request_id, type(error).__name__)
+                return
+            for record in batch:
+                self._store([record])
+
+    def _note_failure(self, error: OperationalError) -> None:
+        """Say once per outage that the database does not answer, and start the next try on a new connection."""
+        if not self._failing:
+            _log.warning("the usage ledger waits for the database: %s", type(error).__name__)
+        self._failing = True
+        connection.close()
+
+
+_COLUMNS: Final = [str(field.column) for field in UsageEntry._meta.concrete_fields]
+
+
+def store(batch: Sequence[UsageRecord]) -> None:
+    """Write records in one transaction; those that are there already stay as they are."""
+    table = connection.ops.quote_name(UsageEntry._meta.db_table)
+    names = ", ".join(map(connection.ops.quote_name, _COLUMNS))
+    places = ", ".join(["%s"] * len(_COLUMNS))
+    # The names are the model's own and every value is a parameter. Raw, because model instances cost ten times more.
+    statement = f"INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT (id) DO NOTHING"  # noqa: S608
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(statement, [_row(record) for record in batch])
+
+
+def _row(record: UsageRecord) -> tuple[Any, ...]:
+    """Return ``record`` in the order of the model's fields."""
+    return (
+        record.id.hex,
+        record.request_id,
+        ids.parse("organization", record.organization_id).hex,
+        ids.parse("workspace", record.workspace_id).hex,
+        ids.parse("membership", record.member_id).hex,
+        record.principal_kind,
+        record.principal_id,
+        record.client[:200],
+        record.session_id[:200],
+        record.upstream,
+        record.model[:200],
+        record.status,
+        connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(record.started_at, UTC)),
+        record.duration_ms,
+        record.input_tokens,
+        record.output_tokens,
+        record.cache_read_tokens,
+        record.cache_write_tokens,
+        record.streamed,
+        record.aborted,
+        record.estimated,
+    )
