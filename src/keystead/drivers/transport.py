@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.errors import ConfigurationError, KeysteadError, ServerFailure, ServerUnreachable
 from keystead.secret import Secret
-from keystead.wire import urls
+from keystead.wire import origin
 from keystead.wire.http import Request, Response
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class HttpTransport:
         import httpx2
 
         timeout = httpx2.Timeout(read, connect=self._connect)
-        direct = urls.is_loopback(request.url)
+        direct = origin.is_private_to_machine(request.url)
         try:
             with httpx2.Client(timeout=timeout, trust_env=not direct, follow_redirects=False) as client:
                 outgoing = client.build_request(

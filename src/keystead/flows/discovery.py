@@ -2,7 +2,7 @@
 
 from keystead.errors import ConfigurationError, ServerFailure
 from keystead.flows import Flow, answers
-from keystead.wire import oauth, urls
+from keystead.wire import oauth, origin, urls
 from keystead.wire.http import Request
 from keystead.wire.oauth import ServerMetadata
 
@@ -37,6 +37,6 @@ def discover(base_url: str) -> Flow[ServerMetadata]:
 
 def _same_origin(address: str, base: str) -> bool:
     try:
-        return urls.origin(address) == urls.origin(base)
+        return origin.parse(address) == origin.parse(base)
     except ValueError:
         return False
