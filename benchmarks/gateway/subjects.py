@@ -1,0 +1,117 @@
+"""The gateways that are compared, and how each is started: one process on one core, loopback only."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LITELLM = "1.106.2"
+MODEL = "claude-sonnet-4-5"
+UPSTREAM_KEY = "bench-upstream-key"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command to run, with its environment, and the key that its callers send."""
+
+    command: list[str]
+    environment: dict[str, str]
+    key: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row of the table.
+
+    Attributes:
+        does: what it does for each request, because speed without that word means nothing.
+        start: (directory, own port, upstream's port) -> how to start it.
+        streams: how many streams at once it is asked to carry.
+    """
+
+    name: str
+    does: str
+    start: Callable[[Path, int, int], Started]
+    streams: int = 500
+
+
+def nginx(directory: Path, port: int, upstream: int) -> Started:
+    """One worker that swaps the credential and relays unbuffered: the limit of what is possible."""
+    configuration = directory / "nginx.conf"
+    configuration.write_text(f"""
+daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  upstream api {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://api; proxy_http_version 1.1; proxy_buffering off; proxy_set_header Connection "";
+      proxy_set_header authorization ""; proxy_set_header x-api-key "{UPSTREAM_KEY}";
+    }}
+  }}
+}}
+""")
+    return Started(["nginx", "-c", str(configuration), "-e", str(directory / "error.log")], {}, "anything")
+
+
+def keystead(directory: Path, port: int, upstream: int) -> Started:
+    """The whole server as `make run` starts it: key check, model check, credential swap, durable usage ledger."""
+    environment = {
+        "KEYSTEAD_SERVER_DATA_DIR": str(directory / "data"),
+        "KEYSTEAD_SERVER_PORT": str(port),
+        "KEYSTEAD_SERVER_UPSTREAM_URL": f"http://127.0.0.1:{upstream}",
+        "KEYSTEAD_SERVER_UPSTREAM_API_KEY": UPSTREAM_KEY,
+        "HOME": str(directory),
+        "PATH": os.defpath,
+    }
+    seed = [sys.executable, "-m", "benchmarks.gateway.seed"]
+    key = subprocess.run(seed, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return Started([str(Path(sys.executable).with_name("keystead")), "server", "run"], environment, key)
+
+
+def litellm(directory: Path, port: int, upstream: int) -> Started:
+    """LiteLLM's proxy with a master key and no database."""
+    key = "sk-" + secrets.token_hex(16)
+    configuration = directory / "litellm.yaml"
+    configuration.write_text(f"""
+model_list:
+  - model_name: {MODEL}
+    litellm_params: {{model: anthropic/{MODEL}, api_base: "http://127.0.0.1:{upstream}", api_key: {UPSTREAM_KEY}}}
+general_settings: {{master_key: {key}}}
+litellm_settings: {{telemetry: false}}
+""")
+    environment = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        "HOME": str(directory),
+        "PATH": os.defpath,
+    }
+    command = [str(litellm_program()), "--config", str(configuration), "--host", "127.0.0.1", "--port", str(port)]
+    return Started([*command, "--num_workers", "1"], environment, key)
+
+
+def litellm_program() -> Path:
+    """Install the pinned version into an environment of its own below ``build/``, once."""
+    place = ROOT / "build" / f"litellm-{LITELLM}"
+    program = place / "bin/litellm"
+    if not program.exists():
+        print(f"Installing LiteLLM {LITELLM} into {place.relative_to(ROOT)} (once) …", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        pip = [str(place / "bin/pip"), "--disable-pip-version-check", "--quiet", "--quiet", "install"]
+        subprocess.run([*pip, f"litellm[proxy]=={LITELLM}"], check=True)
+    return program
+
+
+SUBJECTS = (
+    Subject("nginx", "credential swap only", nginx),
+    Subject("Keystead", "key, model, swap, usage, durable ledger", keystead),
+    Subject("LiteLLM", "key, model, swap, usage; no database", litellm, streams=10),
+)
