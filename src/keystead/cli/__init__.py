@@ -1,1 +1,97 @@
-"""The command line: a table of commands, one file per verb."""
+"""The command line: a table of commands, each loaded only when it is called.
+
+``keystead --help`` reads the table and imports no command; ``keystead token`` imports its own and nothing heavy.
+"""
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from keystead import __version__
+from keystead.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row: the verb, where its click command is, and its line in the help."""
+
+    name: str
+    home: str
+    line: str
+
+
+COMMANDS: Final = (
+    Command("login", "keystead.cli.login:login", "Sign in to a Keystead server."),
+    Command("logout", "keystead.cli.logout:logout", "End the sign-in here and on the server."),
+    Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
+    Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
+    Command("run", "keystead.cli.run:run", "Run a program with the credential in its environment."),
+    Command("server", "keystead.server.command:server", "Run the self-hosted server."),
+)
+
+
+class Table(click.Group):
+    """A group whose commands are the rows of :data:`COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return [command.name for command in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        found = next((command for command in COMMANDS if command.name == cmd_name), None)
+        return load(found) if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(command.name, command.line) for command in COMMANDS])
+
+
+def load(command: Command) -> click.Command:
+    """Import a row's command.
+
+    Raises:
+        ConfigurationError: it belongs to an extra that is not installed.
+    """
+    module, _, name = command.home.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if command.name != "server" or (error.name or "").startswith("keystead."):
+            raise
+        raise ConfigurationError(
+            f"The server is not part of this installation ({error.name} is missing).",
+            hint="Install it with: pip install 'keystead[server]'",
+        ) from error
+    assert isinstance(found, click.Command)
+    return found
+
+
+@click.group(cls=Table, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="keystead %(version)s")
+@click.option("-p", "--print", "question", metavar="QUESTION", help="Ask once, stream the answer, exit.")
+@click.option("--model", metavar="NAME", help="With -p: the model to ask.")
+@click.pass_context
+def cli(context: click.Context, question: str | None, model: str | None) -> None:
+    """Sign-in, credentials and a gateway for coding agents."""
+    if context.invoked_subcommand is not None:
+        if question is not None or model is not None:
+            raise click.UsageError("-p and --model go without a command.")
+    elif question is not None:
+        from keystead.cli.ask import ask
+
+        ask(context.obj, question, model)
+    elif model is not None:
+        raise click.UsageError("--model goes with -p.")
+    else:
+        click.echo(context.get_help())
+
+
+def main(arguments: list[str] | None = None, surroundings: Any = None) -> None:
+    """Run the command line and exit; the entry point of the ``keystead`` program."""
+    from keystead.cli.exits import exit_code
+    from keystead.cli.surroundings import Surroundings
+
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(exit_code(cli, given, surroundings or Surroundings.real()))

@@ -1,0 +1,40 @@
+"""``keystead run -- CMD``: a program with the credential in its environment, and no other credential."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import click
+
+from keystead.cli.surroundings import Surroundings
+from keystead.client import Authorized
+from keystead.credentials import Header
+from keystead.sources import SOURCES
+from keystead.sources.configuration import GUARDED
+
+_VARIABLES: Final = {Header.AUTHORIZATION: "ANTHROPIC_AUTH_TOKEN", Header.X_API_KEY: "ANTHROPIC_API_KEY"}
+_SCRUBBED: Final = GUARDED | {name for source in SOURCES for name in source.reads}
+"""Every variable that could bring another credential, another address or a cloud switch into the child."""
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
+    """Run COMMAND with the credential in its environment: keystead run -- COMMAND [ARGUMENTS].
+
+    It gets ANTHROPIC_BASE_URL and the one variable of the credential in use; every other credential variable is
+    taken away. Its exit code is the exit code.
+    """
+    from keystead.drivers.process import become
+
+    authorized = surroundings.client().credential()
+    become(command, child_variables(surroundings.environment.variables, authorized))
+
+
+def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dict[str, str]:
+    """Return the environment of the child."""
+    kept = {name: value for name, value in variables.items() if name not in _SCRUBBED}
+    return kept | {
+        "ANTHROPIC_BASE_URL": authorized.api_base,
+        _VARIABLES[authorized.header]: authorized.secret.reveal(),
+    }

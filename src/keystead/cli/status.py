@@ -1,0 +1,200 @@
+"""``keystead status``: which credential is used here, who pays, and why no other. It changes and sends nothing."""
+
+import json
+from typing import Any
+
+import click
+
+from keystead.cli.exits import sentence
+from keystead.cli.paper import Paper, moment, relative
+from keystead.cli.surroundings import Surroundings
+from keystead.credentials import Account, BillingClass, Freshness
+from keystead.resolver import Resolution
+from keystead.sources.candidate import Candidate, CandidateState
+
+SCHEMA = "keystead.status/1"
+
+_STATE_STYLES: dict[CandidateState, dict[str, bool | str]] = {
+    CandidateState.SELECTED: {"fg": "green", "bold": True},
+    CandidateState.OUTRANKED: {"fg": "cyan"},
+    CandidateState.ABSENT: {"dim": True},
+    CandidateState.DECLINED: {"fg": "yellow"},
+    CandidateState.REFUSED: {"fg": "yellow"},
+    CandidateState.BROKEN: {"fg": "red", "bold": True},
+}
+
+_BILLING_WORDS = {
+    BillingClass.SUBSCRIPTION: "subscription (a flat fee)",
+    BillingClass.METERED: "metered (every token is charged)",
+    BillingClass.CLOUD: "cloud (on the cloud provider's bill)",
+    BillingClass.GATEWAY: "gateway (as the gateway's operator arranged it)",
+    BillingClass.UNKNOWN: "unknown",
+}
+
+
+@click.command()
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SCHEMA}.")
+@click.pass_context
+def status(context: click.Context, wants_json: bool) -> None:
+    """Say which credential is used, where it comes from, who pays, and why no other is used.
+
+    Nothing is sent, renewed or run. Exit code: 0 a usable credential, 4 none, 77 refused by a rule, 78 broken.
+    """
+    surroundings: Surroundings = context.obj
+    resolution = surroundings.client().resolve()
+    now = surroundings.clock.now()
+    if wants_json:
+        click.echo(json.dumps(document(resolution, now), indent=2))
+    else:
+        click.echo("\n".join(lines(resolution, now, Paper.of(surroundings.environment))))
+    context.exit(_exit_code(resolution))
+
+
+def _exit_code(resolution: Resolution) -> int:
+    return resolution.problem.exit_code if resolution.problem else 0
+
+
+def lines(resolution: Resolution, now: float, paper: Paper) -> list[str]:
+    """Return the report for people."""
+    winner = resolution.winner
+    written = _headline(resolution, paper)
+    if winner is not None:
+        written += ["", *paper.table(facts(winner, now))]
+    for warning in resolution.warnings:
+        first, *rest = paper.wrap(f"! {sentence(warning)}", 2)
+        written += ["", *(paper.style(line, fg="yellow") for line in (first, *rest))]
+    others = [candidate for candidate in resolution.considered if candidate is not winner]
+    written += ["", paper.style("Also considered, in order of precedence:" if winner else "Considered:", bold=True)]
+    return written + _places(others, paper)
+
+
+def _headline(resolution: Resolution, paper: Paper) -> list[str]:
+    if resolution.winner is not None:
+        return [paper.style(line, bold=True) for line in paper.wrap(f"{resolution.winner.title} is used.")]
+    problem = resolution.problem
+    assert problem is not None
+    said = [
+        paper.style(line, bold=True) for line in paper.wrap(f"No credential can be used: {sentence(problem.message)}")
+    ]
+    return said + (paper.wrap(f"fix: {problem.hint}", 2) if problem.hint else [])
+
+
+def facts(winner: Candidate, now: float) -> list[tuple[str, str]]:
+    """Return what is known about the credential in use, a label and a text each; unknown things have no text."""
+    return [
+        ("Source", f"{winner.provenance}" if winner.provenance else ""),
+        ("Account", _account(winner.account)),
+        ("Organization", _organization(winner.account)),
+        ("Who pays", sentence(winner.payer[:1].upper() + winner.payer[1:]) if winner.payer else ""),
+        ("Billing", _BILLING_WORDS[winner.billing]),
+        ("Expires", f"{moment(winner.expires_at)}, {relative(winner.expires_at, now)}" if winner.expires_at else ""),
+        ("State", _state(winner)),
+        ("Sent to", f"{winner.api_base} in the header {winner.header}" if winner.api_base and winner.header else ""),
+        ("Upstream", _upstream(winner.upstream)),
+    ]
+
+
+def _account(account: Account | None) -> str:
+    if account is None:
+        return "not known before it is used"
+    named = f"{account.name} <{account.email}>" if account.name and account.email else account.email or account.name
+    return named or account.id or "not known"
+
+
+def _organization(account: Account | None) -> str:
+    if account is None or not (account.organization_name or account.organization_id):
+        return ""
+    return account.organization_name or account.organization_id or ""
+
+
+def _state(winner: Candidate) -> str:
+    """Present is all that can be said without asking the server, so nothing more is said (R-06)."""
+    if winner.freshness is Freshness.EXPIRED:
+        return "expired; it is renewed when it is used next"
+    return "present; only its server can say whether it is accepted"
+
+
+def _upstream(upstream: str | None) -> str:
+    if upstream == "test":
+        return "test upstream: it answers, but it is not a model"
+    return upstream or ""
+
+
+def _places(candidates: list[Candidate], paper: Paper) -> list[str]:
+    """Return one entry for each place, its reason and its provenance."""
+    titles = max((len(candidate.title) for candidate in candidates), default=0)
+    states = max(len(state) for state in CandidateState)
+    column = 2 + titles + 2 + states + 2
+    written = []
+    for candidate in candidates:
+        state = paper.style(candidate.state, **_STATE_STYLES[candidate.state])
+        text = _reason(candidate)
+        if paper.narrow:
+            written += [f"  {candidate.title}: {state}", *paper.wrap(text, 4)]
+            continue
+        padding = " " * (states - len(candidate.state))
+        wrapped = paper.wrap(text, column)
+        written += [f"  {candidate.title.ljust(titles)}  {state}{padding}  {wrapped[0].lstrip()}", *wrapped[1:]]
+    return written
+
+
+def _reason(candidate: Candidate) -> str:
+    place = f"{candidate.provenance}" if candidate.provenance else ""
+    known = not place or candidate.provenance is None or place in candidate.reason
+    shadow = candidate.provenance is not None and place.startswith(candidate.provenance.name)
+    return candidate.reason if known or shadow else f"{candidate.reason} ({place})"
+
+
+def document(resolution: Resolution, now: float) -> dict[str, Any]:
+    """Return the report for programs; times are Unix seconds."""
+    return {
+        "schema": SCHEMA,
+        "usable": resolution.winner is not None,
+        "exit_code": _exit_code(resolution),
+        "winner": _candidate(resolution.winner, now) if resolution.winner else None,
+        "considered": [_candidate(candidate, now) for candidate in resolution.considered],
+        "warnings": list(resolution.warnings),
+        "error": resolution.problem.to_json() if resolution.problem else None,
+    }
+
+
+def _candidate(candidate: Candidate, now: float) -> dict[str, Any]:
+    provenance, account = candidate.provenance, candidate.account
+    return {
+        "source": candidate.source,
+        "title": candidate.title,
+        "state": candidate.state,
+        "reason": candidate.reason,
+        "provenance": provenance
+        and {
+            "kind": provenance.kind,
+            "name": provenance.name,
+            "path": provenance.path,
+            "line": provenance.line,
+            "text": str(provenance),
+        },
+        "billing": candidate.billing,
+        "payer": candidate.payer or None,
+        "account": account
+        and {
+            "id": account.id,
+            "email": account.email,
+            "name": account.name,
+            "organization": {"id": account.organization_id, "name": account.organization_name},
+        },
+        "expires_at": candidate.expires_at,
+        "expires_in": None if candidate.expires_at is None else candidate.expires_at - now,
+        "freshness": _freshness(candidate),
+        "header": candidate.header,
+        "api_base": candidate.api_base,
+        "upstream": candidate.upstream,
+        "approval": candidate.approval,
+        "error": candidate.error.to_json() if candidate.error else None,
+    }
+
+
+def _freshness(candidate: Candidate) -> str:
+    """Return ``absent``, ``present`` or ``expired``; never ``verified``, for nothing was asked."""
+    if not candidate.present:
+        return "absent"
+    return "expired" if candidate.freshness is Freshness.EXPIRED else "present"

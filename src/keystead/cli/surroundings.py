@@ -1,0 +1,78 @@
+"""Everything a command needs from outside, as one value; tests build their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from keystead.client import Client
+from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.environment import Environment
+from keystead.stores import TokenStore
+from keystead.stores.file import FileStore
+
+if TYPE_CHECKING:
+    from keystead.drivers.transport import Transport
+
+
+class OpenAddress(Protocol):
+    """Starts a browser; returns whether one was started."""
+
+    def __call__(self, url: str, environment: Environment) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What commands work with.
+
+    Attributes:
+        network: makes the transport; called only when something must be sent.
+        random_bytes: ``secrets.token_bytes``.
+        open_address: starts the browser.
+        stdin: descriptor that lines are read from while something is waited for; None reads nothing.
+        to_terminal: writes a control sequence to the terminal, whatever standard output is.
+    """
+
+    environment: Environment
+    store: TokenStore
+    clock: Clock
+    network: "Callable[[], Transport]"
+    random_bytes: Callable[[int], bytes]
+    open_address: OpenAddress
+    stdin: int | None = 0
+    to_terminal: Callable[[str], None] = lambda text: _to_terminal(text)
+
+    @classmethod
+    def real(cls) -> "Surroundings":
+        """Return those of this process."""
+        environment = Environment.capture()
+        store = FileStore(environment.state_dir, SYSTEM_CLOCK)
+        return cls(environment, store, SYSTEM_CLOCK, _network, _random_bytes, _open_address)
+
+    def client(self) -> Client:
+        """Return the library's client in these surroundings."""
+        return Client(self.environment, self.store, self.network, self.clock)
+
+
+def _network() -> "Transport":
+    from keystead.drivers.transport import HttpTransport
+
+    return HttpTransport()
+
+
+def _to_terminal(sequence: str) -> None:
+    import sys
+
+    sys.stderr.write(sequence)
+    sys.stderr.flush()
+
+
+def _random_bytes(count: int) -> bytes:
+    import secrets
+
+    return secrets.token_bytes(count)
+
+
+def _open_address(url: str, environment: Environment) -> bool:
+    from keystead.drivers.browser import open_address
+
+    return open_address(url, environment)
