@@ -114,7 +114,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     ),
     Source(
         id="vendor_login",
-        title="Vendor login of another product",
+        title="Another product's login",
         reads=(vendor.FILE,),
         header=None,
         billing=BillingClass.SUBSCRIPTION,
