@@ -1,5 +1,19 @@
 """Addresses of the authorization server."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from keystead.server.authorization.metadata import METADATA, PATHS
+from keystead.server.authorization.views import endpoints
+from keystead.server.authorization.views.authorize import authorize
+from keystead.server.authorization.views.device import device
+
+urlpatterns = [
+    path(METADATA, endpoints.document, name="metadata"),
+    path(PATHS["authorization_endpoint"], authorize, name="authorize"),
+    path(PATHS["token_endpoint"], endpoints.token, name="token"),
+    path(PATHS["device_authorization_endpoint"], endpoints.device_authorization, name="device_authorization"),
+    path(PATHS["revocation_endpoint"], endpoints.revoke, name="revoke"),
+    path(PATHS["userinfo_endpoint"], endpoints.userinfo, name="userinfo"),
+    path(PATHS["jwks_uri"], endpoints.jwks, name="jwks"),
+    path("device", device, name="device"),
+]

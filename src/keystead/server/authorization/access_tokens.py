@@ -1,0 +1,113 @@
+"""Access tokens: signed statements (RFC 9068) that the gateway verifies without a database."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import ECKey
+
+from keystead.server.authorization import keys
+from keystead.server.authorization.lifetimes import LEEWAY
+from keystead.server.authorization.models import Grant
+from keystead.server.authorization.surroundings import issuer, server
+from keystead.server.organizations import operations as organizations
+from keystead.wire import ids
+
+TYPE: Final = "at+jwt"
+_MAX_LENGTH: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified access token says; identifiers in wire form, times in Unix seconds."""
+
+    person_id: str
+    client_id: str
+    grant_id: str
+    organization_id: str
+    workspace_id: str
+    membership_id: str
+    scope: str
+    expires_at: float
+
+
+def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
+    """Return a new access token for ``grant`` and its lifetime in seconds; it never outlives the sign-in."""
+    lifetime = min(server().access_token_seconds, int((grant.expires_at - now).total_seconds()))
+    issued_at = int(now.timestamp())
+    kid, key = keys.signing_key(now)
+    claims = {
+        "iss": issuer(),
+        "aud": issuer(),
+        "sub": ids.dump("person", grant.membership.person_id),
+        "client_id": grant.client.client_id,
+        "iat": issued_at,
+        "exp": issued_at + lifetime,
+        "jti": jti.hex,
+        "scope": scope,
+        "sid": ids.dump("grant", grant.id),
+        "org": ids.dump("organization", grant.organization_id),
+        "wrk": ids.dump("workspace", organizations.default_workspace(grant.organization).id),
+        "mem": ids.dump("membership", grant.membership_id),
+    }
+    return jwt.encode({"alg": keys.ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, [keys.ALGORITHM]), lifetime
+
+
+def verify(token: str, now: float) -> Claims | None:
+    """Return what ``token`` says if this server signed it for itself and it is in time, else None.
+
+    Total: any string gives claims or None. The algorithm and the type are pinned, so that neither an unsigned
+    token, nor one signed with the public key as a shared secret, nor an ID token passes (RFC 8725, RFC 9068).
+    """
+    if len(token) > _MAX_LENGTH or not token.isascii():
+        return None
+    moment = datetime.fromtimestamp(now, UTC)
+
+    def key_for(signature: Any) -> ECKey:
+        key = keys.verification_key(str(signature.headers().get("kid")), moment)
+        if key is None:
+            raise InvalidKeyIdError
+        return key
+
+    try:
+        decoded = jwt.decode(token, key_for, [keys.ALGORITHM])
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if decoded.header.get("typ") != TYPE or not _for_us_now(decoded.claims, now):
+        return None
+    return _claims(decoded.claims)
+
+
+def _for_us_now(claims: dict[str, Any], now: float) -> bool:
+    us = issuer()
+    expires, issued = claims.get("exp"), claims.get("iat")
+    return (
+        claims.get("iss") == us
+        and claims.get("aud") == us
+        and type(expires) is int
+        and type(issued) is int
+        and now < expires + LEEWAY
+        and issued - LEEWAY <= now
+    )
+
+
+_NAMES: Final = {
+    "person_id": "sub",
+    "client_id": "client_id",
+    "grant_id": "sid",
+    "organization_id": "org",
+    "workspace_id": "wrk",
+    "membership_id": "mem",
+    "scope": "scope",
+}
+
+
+def _claims(claims: dict[str, Any]) -> Claims | None:
+    texts = {name: claims.get(claim) for name, claim in _NAMES.items()}
+    values = {name: text for name, text in texts.items() if isinstance(text, str)}
+    if len(values) < len(_NAMES):
+        return None
+    return Claims(**values, expires_at=float(claims["exp"]))

@@ -1,0 +1,1 @@
+"""What every request is measured against: one file per question, each a small function."""

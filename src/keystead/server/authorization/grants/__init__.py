@@ -1,0 +1,63 @@
+"""What a client may send as ``grant_type``: the table, and every phase the grants share.
+
+A grant is one function from a :class:`Question` to what it redeemed. It *raises* a refusal to undo, *returns* one
+to keep what it wrote. Whatever must hold for all of them stands here once, so that no grant can forget it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from django.db import transaction
+
+from keystead.secret import Secret
+from keystead.server.authorization import access_tokens
+from keystead.server.authorization.checks import scopes, standing
+from keystead.server.authorization.clients import find
+from keystead.server.authorization.grants import authorization_code, device_code, refresh_token
+from keystead.server.authorization.grants.question import Question
+from keystead.server.authorization.parameters import Parameters, required
+from keystead.server.authorization.refusals import Refusal, invalid_grant, refused_refresh
+from keystead.server.authorization.sign_ins import Redeemed
+from keystead.server.identifiers import new_id
+from keystead.wire.oauth import DEVICE_CODE_GRANT, TokenResponse
+
+TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
+    "authorization_code": authorization_code.redeem,
+    "refresh_token": refresh_token.redeem,
+    DEVICE_CODE_GRANT: device_code.redeem,
+}
+
+
+def exchange(parameters: Parameters, label: str, now: datetime) -> TokenResponse:
+    """Answer a token request (RFC 6749 section 4.1.3, 6; RFC 8628 section 3.4).
+
+    Raises:
+        Refusal: as the RFCs name it.
+    """
+    redeem = TABLE.get(required(parameters, "grant_type"))
+    if redeem is None:
+        raise Refusal("unsupported_grant_type", "This grant_type is not supported.")
+    client = find(parameters["client_id"]) if "client_id" in parameters else None
+    question = Question(parameters, client, label, now)
+    with transaction.atomic():
+        redeemed = redeem(question)
+        if isinstance(redeemed, Redeemed):
+            _check(redeemed, parameters["grant_type"])
+            return _answer(redeemed, now)
+    raise redeemed
+
+
+def _check(redeemed: Redeemed, grant_type: str) -> None:
+    grant = redeemed.grant
+    if grant_type not in grant.client.grant_types:
+        raise Refusal("unauthorized_client", "This client may not use this grant_type.")
+    if not standing.holds(grant.membership):
+        refuse = refused_refresh if grant_type == "refresh_token" else invalid_grant
+        raise refuse("This account is no longer active.")
+
+
+def _answer(redeemed: Redeemed, now: datetime) -> TokenResponse:
+    scope = scopes.effective(redeemed.scope, redeemed.grant.membership.role)
+    token, lifetime = access_tokens.sign(redeemed.grant, scope, new_id(), now)
+    return TokenResponse(Secret(token), lifetime, Secret(redeemed.refresh_token), scope)

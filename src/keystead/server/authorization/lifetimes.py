@@ -1,0 +1,21 @@
+"""How long everything lasts, in one place; the two that an operator sets are in the server's settings."""
+
+from datetime import timedelta
+from typing import Final
+
+AUTHORIZATION_CODE: Final = timedelta(seconds=60)
+DEVICE_CODE: Final = timedelta(seconds=600)
+POLL_INTERVAL: Final = 5
+"""Seconds between polls; also what every ``slow_down`` adds (RFC 8628 section 3.5)."""
+POLL_GRACE: Final = timedelta(seconds=1)
+"""A poll this much early is still on time: the interval is measured at the client, the network jitters."""
+SIGN_IN: Final = timedelta(days=180)
+"""A sign-in ends here even if it is refreshed every day."""
+REPLAY_WINDOW: Final = timedelta(seconds=10)
+"""A used refresh token gets the same successor again this long: a race or a lost answer logs nobody out (R-01)."""
+LEEWAY: Final = 30
+"""Seconds by which the clocks of two of our servers may differ when an access token is verified."""
+USED_CODES_KEPT: Final = timedelta(days=1)
+"""Codes are removed this long after their end; until then a replay is recognised as one."""
+SIGNING_KEY_OVERLAP: Final = timedelta(days=2)
+"""A replaced signing key verifies this long: longer than any access token lives."""

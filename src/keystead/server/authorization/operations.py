@@ -1,0 +1,85 @@
+"""What other floors ask of the authorization server: whose token this is, and which sign-ins have ended."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import Q
+
+from keystead.server.authorization import access_tokens, lifetimes, sign_ins
+from keystead.server.authorization.checks import scopes, standing
+from keystead.server.authorization.models import Grant, RefreshToken
+from keystead.server.authorization.surroundings import server
+from keystead.server.policy import Principal, PrincipalKind
+from keystead.wire import ids, tokens
+
+
+def verify_access_token(token: str, now: float) -> Principal | None:
+    """Return whose access token this is, when it may be used for models; else None.
+
+    Signature, algorithm, type, issuer, audience and time are checked; whether the sign-in has ended meanwhile is
+    :func:`grant_is_live`, which needs the database.
+
+    Args:
+        token: as it came in the header.
+        now: Unix seconds.
+    """
+    claims = access_tokens.verify(token, now)
+    if claims is None or scopes.MODELS_USE not in claims.scope.split():
+        return None
+    return Principal(
+        kind=PrincipalKind.SESSION,
+        id=claims.grant_id,
+        organization_id=claims.organization_id,
+        workspace_id=claims.workspace_id,
+        member_id=claims.membership_id,
+        client_id=claims.client_id,
+        expires_at=claims.expires_at + lifetimes.LEEWAY,
+    )
+
+
+def revoked_grants(now: float) -> set[str]:
+    """Return the sign-ins that have ended while an access token of theirs may still be in time.
+
+    A sign-in ends by revocation, and also when the person behind it is no longer active.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    oldest = moment - timedelta(seconds=server().access_token_seconds + lifetimes.LEEWAY)
+    ended = Q(revoked_at__gt=oldest) | Q(revoked_at=None, expires_at__gt=oldest, membership__person__is_active=False)
+    return {ids.dump("grant", grant_id) for grant_id in Grant.objects.filter(ended).values_list("id", flat=True)}
+
+
+def grant_is_live(grant_id: str) -> bool:
+    """Return whether the sign-in ``gra_…`` exists, was not ended, and its person is active."""
+    grant = _grant(grant_id)
+    return grant is not None and grant.revoked_at is None and standing.holds(grant.membership)
+
+
+def grant_of_access_token(token: str, now: datetime) -> Grant | None:
+    """Return the live sign-in an access token belongs to, or None."""
+    claims = access_tokens.verify(token, now.timestamp())
+    return _grant(claims.grant_id) if claims is not None and grant_is_live(claims.grant_id) else None
+
+
+def revoke_token(token: str, client_id: str | None, now: datetime) -> None:
+    """End the sign-in that a refresh or access token belongs to (RFC 7009).
+
+    An unknown token is not an error: it grants nothing already. Neither is another client's: it stays as it is.
+    """
+    grant = _grant_of(token, now)
+    if grant is not None and client_id in (None, grant.client.client_id):
+        sign_ins.end(grant, ids.dump("person", grant.membership.person_id), "signed_out", now)
+
+
+def _grant_of(token: str, now: datetime) -> Grant | None:
+    if tokens.parse(token) is tokens.TokenKind.REFRESH_TOKEN:
+        found = RefreshToken.objects.filter(digest=tokens.digest(token)).first()
+        return None if found is None else _grant(ids.dump("grant", found.grant_id))
+    claims = access_tokens.verify(token, now.timestamp())
+    return None if claims is None else _grant(claims.grant_id)
+
+
+def _grant(grant_id: str) -> Grant | None:
+    try:
+        key = ids.parse("grant", grant_id)
+    except ValueError:
+        return None
+    return Grant.objects.select_related("membership__person", "organization", "client").filter(pk=key).first()

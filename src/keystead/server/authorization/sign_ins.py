@@ -1,0 +1,113 @@
+"""The life of a sign-in: begun once, carried on by rotating refresh tokens, ended for good."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from keystead.server.audit import operations as audit
+from keystead.server.authorization import lifetimes
+from keystead.server.authorization.models import Client, Grant, RefreshToken
+from keystead.server.authorization.surroundings import derived_key, server
+from keystead.server.changes import CHANGES, Change
+from keystead.server.organizations.models import Membership
+from keystead.wire import ids, tokens
+from keystead.wire.tokens import TokenKind
+
+RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """What a code or a refresh token was worth: a sign-in, the scope asked for, and the next refresh token."""
+
+    grant: Grant
+    scope: str
+    refresh_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person agreed to: this client may act for this membership within this scope."""
+
+    client: Client
+    membership: Membership
+    scope: str
+
+
+def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomBytes = secrets.token_bytes) -> Redeemed:
+    """Store a new sign-in with its first refresh token; call it inside the transaction that uses the code up."""
+    member = approval.membership
+    grant = Grant.objects.create(
+        organization=member.organization,
+        membership=member,
+        client=approval.client,
+        scope=approval.scope,
+        label=label,
+        created_at=now,
+        expires_at=now + lifetimes.SIGN_IN,
+    )
+    audit.record(
+        organization=member.organization,
+        actor=ids.dump("person", member.person_id),
+        action="grant:create",
+        target=ids.dump("grant", grant.id),
+        at=now,
+        details={"client": approval.client.client_id},
+    )
+    token = tokens.mint(TokenKind.REFRESH_TOKEN, random_bytes)
+    keep(grant, token, 1, now)
+    return Redeemed(grant, grant.scope, token)
+
+
+def keep(grant: Grant, token: str, generation: int, now: datetime) -> None:
+    """Store one generation of a sign-in's refresh token, as its hash."""
+    RefreshToken.objects.create(
+        digest=tokens.digest(token),
+        organization_id=grant.organization_id,
+        grant=grant,
+        generation=generation,
+        created_at=now,
+        expires_at=now + timedelta(days=server().refresh_token_days),
+    )
+
+
+def successor(token: str) -> str:
+    """Return the refresh token that follows ``token``: always the same one.
+
+    It is derived from the token itself under a key of the installation. So a replay within the window gets the
+    same answer although only hashes are stored, and neither the database nor the key alone tells it.
+    """
+    key = derived_key("refresh token successor")
+    return tokens.mint(TokenKind.REFRESH_TOKEN, lambda _: hmac.new(key, token.encode(), hashlib.sha256).digest())
+
+
+def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
+    """Revoke a sign-in; returns whether it was still alive.
+
+    Its refresh tokens end with it, and the gateway hears of it once the transaction has committed.
+
+    Args:
+        grant: the sign-in.
+        actor: wire identifier of who ended it, for the audit record.
+        reason: one word for the audit record.
+        now: when.
+    """
+    with transaction.atomic():
+        if not Grant.objects.filter(pk=grant.pk, revoked_at=None).update(revoked_at=now):
+            return False
+        wire_id = ids.dump("grant", grant.id)
+        audit.record(
+            organization=grant.organization,
+            actor=actor,
+            action="grant:revoke",
+            target=wire_id,
+            at=now,
+            details={"reason": reason},
+        )
+        transaction.on_commit(lambda: CHANGES.publish(Change("grant", wire_id)))
+    return True

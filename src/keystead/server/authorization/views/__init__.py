@@ -1,0 +1,15 @@
+"""The authorization server over HTTP: ``endpoints`` answer programs in JSON, ``pages`` ask people."""
+
+from django.http import HttpRequest
+
+_LABEL_LENGTH = 200
+
+
+def label_of(request: HttpRequest) -> str:
+    """Return what the device calls itself: its ``User-Agent``, printable, at most 200 characters."""
+    return "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))[:_LABEL_LENGTH]
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return where a request came from, for counting attempts."""
+    return str(request.META.get("REMOTE_ADDR", ""))
