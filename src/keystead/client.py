@@ -25,7 +25,6 @@ from keystead.sources.configuration import Configuration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals, Decision
 from keystead.stores.file import FileStore
-from keystead.stores.helper_cache import HelperCache
 from keystead.wire import origin as wire_origin
 
 if TYPE_CHECKING:
@@ -184,6 +183,8 @@ class Client:
     def _from_helper(
         self, candidate: Candidate, helper: HelperCommand, *, rejected: Secret | None = None
     ) -> Authorized:
+        from keystead.stores.helper_cache import HelperCache
+
         environment = self._environment
 
         def run() -> Secret:

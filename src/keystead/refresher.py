@@ -13,10 +13,10 @@ from keystead.credentials import Freshness, Login, LoginKind
 from keystead.errors import CredentialExpired, CredentialRejected, NoCredential, TemporaryFailure
 from keystead.secret import Secret
 from keystead.stores import TokenStore
-from keystead.stores.helper_cache import HelperCache, HelperKey
 
 if TYPE_CHECKING:
     from keystead.drivers.transport import Transport
+    from keystead.stores.helper_cache import HelperCache
 
 PATIENCE: Final = 60.0
 """Seconds to wait for another process's renewal."""
@@ -114,7 +114,7 @@ class Refresher:
 
 
 def helper_key(
-    cache: HelperCache,
+    cache: "HelperCache",
     run: Callable[[], Secret],
     lifetime: float,
     clock: Clock,
@@ -145,11 +145,11 @@ def helper_key(
         kept = _usable(cache, lifetime, clock, rejected)
         if kept is None:
             kept = run()
-            cache.save(HelperKey(kept, clock.now()))
+            cache.save(kept)
         return kept
 
 
-def _usable(cache: HelperCache, lifetime: float, clock: Clock, rejected: Secret | None) -> Secret | None:
+def _usable(cache: "HelperCache", lifetime: float, clock: Clock, rejected: Secret | None) -> Secret | None:
     kept = cache.load()
     if kept is None or not kept.usable(clock.now(), lifetime) or kept.secret == rejected:
         return None

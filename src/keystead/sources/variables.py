@@ -11,7 +11,6 @@ from keystead.sources.base_url import BaseUrl
 from keystead.sources.candidate import Approval, Candidate, CandidateState, Facts, Source
 from keystead.sources.configuration import Value, require_trusted
 from keystead.stores.approvals import Decision
-from keystead.wire import tokens
 
 
 def find_auth_token(source: Source, facts: Facts) -> Candidate:
@@ -62,6 +61,10 @@ def bound(candidate: Candidate, base: BaseUrl) -> Candidate:
 def _check_own_token(secret: Secret, value: Value, base: BaseUrl) -> None:
     """Name a damaged Keystead token without a request (R-12), and keep one from going to another's server."""
     text = secret.reveal()
+    if not text.startswith("ks"):
+        return
+    from keystead.wire import tokens  # on demand, for the sake of start-up
+
     if not text.startswith(tuple(tokens.TokenKind)):
         return
     fault = tokens.parse(text)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +33,8 @@ class Decision:
     @property
     def date(self) -> str:
         """The UTC day of the answer, ISO 8601."""
+        from datetime import UTC, datetime
+
         return datetime.fromtimestamp(self.decided_at, UTC).date().isoformat()
 
 

@@ -69,7 +69,7 @@ class FileStore:
 
     def notes(self) -> tuple[str, ...]:
         data = read_private(self._path)
-        if data is None or _parsed(data) is not None:
+        if not data or _parsed(data) is not None:
             return ()
         return (f"{self._path} is damaged; the generation before it is used until the next sign-in",)
 
@@ -82,7 +82,7 @@ class FileStore:
         if data is None:
             return None
         found = _parsed(data) or _parsed(read_private(self._previous) or b"")
-        if found is None:
+        if found is None and data:  # a file touched for a container's mount is empty and lost nothing
             raise UnreadableFile(
                 f"{self._path} is damaged and there is no generation before it.",
                 hint="Run `keystead login`; the damaged file is kept beside the new one.",
@@ -94,7 +94,7 @@ class FileStore:
         data = read_private(self._path)
         if data is None:
             return Record(store_id=self._files.random_bytes(16).hex())
-        if _parsed(data) is None:
+        if data and _parsed(data) is None:
             aside = self._directory / f"credentials.damaged-{int(self._clock.now())}.json"
             self._files.put(aside, data)
         found = _parsed(data) or _parsed(read_private(self._previous) or b"")

@@ -61,13 +61,13 @@ class HelperCache:
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def save(self, key: HelperKey) -> None:
-        """Keep ``key`` durably.
+    def save(self, secret: Secret) -> None:
+        """Keep ``secret``, printed now, durably.
 
         Raises:
             StoreUnavailable: it could not be written.
         """
-        document = {"schema": SCHEMA, "key": key.secret.reveal(), "printed_at": key.printed_at}
+        document = {"schema": SCHEMA, "key": secret.reveal(), "printed_at": self._clock.now()}
         self._files.sweep(self._path)
         self._files.put(self._path, json.dumps(document).encode() + b"\n")
 

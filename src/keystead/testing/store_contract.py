@@ -96,7 +96,7 @@ class StoreContract:
     def test_locks_of_different_kinds_are_independent(self, store: TokenStore) -> None:
         """Renewing one login does not hold up the other."""
         with store.lock(LoginKind.GATEWAY, 0), store.lock(LoginKind.ACCOUNT, 0):
-            pass
+            assert store.load(LoginKind.GATEWAY) is None
 
     def test_a_store_shows_no_secret(self, store: TokenStore) -> None:
         """Neither the store nor the login it returns prints a token."""

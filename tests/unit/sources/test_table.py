@@ -1,0 +1,144 @@
+"""The precedence table: every row, every pair, and what each says about itself."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystead.credentials import LoginKind
+from keystead.resolver import Resolution, Resolver
+from keystead.sources import SOURCES
+from keystead.sources.candidate import CandidateState
+from keystead.stores.memory import MemoryStore
+from keystead.testing.clock import FakeClock
+from keystead.testing.environment import bare_environment
+from keystead.testing.store_contract import sample_login
+
+CANARY = "canary-of-the-precedence-table"
+
+
+@dataclass
+class Machine:
+    """A machine that gets one source after the other."""
+
+    root: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    store: MemoryStore = field(default_factory=MemoryStore)
+
+    def resolve(self) -> Resolution:
+        environment = bare_environment(self.root, self.variables)
+        environment.agent_dir.mkdir(exist_ok=True)
+        (environment.agent_dir / "settings.json").write_text(json.dumps(self.settings))
+        return Resolver(environment, self.store, FakeClock(), interactive=False).resolve()
+
+
+def _variable(name: str, value: str = CANARY) -> Callable[[Machine], None]:
+    return lambda machine: machine.variables.update({name: value})
+
+
+def _login(kind: LoginKind) -> Callable[[Machine], None]:
+    def add(machine: Machine) -> None:
+        machine.store.save(sample_login(kind, access_token=CANARY))
+
+    return add
+
+
+def _vendor_login(machine: Machine) -> None:
+    directory = bare_environment(machine.root).agent_dir
+    directory.mkdir(exist_ok=True)
+    (directory / ".credentials.json").write_text(CANARY)
+
+
+SET_UP: dict[str, Callable[[Machine], None]] = {
+    "gateway_session": _login(LoginKind.GATEWAY),
+    "cloud:bedrock": _variable("CLAUDE_CODE_USE_BEDROCK", "1"),
+    "cloud:foundry": _variable("CLAUDE_CODE_USE_FOUNDRY", "true"),
+    "cloud:aws": _variable("CLAUDE_CODE_USE_ANTHROPIC_AWS", " YES "),
+    "cloud:mantle": _variable("CLAUDE_CODE_USE_MANTLE", "on"),
+    "cloud:vertex": _variable("CLAUDE_CODE_USE_VERTEX", "1"),
+    "auth_token": _variable("ANTHROPIC_AUTH_TOKEN"),
+    "api_key": _variable("ANTHROPIC_API_KEY"),
+    "api_key_helper": lambda machine: machine.settings.update({"apiKeyHelper": f"echo {CANARY}"}),
+    "oauth_token": _variable("CLAUDE_CODE_OAUTH_TOKEN"),
+    "vendor_login": _vendor_login,
+    "login": _login(LoginKind.ACCOUNT),
+}
+NEVER_USED = {"oauth_token", "vendor_login"}
+ORDER = [source.id for source in SOURCES]
+
+
+def test_the_table_has_the_documented_order() -> None:
+    """A session outranks all, then clouds, then the variables, then the helper; a stored login is last (S-04)."""
+    assert list(SET_UP) == ORDER
+
+
+@pytest.mark.parametrize("source", ORDER)
+def test_alone_a_source_wins_or_is_refused(tmp_path: Path, source: str) -> None:
+    """And every other row says that it has nothing."""
+    machine = Machine(tmp_path)
+    SET_UP[source](machine)
+
+    resolution = machine.resolve()
+
+    states = {one.source: one.state for one in resolution.considered}
+    expected = CandidateState.REFUSED if source in NEVER_USED else CandidateState.SELECTED
+    assert states.pop(source) is expected
+    assert set(states.values()) == {CandidateState.ABSENT}
+    assert (resolution.winner is None) == (source in NEVER_USED)
+    assert (resolution.problem is None) == (source not in NEVER_USED)
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(ORDER, 2)))
+def test_of_two_sources_the_higher_usable_one_wins(tmp_path: Path, first: str, second: str) -> None:
+    """Whatever the pair; the other one is named with its state."""
+    machine = Machine(tmp_path)
+    SET_UP[second](machine)
+    SET_UP[first](machine)
+
+    resolution = machine.resolve()
+
+    usable = [source for source in (first, second) if source not in NEVER_USED]
+    assert (resolution.winner.source if resolution.winner else None) == (usable[0] if usable else None)
+    states = {one.source: one.state for one in resolution.considered if one.present}
+    assert set(states) == {first, second}
+    if len(usable) == 2:
+        assert states[second] is CandidateState.OUTRANKED
+
+
+def test_with_everything_set_every_row_is_explained_and_nothing_leaks(tmp_path: Path) -> None:
+    """The canary is in every source and in no output."""
+    machine = Machine(tmp_path)
+    for add in SET_UP.values():
+        add(machine)
+
+    resolution = machine.resolve()
+
+    assert [one.source for one in resolution.considered] == ORDER
+    assert all(one.reason and one.provenance and one.payer for one in resolution.considered)
+    assert CANARY not in f"{resolution!r} {resolution}"
+    for one in resolution.considered:
+        assert CANARY not in f"{one!r} {one.reason} {one.provenance} {one.warnings} {one.error!r}"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.id)
+def test_every_row_documents_itself(source: Any) -> None:
+    """What it reads, who pays, and one sentence."""
+    assert source.reads
+    assert source.payer
+    assert source.sentence.endswith(".")
+
+
+def test_resolving_touches_nothing(tmp_path: Path) -> None:
+    """No file appears, the helper does not run (R-06)."""
+    machine = Machine(tmp_path, settings={"apiKeyHelper": f"touch {tmp_path}/ran"})
+    machine.resolve()
+    before = sorted(tmp_path.rglob("*"))
+
+    machine.resolve()
+
+    assert sorted(tmp_path.rglob("*")) == before
