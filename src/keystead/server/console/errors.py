@@ -20,6 +20,9 @@ BAD_REQUEST: Final = Fault(400, "That request could not be understood", "Go back
 FORBIDDEN: Final = Fault(
     403, "You may not do that", "Your role in this organization does not include it. Ask an administrator."
 )
+NO_ORGANIZATION: Final = Fault(
+    403, "You belong to no organization", "Ask an administrator of this server to add you to one."
+)
 STALE_FORM: Final = Fault(
     403,
     "That form is no longer valid",

@@ -1,11 +1,122 @@
-"""The console's pages."""
+"""The console's pages: each reads a form, calls one operation, and shows the result."""
 
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from secrets import token_bytes
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.forms import Form
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from keystead.errors import KeysteadError
+from keystead.server.console.access import for_members, now
+from keystead.server.console.forms import KeyForm, SetupForm
+from keystead.server.identity import operations as identity
+from keystead.server.keys import operations as api_keys
+from keystead.server.keys.models import Purpose
+from keystead.server.organizations.models import Membership
+from keystead.server.usage import operations as ledger
+
+UNPROCESSABLE = 422
 
 
-@login_required
-def overview(request: HttpRequest) -> HttpResponse:
-    """Say what this server is and what to do next."""
-    return render(request, "console/overview.html")
+@require_safe
+def overview(request: HttpRequest) -> HttpResponseBase:
+    """Say what this server is and what to do next; before it is set up, how to begin."""
+    if not request.user.is_authenticated and not identity.administrator_exists():
+        return redirect("setup")
+    return _overview(request)
+
+
+@for_members
+def _overview(request: HttpRequest, member: Membership) -> HttpResponse:
+    server = settings.KEYSTEAD
+    page = {"member": member, "base_url": server.base_url, "is_test_upstream": server.upstream_api_key is None}
+    return render(request, "console/overview.html", page)
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def setup(request: HttpRequest) -> HttpResponseBase:
+    """Make the first administrator with the one-time code, and sign them in.
+
+    The code travels in the address's fragment, which no browser sends: a script moves it into the form.
+    """
+    if identity.administrator_exists():
+        return render(request, "console/setup_done.html", status=410)
+    form = SetupForm(request.POST or None)
+    if form.is_valid():
+        try:
+            member = _create_administrator(form)
+        except KeysteadError as error:
+            _explain(form, error)
+        else:
+            login(request, member.person, backend=settings.AUTHENTICATION_BACKENDS[0])
+            return redirect("overview")
+    return render(request, "console/setup.html", {"form": form}, status=_status(form))
+
+
+def _create_administrator(form: SetupForm) -> Membership:
+    given = form.cleaned_data
+    return identity.create_first_administrator(
+        code=given["code"],
+        email=given["email"],
+        password=given["password"],
+        name=given["name"],
+        organization_name=given["organization"],
+        now=now(),
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_members
+def keys(request: HttpRequest, member: Membership) -> HttpResponse:
+    """List the keys, and create one: the answer to that is the only page that ever shows it."""
+    form = KeyForm(member, request.POST or None)
+    if form.is_valid():
+        try:
+            key, secret = api_keys.issue(
+                member,
+                form.cleaned_data["name"],
+                purpose=Purpose(form.cleaned_data["purpose"]),
+                expires_at=form.expires_at(now()),
+                now=now(),
+                random_bytes=token_bytes,
+            )
+        except KeysteadError as error:
+            _explain(form, error)
+        else:
+            page = {"key": key, "secret": secret.reveal(), "base_url": settings.KEYSTEAD.base_url}
+            return render(request, "console/key_created.html", page)
+    page = {"form": form, "member": member, "keys": api_keys.list_for(member), "now": now()}
+    return render(request, "console/keys.html", page, status=_status(form))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_members
+def revoke_key(request: HttpRequest, member: Membership, key_id: str) -> HttpResponseBase:
+    """Ask before revoking a key, then revoke it."""
+    key = api_keys.find(member, key_id)
+    if key is None:
+        raise Http404
+    if request.method == "POST":
+        api_keys.revoke(key, member, now())
+        return redirect("keys")
+    return render(request, "console/key_revoke.html", {"key": key, "member": member})
+
+
+@require_safe
+@for_members
+def usage(request: HttpRequest, member: Membership) -> HttpResponse:
+    """Show what was used today."""
+    return render(request, "console/usage.html", {"report": ledger.usage_of_day(member, now())})
+
+
+def _explain(form: Form, error: KeysteadError) -> None:
+    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+
+
+def _status(form: Form) -> int:
+    return UNPROCESSABLE if form.errors else 200

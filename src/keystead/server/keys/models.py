@@ -4,6 +4,7 @@ from django.db import models
 
 from keystead.server.identifiers import new_id
 from keystead.server.organizations.models import Membership, Organization, Workspace
+from keystead.wire import ids
 
 
 class Purpose(models.TextChoices):
@@ -37,3 +38,8 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def wire_id(self) -> str:
+        """Its identifier outside the server, ``key_…``."""
+        return ids.dump("api_key", self.id)

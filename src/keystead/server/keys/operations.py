@@ -93,16 +93,15 @@ def _may_revoke(key: ApiKey, by: Membership) -> bool:
 
 def _record(key: ApiKey, by: Membership, action: str, now: datetime) -> None:
     """Write the audit event, and tell the gateway once the change is committed."""
-    target = ids.dump("api_key", key.id)
     audit.record(
         organization=key.organization,
         actor=ids.dump("membership", by.id),
         action=action,
-        target=target,
+        target=key.wire_id,
         at=now,
         details={"name": key.name, "hint": key.hint, "owner": ids.dump("membership", key.member_id)},
     )
-    transaction.on_commit(partial(CHANGES.publish, Change("api_key", target)))
+    transaction.on_commit(partial(CHANGES.publish, Change("api_key", key.wire_id)))
 
 
 def list_for(member: Membership) -> QuerySet[ApiKey]:

@@ -5,4 +5,5 @@ from pathlib import Path
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import django_settings
 
-globals().update(django_settings(ServerSettings(data_dir=Path("var")), secret_key="for-type-checking-only"))
+KEYSTEAD = ServerSettings(data_dir=Path("var"))
+globals().update(django_settings(KEYSTEAD, secret_key="for-type-checking-only"))

@@ -15,14 +15,7 @@ if TYPE_CHECKING:
 def test_models_and_migrations_agree(database: "Path") -> None:
     from django.core.management import call_command
 
-    mine = ("organizations", "identity", "keys", "usage", "audit")
-    call_command("makemigrations", *mine, "--check", "--dry-run", verbosity=0)
-
-
-def test_a_stranger_is_sent_to_sign_in(web: "Client") -> None:
-    response = web.get("/")
-    assert response.status_code == 302
-    assert response.headers["Location"] == "/account/login/?next=/"
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
 
 @pytest.mark.parametrize("path", ["/", "/account/login/", "/no/such/page", "/account/signup/"])

@@ -1,0 +1,31 @@
+// Two conveniences; every page works without them.
+"use strict";
+
+// Copy buttons: <button data-copy="ID" hidden> copies the text of #ID. Hidden until it is known that copying works.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  const label = button.textContent;
+  button.hidden = false;
+  button.setAttribute("aria-live", "polite");
+  button.addEventListener("click", async () => {
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = label; }, 4000);
+  });
+}
+
+// The set-up code comes after the #, which is never sent to a server. It is moved into the form and out of the address.
+const form = document.querySelector("[data-code-from-fragment]");
+const match = /^#code=([0-9A-Za-z_]+)$/.exec(location.hash);
+if (form && match) {
+  const field = document.getElementById(form.dataset.codeFromFragment);
+  if (!field.value) field.value = match[1];
+  history.replaceState(null, "", location.pathname);
+  form.querySelector("input:not([type=hidden]):not([name=code])").focus();
+}
