@@ -1,0 +1,257 @@
+"""The composition root: one ASGI application, in one process, out of the parts below.
+
+``prepared`` makes everything that needs no event loop: data directory, database, socket. ``serve`` runs the
+loop: gateway on its fast path, and the Django control plane beside it in threads.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+import uvicorn
+
+from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
+from keystead.errors import ConfigurationError
+from keystead.server import data_directory
+from keystead.server.changes import CHANGES
+from keystead.server.directory import SnapshotDirectory, Truth
+from keystead.server.gateway import Directory, Gateway, Ledger, Limits, Upstream
+from keystead.server.settings import ServerSettings
+from keystead.server.site.settings import configure
+
+SETUP_CODE_LIFETIME: Final = timedelta(days=1)
+DRAIN_SECONDS: Final = 15
+WORKERS: Final = 8
+"""Threads of the control plane."""
+
+_SUBSCRIPTION_PREFIX: Final = "sk-ant-oat"
+RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A server that listens, for the sentence that says so."""
+
+    settings: ServerSettings
+    setup_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What :func:`serve` needs: an open database, a bound socket, and the settings with the real port."""
+
+    settings: ServerSettings
+    listener: socket.socket
+    setup_code: str | None
+
+
+@contextlib.contextmanager
+def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) -> Iterator[Installation]:
+    """Make the installation ready to serve, holding its data directory until the end.
+
+    Raises:
+        ConfigurationError: a setting is wrong, the port is taken, or the directory cannot be used.
+        StoreBusy: another server runs on the same directory.
+    """
+    check_upstream(settings)
+    data_directory.prepare(settings.data_dir)
+    with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
+        settings = replace(settings, port=listener.getsockname()[1])
+        code = new_setup_code(settings, clock, random_bytes)
+        yield Installation(settings, listener, code)
+
+
+def check_upstream(settings: ServerSettings) -> None:
+    """Refuse to start without an upstream, or with a credential that may not be one."""
+    if settings.upstream_api_key is None and not settings.allow_test_upstream:
+        raise ConfigurationError(
+            "No upstream API key is set, and KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM is off.",
+            hint="Set KEYSTEAD_SERVER_UPSTREAM_API_KEY.",
+            move="operator",
+        )
+    key = settings.upstream_api_key
+    if key is not None and key.reveal().startswith(_SUBSCRIPTION_PREFIX):
+        # The setting is for API keys; whatever carries this prefix is an OAuth token.
+        raise refusal(VENDOR_SUBSCRIPTION, "KEYSTEAD_SERVER_UPSTREAM_API_KEY")
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """Return a socket bound to the configured address.
+
+    Raises:
+        ConfigurationError: the port is in use, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(settings, error) from error
+    return listener
+
+
+def _cannot_listen(settings: ServerSettings, error: OSError) -> ConfigurationError:
+    if error.errno == errno.EADDRINUSE:
+        return ConfigurationError(
+            f"Port {settings.port} on {settings.host} is in use by another program.",
+            hint="Stop that program, or choose another port with --port or KEYSTEAD_SERVER_PORT.",
+            move="operator",
+        )
+    return ConfigurationError(
+        f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.",
+        hint="Correct --host and --port (KEYSTEAD_SERVER_HOST, KEYSTEAD_SERVER_PORT).",
+        move="operator",
+    )
+
+
+def open_database(settings: ServerSettings, random_bytes: RandomBytes) -> None:
+    """Configure Django for this installation and bring its schema up to date."""
+    data_directory.prepare(settings.data_dir)
+    configure(settings, data_directory.secret_key(settings.data_dir, random_bytes).reveal())
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def new_setup_code(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) -> str | None:
+    """Return a fresh one-time code for the first administrator, or None when there is one."""
+    open_database(settings, random_bytes)
+    from keystead.server.identity import operations
+
+    now = datetime.fromtimestamp(clock.now(), UTC)
+    return operations.new_setup_code(now, random_bytes, SETUP_CODE_LIFETIME)
+
+
+def truth() -> Truth:
+    """Return the control plane's answers for the gateway's directory."""
+    from keystead.server.authorization import operations as authorization
+    from keystead.server.keys import operations as keys
+
+    return Truth(
+        all_keys=keys.active_facts,
+        key=keys.facts,
+        verify=authorization.verify_access_token,
+        ended_grants=authorization.revoked_grants,
+        grant_is_live=authorization.grant_is_live,
+    )
+
+
+def serve(installation: Installation, announce: Callable[[Ready], None], clock: Clock = SYSTEM_CLOCK) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what is under way and write the ledger out.
+
+    Args:
+        installation: what :func:`prepared` gave.
+        announce: called once, when the server answers.
+        clock: wall-clock time, for expiry and the ledger.
+    """
+    from keystead.server.usage.ledger import LedgerWriter
+
+    directory = SnapshotDirectory(truth(), clock, CHANGES)
+    ledger = LedgerWriter()
+    try:
+        # uvicorn raises the signal again once it has stopped; by then there is nothing left to interrupt.
+        with contextlib.suppress(KeyboardInterrupt):
+            _run(_serve(installation, directory, ledger, announce))
+    finally:
+        ledger.close()
+        directory.close()
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _serve(
+    installation: Installation, directory: Directory, ledger: Ledger, announce: Callable[[Ready], None]
+) -> None:
+    settings = installation.settings
+    async with _upstream(settings) as upstream:
+        gateway = Gateway(
+            directory=directory,
+            ledger=ledger,
+            upstream=upstream,
+            limits=Limits(body_bytes=settings.max_body_bytes),
+            ready=_database_answers,
+        )
+        ready = Ready(settings, installation.setup_code)
+        try:
+            await _Server(_uvicorn(gateway), lambda: announce(ready)).serve(sockets=[installation.listener])
+        finally:
+            gateway.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._say_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say_started()
+
+
+def _uvicorn(gateway: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        gateway.asgi(otherwise=_control_plane()),
+        http=gateway.http_protocol,
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+def _control_plane() -> Any:
+    """Return Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower."""
+    from a2wsgi import WSGIMiddleware
+
+    from keystead.server.site.wsgi import application
+
+    return WSGIMiddleware(cast("Any", application), workers=WORKERS)
+
+
+@contextlib.asynccontextmanager
+async def _upstream(settings: ServerSettings) -> AsyncIterator[Upstream]:
+    """Give the configured upstream, or start the built-in test upstream beside the gateway."""
+    if settings.upstream_api_key is not None:
+        yield Upstream(name="anthropic", base_url=settings.upstream_url, api_key=settings.upstream_api_key)
+        return
+    from keystead.testing.messages_api import MessagesApi
+
+    fake = MessagesApi()
+    try:
+        yield Upstream(name="test", base_url=await fake.serve())
+    finally:
+        await fake.close()
+
+
+async def _database_answers() -> str | None:
+    return await asyncio.to_thread(_ask_database)
+
+
+def _ask_database() -> str | None:
+    from django.db import DatabaseError, connection
+
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "the database does not answer"
+    return None
