@@ -1,1 +1,130 @@
-"""The data plane: relay, meter, upstreams. Imports no Django."""
+"""The data plane: model requests checked, relayed and metered without a framework in their way.
+
+How :mod:`keystead.server.app` puts it together::
+
+    gateway = Gateway(directory=…, ledger=…, upstream=Upstream(name="anthropic", base_url=…, api_key=…))
+    config = uvicorn.Config(
+        gateway.asgi(otherwise=control_plane),   # /v1/models, /healthz, /protocol, …; the rest goes to `otherwise`
+        http=gateway.http_protocol,              # /v1/messages never becomes ASGI
+        ws="none", lifespan="off", server_header=False,
+    )
+    …
+    gateway.close()                              # after the server has stopped
+
+``protocol`` reads requests, ``exchange`` is one of them from head to ledger row, ``caller`` says whose it is,
+``upstream`` keeps the connections, ``pages`` is everything that is not relayed raw.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.server.gateway.pages import ASGIApp, Pages
+from keystead.server.gateway.ports import (
+    Directory,
+    DirectoryUnavailable,
+    Ledger,
+    Limits,
+    Readiness,
+    Upstream,
+)
+from keystead.server.gateway.protocol import GatewayProtocol
+from keystead.server.gateway.refusals import Refusal
+from keystead.server.gateway.upstream import Pool
+from keystead.server.identifiers import new_id
+
+__all__ = ["Directory", "DirectoryUnavailable", "Gateway", "Ledger", "Limits", "Readiness", "Upstream"]
+
+_LOG: Final = logging.getLogger("keystead.gateway")
+
+
+async def _always_ready() -> str | None:
+    return None
+
+
+class Gateway:
+    """One gateway in one process, on one event loop.
+
+    Args:
+        directory: who owns which credential.
+        ledger: where usage is written down.
+        upstream: the Messages API behind it.
+        limits: sizes and times.
+        ready: whether the rest of the server can work; ``/readyz`` asks it.
+        clock: wall-clock time, for expiry and the ledger.
+        monotonic: seconds for durations.
+        new_id: makes request ids, which are the ledger's row ids.
+
+    Raises:
+        ConfigurationError: the upstream's address or key cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        ledger: Ledger,
+        upstream: Upstream,
+        limits: Limits | None = None,
+        ready: Readiness = _always_ready,
+        clock: Clock = SYSTEM_CLOCK,
+        new_id: Callable[[], UUID] = new_id,
+    ) -> None:
+        self.directory = directory
+        self.ledger = ledger
+        self.limits = limits or Limits()
+        self.ready = ready
+        self.clock = clock
+        self.monotonic = clock.monotonic
+        self.new_id = new_id
+        self.pool = Pool(upstream, self.limits)
+        self._connections: set[GatewayProtocol] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def http_protocol(self) -> Any:
+        """What uvicorn calls for every connection: ``uvicorn.Config(http=…)``."""
+        return functools.partial(GatewayProtocol, self)
+
+    def asgi(self, otherwise: ASGIApp | None = None) -> ASGIApp:
+        """Return the ASGI application of everything that is not relayed raw.
+
+        Args:
+            otherwise: answers the paths that are not the gateway's; without it they are 404.
+        """
+        return Pages(self, otherwise)
+
+    def close(self) -> None:
+        """Close the connections to the upstream. Call it after the last client has gone."""
+        self.pool.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def note(self, request_id: str, refusal: Refusal) -> None:
+        """Log a refusal that the operator should know of."""
+        if refusal.status >= 500:
+            _LOG.warning("%s: refused with %d: %s", request_id, refusal.status, refusal.log or refusal.message)
+
+    def watch(self, connection: GatewayProtocol) -> None:
+        """Hold this connection to its deadlines.
+
+        One sweep over all connections replaces a timer per request, which would cost more than the request's parsing.
+        """
+        self._connections.add(connection)
+        if self._sweep is None:
+            self._sweep = connection.loop.call_later(self.limits.sweep_seconds, self._look, connection.loop)
+
+    def forget(self, connection: GatewayProtocol) -> None:
+        """This connection is gone."""
+        self._connections.discard(connection)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in [one for one in self._connections if one.deadline <= now]:
+            connection.expire()
+        self.pool.close_idle(now - self.limits.upstream_idle_seconds)
+        self._sweep = loop.call_later(self.limits.sweep_seconds, self._look, loop) if self._connections else None

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httptools
 
@@ -157,9 +157,8 @@ class _Connection(asyncio.Protocol):
         self.writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.api._open.add(transport)
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by class
+        self.api._open.add(self.transport)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.api._open.discard(self.transport)

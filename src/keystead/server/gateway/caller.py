@@ -1,0 +1,161 @@
+"""Who is calling: two headers, one principal (``gateway-protocol.md``, R-23, G-07).
+
+A credential is looked up by what it looks like, not by the header it came in: newer SDKs send an API key as a
+bearer, ``apiKeyHelper`` sends one value in both headers, and a machine with two variables set sends two
+different ones.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.credentials.rules import VENDOR_SUBSCRIPTION
+from keystead.server.gateway.ports import Directory, DirectoryUnavailable
+from keystead.server.gateway.refusals import Refusal
+from keystead.server.policy import Principal
+from keystead.wire import tokens
+
+_LOG: Final = logging.getLogger("keystead.gateway")
+_API_KEY: Final = tokens.TokenKind.API_KEY.value.encode()
+_FINAL: Final = ("x-should-retry", "false")
+"""A revoked or unknown credential stays so: retrying is pointless. Left out where a new credential may come."""
+_LONGEST: Final = 16_384
+
+CONFLICT: Final = (
+    "two different credentials were sent; the one in Authorization counts, the one in x-api-key is ignored"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller.
+
+    Attributes:
+        warning: what to tell the client beside the answer, or empty.
+    """
+
+    principal: Principal
+    warning: str = ""
+
+
+def authenticate(directory: Directory, authorization: bytes | None, api_key: bytes | None, now: float) -> Caller:
+    """Return the caller behind the two credential headers.
+
+    Args:
+        directory: who owns which credential.
+        authorization: value of the header of that name, or None if it was not sent.
+        api_key: value of ``x-api-key``, or None.
+        now: Unix seconds.
+
+    Raises:
+        Refusal: 401 when neither is recognised, 503 when that cannot be known now.
+    """
+    bearer = _bearer(authorization)
+    if not bearer and not api_key:
+        raise _missing(authorization, api_key)
+    try:
+        first = _look_up(directory, bearer)
+        second = None if api_key == bearer else _look_up(directory, api_key)
+    except DirectoryUnavailable as error:
+        raise _unavailable(str(error)) from error
+    except Exception as error:  # whatever fails behind the port must not end a session (G-06)
+        _LOG.exception("The directory failed.")
+        raise _unavailable(type(error).__name__) from error
+    principal = first or second
+    if principal is None:
+        raise _unrecognised(bearer or api_key or b"")
+    if principal.expires_at is not None and now >= principal.expires_at:
+        raise Refusal(401, "The credential has expired. Sign in again, or let the client renew it.")
+    if first is not None and second is not None and _differ(first, second):
+        _LOG.warning("%s and %s came in one request; %s counts.", first.id, second.id, first.id)
+        return Caller(first, CONFLICT)
+    return Caller(principal)
+
+
+def _differ(first: Principal, second: Principal) -> bool:
+    return (first.kind, first.id) != (second.kind, second.id)
+
+
+def _bearer(authorization: bytes | None) -> bytes | None:
+    if authorization is None:
+        return None
+    scheme, _, value = authorization.partition(b" ")
+    return value.strip(b" ") if scheme.lower() == b"bearer" else None
+
+
+def _look_up(directory: Directory, credential: bytes | None) -> Principal | None:
+    if not credential or len(credential) > _LONGEST:
+        return None
+    if credential.startswith(_API_KEY):
+        return directory.by_key(tokens.digest(credential))
+    return directory.by_bearer(credential)
+
+
+def _unavailable(reason: str) -> Refusal:
+    return Refusal(
+        503,
+        "The gateway cannot check credentials at the moment; yours may well be valid. Try again shortly.",
+        ("retry-after", "5"),
+        log=f"directory unavailable: {reason}",
+    )
+
+
+def _missing(authorization: bytes | None, api_key: bytes | None) -> Refusal:
+    if authorization is not None and _bearer(authorization) is None:
+        return Refusal(401, "The Authorization header is not of the form 'Bearer <credential>'. Correct it.")
+    if authorization is not None or api_key is not None:
+        name = "Authorization" if authorization is not None else "x-api-key"
+        return Refusal(401, f"The {name} header is empty. Sign in with `keystead login`, or set an API key.")
+    return Refusal(
+        401,
+        "No credential was sent. Sign in with `keystead login`, or send an API key of this gateway in x-api-key "
+        "or as a bearer in Authorization.",
+    )
+
+
+_SUBSCRIPTION: Final = (
+    f"The credential is a vendor's OAuth token, and {VENDOR_SUBSCRIPTION.denied} (rule {VENDOR_SUBSCRIPTION.id}; "
+    f"{VENDOR_SUBSCRIPTION.source}, as of {VENDOR_SUBSCRIPTION.dated}). Sign in to this gateway with "
+    "`keystead login`, or use one of its API keys."
+)
+_WRONG_KIND: Final = (
+    "which is not for model requests. Sign in with `keystead login`, or use an API key of this gateway."
+)
+_FOREIGN: Final = (
+    (b"sk-ant-oat", _SUBSCRIPTION),
+    (b"sk-ant-ort", _SUBSCRIPTION),
+    (
+        b"sk-ant-",
+        "The credential is an API key of the model vendor; this gateway holds its own. Use a key that it issued.",
+    ),
+    (b"ksr_", f"The credential is a refresh token, {_WRONG_KIND}"),
+    (b"ksd_", f"The credential is a device code, {_WRONG_KIND}"),
+    (b"ksc_", f"The credential is an authorization code, {_WRONG_KIND}"),
+    (b"kss_", f"The credential is a setup code, {_WRONG_KIND}"),
+)
+"""What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""
+
+
+def _unrecognised(credential: bytes) -> Refusal:
+    """Return the 401 for a credential nobody here knows; says what it looks like and never repeats it."""
+    if credential.startswith(_API_KEY):
+        return Refusal(401, _unknown_key(credential), _FINAL)
+    for prefix, sentence in _FOREIGN:
+        if credential.startswith(prefix):
+            return Refusal(401, sentence, _FINAL)
+    if credential.startswith(b"eyJ") and credential.count(b".") == 2:
+        return Refusal(
+            401, "The access token is expired, revoked, or not from this server. Sign in again with `keystead login`."
+        )
+    return Refusal(
+        401,
+        "The credential is not known here. Sign in with `keystead login`, or use an API key issued by this gateway.",
+        _FINAL,
+    )
+
+
+def _unknown_key(credential: bytes) -> str:
+    fault = tokens.parse(credential.decode("latin-1"))
+    if isinstance(fault, tokens.TokenFault):
+        return f"The API key is damaged: {fault.reason}. Copy it again, or create a new one in the console."
+    return "The API key is revoked or not from this server. Create a new one in the console, or ask an administrator."

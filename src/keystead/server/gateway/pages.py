@@ -1,0 +1,179 @@
+"""Everything of the gateway that is not relayed raw: one table of paths, as a small ASGI application."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from keystead.server.gateway import request_head
+from keystead.server.gateway.caller import authenticate
+from keystead.server.gateway.exchange import METERED
+from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
+from keystead.server.gateway.upstream import Connection, Failure
+from keystead.wire import ids
+from keystead.wire.http1 import ResponseHead
+
+if TYPE_CHECKING:
+    from keystead.server.gateway import Gateway
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PLAIN: Final = "text/plain; charset=utf-8"
+_LARGEST_ANSWER: Final = 1 << 22
+
+
+class Page:
+    """What to send: status, headers, body."""
+
+    def __init__(self, body: bytes, content_type: str, *headers: tuple[str, str], status: int = 200) -> None:
+        self.status = status
+        self.body = body
+        self.headers = [("content-type", content_type), ("content-length", str(len(body))), *headers]
+
+
+class Fetch:
+    """A small answer from the upstream, as a whole. Implements ``Listener``."""
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.gone = False
+        self.status = 0
+        self._parts: list[bytes] = []
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def on_head(self, head: ResponseHead) -> None:
+        self.status = head.status
+
+    def on_body(self, _raw: bytes, payload: bytes) -> None:
+        self._parts.append(payload)
+        if sum(map(len, self._parts)) > _LARGEST_ANSWER and self.connection is not None:
+            self.connection.abandon()
+            self.on_failure(Failure(502, "The upstream's list of models is too long.", "answer too large"))
+
+    def on_end(self) -> None:
+        if not self.answer.done():
+            self.answer.set_result(b"".join(self._parts))
+
+    def on_failure(self, failure: Failure) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(failure)
+
+    def leave(self) -> None:
+        """Stop waiting."""
+        self.gone = True
+        if self.connection is not None:
+            self.connection.abandon()
+
+
+class Pages:
+    """The ASGI application; ``otherwise`` answers what is not the gateway's."""
+
+    def __init__(self, gateway: "Gateway", otherwise: ASGIApp | None) -> None:
+        self._gateway = gateway
+        self._otherwise = otherwise
+        self._table: dict[tuple[str, str], Callable[[Scope], Awaitable[Page]]] = {
+            ("GET", "/healthz"): self._healthz,
+            ("GET", "/readyz"): self._readyz,
+            ("GET", "/protocol"): self._protocol,
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/managed/settings"): self._settings,
+            ("HEAD", "/"): self._hello,
+            ("HEAD", "/api/hello"): self._hello,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self._find(scope) if scope["type"] == "http" else None
+        if handler is None:
+            if self._otherwise is not None:
+                await self._otherwise(scope, receive, send)
+            return
+        request_id = ids.dump("request", self._gateway.new_id())
+        try:
+            page = await handler(scope)
+        except Refusal as refusal:
+            self._gateway.note(request_id, refusal)
+            page = _refused(refusal, request_id)
+        headers = page.headers if page.status >= 400 else [*page.headers, ("x-request-id", request_id)]
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        await send({"type": "http.response.start", "status": page.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})
+
+    def _find(self, scope: Scope) -> Callable[[Scope], Awaitable[Page]] | None:
+        """Return the handler, or None when somebody else answers."""
+        method, path = scope["method"], scope["path"]
+        handler = self._table.get((method, path))
+        if handler is None and method == "HEAD" and path != "/":
+            handler = self._table.get(("GET", path))
+        if handler is None and any(path == known and path != "/" for _, known in self._table):
+            return self._wrong_method
+        if handler is None and (path.startswith("/v1/") or self._otherwise is None):
+            return self._unknown
+        return handler
+
+    async def _healthz(self, _: Scope) -> Page:
+        return Page(b"ok", _PLAIN, ("cache-control", "no-store"))
+
+    async def _readyz(self, _: Scope) -> Page:
+        missing = await self._gateway.ready()
+        if missing is not None:
+            return Page(missing.encode(), _PLAIN, ("cache-control", "no-store"), ("retry-after", "5"), status=503)
+        return Page(b"ready", _PLAIN, ("cache-control", "no-store"))
+
+    async def _protocol(self, _: Scope) -> Page:
+        return Page(files(__package__).joinpath("protocol.md").read_bytes(), "text/markdown; charset=utf-8")
+
+    async def _hello(self, _: Scope) -> Page:
+        return Page(b"", _PLAIN)
+
+    async def _settings(self, scope: Scope) -> Page:
+        self._authenticate(scope)
+        raise Refusal(404, "No managed settings apply to you: this organization has no policy.")
+
+    async def _models(self, scope: Scope) -> Page:
+        """Relay the upstream's list of models."""
+        forward = self._authenticate(scope)
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        pool = self._gateway.pool
+        request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b\r\n" % (pool.prefix, query, pool.head, b"".join(forward))
+        fetch = Fetch()
+        try:
+            async with asyncio.timeout(self._gateway.limits.connect_seconds):
+                pool.send(fetch, (request,))
+                body = await fetch.answer
+        except Failure as failure:
+            raise Refusal(failure.status, failure.message, log=failure.detail) from failure
+        except TimeoutError as error:
+            raise Refusal(504, "The upstream did not answer in time.") from error
+        finally:
+            fetch.leave()
+        return Page(body, JSON, status=fetch.status)
+
+    async def _wrong_method(self, scope: Scope) -> Page:
+        allowed = [method for method, path in self._table if path == scope["path"]]
+        raise Refusal(405, f"Only {', '.join(allowed)} is supported at this address.", ("allow", ", ".join(allowed)))
+
+    async def _unknown(self, _: Scope) -> Page:
+        known = sorted({path for _, path in self._table if path.startswith("/v1/")} | {p.decode() for p in METERED})
+        raise Refusal(404, f"The gateway does not know this address. It has {', '.join(known)}.")
+
+    def _authenticate(self, scope: Scope) -> list[bytes]:
+        """Check the caller and return the header lines for the upstream."""
+        head = request_head.sort(scope["headers"])
+        authenticate(
+            self._gateway.directory,
+            head.read.get(b"authorization"),
+            head.read.get(b"x-api-key"),
+            self._gateway.clock.now(),
+        )
+        return head.forward
+
+
+def _refused(refusal: Refusal, request_id: str) -> Page:
+    body = json.dumps(envelope(refusal.status, refusal.message, request_id)).encode()
+    page = Page(body, JSON, status=refusal.status)
+    page.headers = response_headers(refusal, request_id, len(body))
+    return page

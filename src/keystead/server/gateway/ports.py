@@ -1,0 +1,104 @@
+"""What the gateway needs from the rest of the server, as shapes; it imports none of it.
+
+:mod:`keystead.server.app` passes the real ones in, tests pass simple ones.
+"""
+
+import ssl
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from keystead.secret import Secret
+from keystead.server.policy import Principal
+from keystead.server.usage.record import UsageRecord
+
+
+class DirectoryUnavailable(Exception):
+    """Who the caller is cannot be looked up now. Answered with 503 and ``Retry-After``, never with 401 (G-06)."""
+
+
+class Directory(Protocol):
+    """Who a credential belongs to. Both methods are called on the event loop: they must not block."""
+
+    def by_key(self, digest: bytes) -> Principal | None:
+        """Return the owner of the API key with this :func:`keystead.wire.tokens.digest`, or None.
+
+        Raises:
+            DirectoryUnavailable: the answer is not known now.
+        """
+
+    def by_bearer(self, token: bytes) -> Principal | None:
+        """Return whom this access token stands for, or None if it is invalid, expired or revoked.
+
+        Raises:
+            DirectoryUnavailable: the answer is not known now.
+        """
+
+
+class Ledger(Protocol):
+    """Where usage is written down."""
+
+    def append(self, record: UsageRecord) -> None:
+        """Take the record without blocking; making it durable happens elsewhere."""
+
+
+class Readiness(Protocol):
+    """Whether the server can do its work."""
+
+    async def __call__(self) -> str | None:
+        """Return None when ready, or one sentence that says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A Messages-format server behind the gateway.
+
+    Attributes:
+        name: how it is called in the ledger and in messages, such as ``anthropic`` or ``test``.
+        base_url: ``https://host[:port][/prefix]``; ``http`` is accepted for a test upstream and private networks.
+        api_key: the upstream credential; it replaces the caller's. None sends no credential.
+        header: in which header the upstream wants it.
+        tls: verification context; by default the system's authorities.
+    """
+
+    name: str
+    base_url: str
+    api_key: Secret | None = None
+    header: Literal["x-api-key", "authorization"] = "x-api-key"
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound of the data plane. Times are seconds, sizes bytes.
+
+    Attributes:
+        head_bytes: request line and headers together; more is 431.
+        header_count: header lines; more is 431.
+        body_bytes: request body; more is 413.
+        head_seconds: from a request's first byte to the end of its headers.
+        body_seconds: from there to the end of its body.
+        keep_alive_seconds: how long an idle client connection stays open.
+        connect_seconds: to reach the upstream, TLS included.
+        first_byte_seconds: how long the upstream may think before it answers.
+        silence_seconds: between two bytes of an answer, in either direction.
+        linger_seconds: how long a refused client is listened to, so that it can read the refusal.
+        sweep_seconds: how often the times above are looked at; each is kept to within this.
+        upstream_connections: open at a time to one upstream.
+        upstream_waiting: requests that may wait for one; more are 529.
+        upstream_idle_seconds: how long an unused upstream connection is kept.
+    """
+
+    head_bytes: int = 65_536
+    header_count: int = 128
+    body_bytes: int = 33_554_432
+    head_seconds: float = 15.0
+    body_seconds: float = 120.0
+    keep_alive_seconds: float = 75.0
+    connect_seconds: float = 10.0
+    first_byte_seconds: float = 600.0
+    silence_seconds: float = 300.0
+    linger_seconds: float = 2.0
+    sweep_seconds: float = 1.0
+    upstream_connections: int = 8192
+    upstream_waiting: int = 8192
+    upstream_idle_seconds: float = 60.0

@@ -1,0 +1,254 @@
+"""The server's own HTTP protocol: the messages path is relayed raw, everything else goes uvicorn's ordinary way.
+
+Coupling to uvicorn, pinned by ``tests/contract/upstreams/test_uvicorn.py``: the parser's callbacks
+(``on_message_begin`` … ``on_message_complete``), ``send_400_response``, ``shutdown``, and the attributes ``parser``,
+``transport``, ``url``, ``headers``, ``cycle``, ``server_state``, ``expect_100_continue``.
+"""
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from keystead.server.gateway.exchange import METERED, Exchange
+from keystead.server.gateway.refusals import Refusal, render
+from keystead.wire import ids
+
+if TYPE_CHECKING:
+    from keystead.server.gateway import Gateway
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LINGER_BYTES: Final = 1 << 20
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One client connection. Implements :class:`~keystead.server.gateway.exchange.Client`."""
+
+    def __init__(
+        self,
+        gateway: "Gateway",
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._gateway = gateway
+        self._exchange: Exchange | None = None
+        self.deadline = math.inf
+        self._in_head = False
+        self._head_size = 0
+        self._surplus = False
+        self._complete = False
+        self._keep_alive = True
+        self._old = False
+        self._closing = False
+        self._discarded = 0
+
+    # -- from the network ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._gateway.watch(self)
+        self.awaiting(self._gateway.limits.head_seconds)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing or (self._exchange is not None and self._exchange.dispatched):
+            self._discard(len(data))
+            return
+        super().data_received(data)
+        if self._exchange is not None and not self._closing:
+            self._advance(self._exchange)
+        elif self._in_head:
+            self._head_size += len(data)
+            self._check_head_size()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gateway.forget(self)
+        super().connection_lost(exc)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._exchange is not None and self._exchange.connection is not None:
+            self._exchange.connection.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._exchange is not None and self._exchange.connection is not None:
+            self._exchange.connection.resume()
+
+    def _discard(self, size: int) -> None:
+        """Take bytes that come while an answer is under way, or after it: read, but not acted upon.
+
+        A second request sent before the first is answered (pipelining) ends with the connection; the client
+        sends it again on another. Reading on keeps a reset from destroying the answer on its way.
+        """
+        self._surplus = True
+        self._discarded += size
+        if self._discarded > _LINGER_BYTES:
+            self.transport.abort()
+
+    # -- from the parser -----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._exchange is not None:
+            self._surplus = True
+            return
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._in_head = True
+        self._head_size = 0
+        self._complete = False
+        self.awaiting(self._gateway.limits.head_seconds)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._surplus:
+            return
+        self._head_size += len(name) + len(value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._surplus:
+            return
+        self._in_head = False
+        if self._head_is_large():
+            return
+        path = self.url.partition(b"?")[0].partition(b"#")[0]
+        if path not in METERED:
+            self._hand_over()
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            self._surplus = True
+        else:
+            self._old = self.parser.get_http_version() == "1.0"
+            self._keep_alive = self.parser.should_keep_alive() and not self._old
+            self._exchange = Exchange(self._gateway, self, self.parser.get_method(), self.url, self.headers)
+            self.awaiting(self._gateway.limits.body_seconds)
+
+    def _hand_over(self) -> None:
+        """Give the request to uvicorn, which builds its scope when a message begins."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        self.deadline = math.inf
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._exchange is not None:
+            if not self._surplus:
+                self._exchange.take(body)
+        elif not self._surplus and not self._head_is_large():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._exchange is not None:
+            self._complete = True
+        elif not self._surplus and not self._head_is_large():
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser refused, with the envelope every other refusal has."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.refuse(
+                Refusal(400, f"{msg.rstrip('.')}: it is malformed, or could be understood in two ways."), close=True
+            )
+
+    # -- the relay -----------------------------------------------------------------------------------------------
+
+    def _advance(self, exchange: Exchange) -> None:
+        """Bring the request as far as what has arrived of it allows."""
+        try:
+            if self.parser.should_upgrade():
+                raise Refusal(400, "The Upgrade header is not supported at this address.")
+            if self._surplus:
+                raise Refusal(400, "A second request was sent before the first was answered (pipelining). Wait for it.")
+            if not exchange.admitted:
+                exchange.admit()
+                if exchange.expects_continue and not self._complete:
+                    self.transport.write(_CONTINUE)
+            if self._complete or exchange.overflowed:
+                exchange.dispatch()
+        except Refusal as refusal:
+            self.refuse(refusal, close=self._surplus or not self._complete)
+
+    def _head_is_large(self) -> bool:
+        limits = self._gateway.limits
+        return self._head_size + len(self.url) > limits.head_bytes or len(self.headers) > limits.header_count
+
+    def _check_head_size(self) -> None:
+        if self._head_is_large():
+            self.refuse(Refusal(431, "The request's headers are too large, or too many. Send fewer."), close=True)
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def awaiting(self, seconds: float) -> None:
+        self.deadline = self.loop.time() + seconds
+
+    def closes_after(self) -> bool:
+        return self._surplus or not self._keep_alive
+
+    def is_old(self) -> bool:
+        return self._old
+
+    def refuse(self, refusal: Refusal, *, close: bool = False) -> None:
+        """Answer by ourselves; ``close`` when the rest of the request must not be read as another one."""
+        exchange = self._exchange
+        request_id = ids.dump("request", self._gateway.new_id()) if exchange is None else exchange.request_id
+        self._gateway.note(request_id, refusal)
+        close = close or self.closes_after()
+        head_only = self.parser is not None and self.parser.get_method() == b"HEAD"
+        self.transport.write(render(refusal, request_id, keep_alive=not close, head_only=head_only))
+        self.finished(close=close)
+
+    def finished(self, *, close: bool) -> None:
+        self._exchange = None
+        self.server_state.total_requests += 1
+        if close or self._surplus:
+            self._linger()
+        else:
+            self._complete = False
+            self.awaiting(self._gateway.limits.keep_alive_seconds)
+
+    def cut(self) -> None:
+        self._exchange = None
+        self.transport.abort()
+
+    def _linger(self) -> None:
+        """Close once the client has had the chance to read the answer (RFC 9112 section 9.6)."""
+        self._closing = True
+        self.awaiting(self._gateway.limits.linger_seconds)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    # -- time and shutdown ---------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Act on a deadline that has passed."""
+        self.deadline = math.inf
+        exchange = self._exchange
+        if exchange is not None and exchange.dispatched:
+            exchange.time_out()
+        elif exchange is not None or (self._in_head and not self._closing):
+            self.refuse(Refusal(408, "The request did not arrive in time. Send it again."), close=True)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Finish the answer under way, then close."""
+        if self._exchange is not None:
+            self._keep_alive = False
+        else:
+            super().shutdown()

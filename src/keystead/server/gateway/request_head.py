@@ -1,0 +1,115 @@
+"""A client's request headers: what is read, what is forwarded, what is dropped, what is refused."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from keystead.server.gateway.refusals import Refusal
+
+Headers = list[tuple[bytes, bytes]]
+
+_READ: Final = frozenset(
+    {
+        b"authorization",
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"expect",
+        b"host",
+        b"transfer-encoding",
+        b"x-api-key",
+    }
+)
+"""Read here and never forwarded."""
+
+_DROPPED: Final = frozenset(
+    {
+        # other places a credential can stand (G-07)
+        b"api-key",
+        b"cookie",
+        b"cookie2",
+        b"proxy-authorization",
+        b"x-amz-security-token",
+        b"x-goog-api-key",
+        # about this connection only (RFC 9110 section 7.6.1)
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        # the answer must be readable for its usage, and the upstream has no business with who is behind us
+        b"accept-encoding",
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-request-id",
+    }
+)
+_NOT_FORWARDED: Final = _READ | _DROPPED
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """The headers of one request, sorted.
+
+    Attributes:
+        read: the values of the headers this gateway acts upon, by lower-case name.
+        forward: lines for the upstream, as they came, each with its line end.
+    """
+
+    read: dict[bytes, bytes] = field(default_factory=dict)
+    forward: list[bytes] = field(default_factory=list, repr=False)
+
+    @property
+    def length(self) -> int | None:
+        """The declared body length, or None when it comes in chunks or there is none."""
+        value = self.read.get(b"content-length")
+        return None if value is None else int(value)
+
+
+def sort(headers: Headers) -> RequestHead:
+    """Sort request headers; names are lower-case.
+
+    Raises:
+        Refusal: 400, the request is ambiguous or wants something a relay cannot do.
+    """
+    head = RequestHead()
+    read, forward = head.read, head.forward
+    for name, value in headers:
+        if name not in _NOT_FORWARDED:
+            forward += (name, b": ", value, b"\r\n")
+        elif name in _READ:
+            if name in read:
+                raise Refusal(400, f"The header {name.decode('ascii')} was sent twice. Send it once.")
+            read[name] = value
+    _check(read)
+    if b"connection" in read and read[b"connection"].lower() not in (b"keep-alive", b"close"):
+        head.forward = _without(head.forward, read[b"connection"])
+    return head
+
+
+def _check(read: dict[bytes, bytes]) -> None:
+    """Refuse what could be understood in two ways; the parser refused most of it before."""
+    if not read.get(b"host"):
+        raise Refusal(400, "The Host header is missing. Send it once.")
+    if b"transfer-encoding" in read and b"content-length" in read:
+        raise Refusal(400, "Both Content-Length and Transfer-Encoding were sent. Send one of them.")
+    if read.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        raise Refusal(400, "Only 'chunked' is supported as Transfer-Encoding.")
+    if not read.get(b"content-length", b"0").isdigit():
+        raise Refusal(400, "The Content-Length header is not a number.")
+    if read.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refusal(400, "A compressed request body is not supported. Send it without Content-Encoding.")
+    if read.get(b"expect", b"100-continue").lower() != b"100-continue":
+        raise Refusal(417, "Only '100-continue' is supported in the Expect header.")
+
+
+def _without(forward: list[bytes], connection: bytes) -> list[bytes]:
+    """Return the lines without those that the Connection header names (RFC 9110 section 7.6.1)."""
+    named = {token.strip().lower() for token in connection.split(b",")}
+    lines = [forward[start : start + 4] for start in range(0, len(forward), 4)]
+    return [part for line in lines if line[0] not in named for part in line]

@@ -1,0 +1,328 @@
+"""Connections to an upstream: kept open, reused, bounded; bytes in, bytes out.
+
+A :class:`Listener` asks :meth:`Pool.send` and is told, in this order, ``on_head`` once, ``on_body`` any number
+of times, then ``on_end`` or ``on_failure``. Everything happens on the event loop; nothing blocks.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
+from urllib.parse import urlsplit
+
+from keystead.errors import ConfigurationError
+from keystead.server.gateway.ports import Limits, Upstream
+from keystead.wire.http1 import Body, CloseBody, MalformedResponse, ResponseHead, parse_head
+
+_LOG: Final = logging.getLogger("keystead.gateway")
+_LARGEST_HEAD: Final = 65_536
+
+
+class Failure(Exception):
+    """The upstream gave no complete answer.
+
+    Args:
+        status: what the client is told when nothing of the answer has reached it yet.
+        message: one sentence for the client.
+        detail: for the operator's log.
+    """
+
+    def __init__(self, status: int, message: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.message = message
+        self.detail = detail
+
+
+class Listener(Protocol):
+    """Whoever waits for an answer.
+
+    Attributes:
+        connection: set while a connection works for this listener.
+        gone: the listener no longer wants an answer.
+    """
+
+    connection: "Connection | None"
+    gone: bool
+
+    def on_head(self, head: ResponseHead) -> None: ...
+
+    def on_body(self, raw: bytes, payload: bytes) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_failure(self, failure: Failure) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection to the upstream, for one request at a time."""
+
+    __slots__ = (
+        "_body",
+        "_eof",
+        "_head",
+        "_keep_alive",
+        "_listener",
+        "_paused",
+        "_pool",
+        "_request",
+        "_reused",
+        "idle_since",
+        "transport",
+    )
+
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
+        self._listener: Listener | None = None
+        self._request: Sequence[bytes] = ()
+        self._head = b""
+        self._body: Body | None = None
+        self._keep_alive = False
+        self._reused = False
+        self._eof = False
+        self._paused = False
+        self.idle_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by class
+
+    def start(self, listener: Listener, request: Sequence[bytes], *, reused: bool) -> None:
+        """Send a request and tell ``listener`` what comes back."""
+        self._listener, self._request, self._reused = listener, request, reused
+        self._head, self._body = b"", None
+        listener.connection = self
+        self.transport.writelines(request)
+
+    def abandon(self) -> None:
+        """Nobody wants the answer any more: cut the connection, which stops the upstream's work."""
+        self._listener = None
+        self.transport.abort()
+
+    def pause(self) -> None:
+        """Stop reading: whoever takes the answer is slower than the upstream."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        listener = self._listener
+        if listener is None:  # bytes nobody asked for: the next answer could not be trusted
+            self.transport.abort()
+            return
+        try:
+            if self._body is None:
+                data = self._read_head(listener, data)
+            body = self._body
+            if body is not None and not body.done:
+                self._relay(listener, body, data)
+            elif data:
+                self._keep_alive = False
+        except MalformedResponse as error:
+            self._fail(Failure(502, "The upstream's answer is not valid HTTP.", f"malformed answer: {error}"))
+            return
+        if body is not None and body.done:
+            self._finish(listener)
+
+    def _relay(self, listener: Listener, body: Body, data: bytes) -> None:
+        if not data:
+            return
+        payload = body.feed(data)
+        if body.surplus:
+            self._keep_alive = False
+            data = data[: -body.surplus]
+        listener.on_body(data, payload)
+
+    def _read_head(self, listener: Listener, data: bytes) -> bytes:
+        """Read up to the end of the final response head; returns what follows it."""
+        data = self._head + data
+        while (end := data.find(b"\r\n\r\n")) >= 0:
+            head = parse_head(data[:end])
+            data = data[end + 4 :]
+            if head.status == 101:
+                raise MalformedResponse("it switches to a protocol nobody asked for")
+            if head.status >= 200:
+                self._head, self._request = b"", ()
+                self._body, self._keep_alive = head.body(), head.keep_alive
+                listener.on_head(head)
+                return data
+        if len(data) > _LARGEST_HEAD:
+            raise MalformedResponse("its head is too long")
+        self._head = data
+        return b""
+
+    def _finish(self, listener: Listener) -> None:
+        self._listener = None
+        listener.connection = None
+        if self._keep_alive and not self.transport.is_closing():
+            self.resume()
+            self._pool.give_back(self)
+        else:
+            self.transport.close()
+        listener.on_end()
+
+    def _fail(self, failure: Failure) -> None:
+        listener, self._listener = self._listener, None
+        self.transport.abort()
+        if listener is not None:
+            listener.connection = None
+            listener.on_failure(failure)
+
+    def eof_received(self) -> None:
+        self._eof = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._pool.forget(self)
+        listener = self._listener
+        if listener is None:
+            return
+        self._listener = None
+        listener.connection = None
+        if self._reused and self._body is None and not self._head:
+            # a kept-alive connection the upstream closed while we wrote: it has not seen the request
+            self._pool.send_fresh(listener, self._request)
+        elif isinstance(self._body, CloseBody) and self._eof and error is None:
+            self._body.done = True
+            listener.on_end()
+        else:
+            listener.on_failure(
+                Failure(502, "The upstream closed the connection before its answer was complete.", f"lost: {error}")
+            )
+
+
+class Pool:
+    """The connections to one upstream.
+
+    Raises:
+        ConfigurationError: the base URL is not usable.
+    """
+
+    def __init__(self, upstream: Upstream, limits: Limits) -> None:
+        parts = urlsplit(upstream.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"The upstream address {upstream.base_url!r} is not of the form https://host[:port][/prefix].",
+                hint="Correct KEYSTEAD_SERVER_UPSTREAM_URL.",
+                move="operator",
+            )
+        if parts.username or parts.password:
+            raise ConfigurationError(
+                "The upstream address contains a user name or password.",
+                hint="Put the credential into KEYSTEAD_SERVER_UPSTREAM_API_KEY.",
+                move="operator",
+            )
+        self.upstream = upstream
+        self.prefix = parts.path.rstrip("/").encode("ascii")
+        self._limits = limits
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = (upstream.tls or ssl.create_default_context()) if parts.scheme == "https" else None
+        self.head = _fixed_lines(upstream, parts.netloc)
+        self._idle: deque[Connection] = deque()
+        self._waiting: deque[tuple[Listener, Sequence[bytes]]] = deque()
+        self._open = 0
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def send(self, listener: Listener, request: Sequence[bytes]) -> None:
+        """Send ``request`` on an idle connection, a new one, or the next that becomes free."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing():
+                connection.start(listener, request, reused=True)
+                return
+        if self._open < self._limits.upstream_connections:
+            self.send_fresh(listener, request)
+        elif len(self._waiting) < self._limits.upstream_waiting:
+            self._waiting.append((listener, request))
+        else:
+            listener.on_failure(Failure(529, "The gateway is at its limit of open requests.", "too many waiting"))
+
+    def send_fresh(self, listener: Listener, request: Sequence[bytes]) -> None:
+        """Send ``request`` on a new connection."""
+        self._open += 1
+        task = asyncio.get_running_loop().create_task(self._connect(listener, request))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, listener: Listener, request: Sequence[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), self._host, self._port, ssl=self._tls
+                )
+        except (OSError, TimeoutError, ssl.CertificateError) as error:
+            self._open -= 1
+            if not listener.gone:
+                listener.on_failure(_unreachable(self.upstream, error))
+            return
+        if listener.gone:
+            self.give_back(connection)
+        else:
+            connection.start(listener, request, reused=False)
+
+    def give_back(self, connection: Connection) -> None:
+        """Take a connection whose answer is complete; whoever waits longest gets it."""
+        while self._waiting:
+            listener, request = self._waiting.popleft()
+            if not listener.gone:
+                connection.start(listener, request, reused=True)
+                return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Count a lost connection out, and open another for whoever waits."""
+        self._open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        while self._waiting and self._open < self._limits.upstream_connections:
+            listener, request = self._waiting.popleft()
+            if not listener.gone:
+                self.send_fresh(listener, request)
+
+    def close_idle(self, older_than: float) -> None:
+        """Close connections that were given back before ``older_than`` (loop time)."""
+        while self._idle and self._idle[0].idle_since < older_than:
+            self._idle.popleft().transport.close()
+
+    def close(self) -> None:
+        """Close every idle connection and give up those being opened."""
+        self.close_idle(float("inf"))
+        for task in list(self._connecting):
+            task.cancel()
+
+
+def _fixed_lines(upstream: Upstream, host: str) -> bytes:
+    """Return the request lines that are the same every time: host, credential, encoding."""
+    lines = [f"host: {host}", "accept-encoding: identity"]
+    if upstream.api_key is not None:
+        secret = upstream.api_key.reveal()
+        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
+            raise ConfigurationError(
+                "The upstream API key is empty or contains a character that cannot be sent.",
+                hint="Set KEYSTEAD_SERVER_UPSTREAM_API_KEY to the key alone, on one line.",
+                move="operator",
+            )
+        lines.append(
+            f"authorization: Bearer {secret}" if upstream.header == "authorization" else f"x-api-key: {secret}"
+        )
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+
+
+def _unreachable(upstream: Upstream, error: Exception) -> Failure:
+    reason = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        reason = "its TLS certificate did not verify"
+    return Failure(
+        502,
+        f"The gateway cannot reach its upstream {upstream.name!r}: {reason}. The operator of the gateway must look.",
+        f"unreachable: {error!r}",
+    )

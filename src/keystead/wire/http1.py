@@ -1,0 +1,198 @@
+"""HTTP/1.1 responses as bytes (RFC 9112): the head, and where the body ends.
+
+The gateway relays a body as it comes; it only has to know where it stops and which bytes are payload. Each
+framing is a small reader with the same shape: ``feed(data) -> payload``, ``done``, ``surplus``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+_SIZE_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LONGEST_LINE: Final = 4096
+
+
+class MalformedResponse(ValueError):
+    """The upstream does not speak HTTP/1.1; the message says in what way."""
+
+
+class Body(Protocol):
+    """Where a body ends.
+
+    Attributes:
+        done: the body is complete.
+        surplus: bytes of the last ``feed`` that came after its end.
+    """
+
+    done: bool
+    surplus: int
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes and return the payload among them.
+
+        Raises:
+            MalformedResponse: the framing is broken.
+        """
+
+
+class LengthBody:
+    """A body of a declared length."""
+
+    __slots__ = ("_left", "done", "surplus")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = length == 0
+        self.surplus = 0
+
+    def feed(self, data: bytes) -> bytes:
+        size = len(data)
+        if size > self._left:
+            self.surplus = size - self._left
+            data = data[: self._left]
+            size = self._left
+        self._left -= size
+        self.done = self._left == 0
+        return data
+
+
+class CloseBody:
+    """A body that ends with the connection."""
+
+    __slots__ = ("done", "surplus")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.surplus = 0
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
+class ChunkedBody:
+    """A body in chunks (RFC 9112 section 7.1); trailers are passed over."""
+
+    __slots__ = ("_expects", "_left", "_partial", "done", "surplus")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.surplus = 0
+        self._left = 0
+        self._expects = "size"
+        self._partial = b""
+
+    def feed(self, data: bytes) -> bytes:
+        if self._partial:
+            data, self._partial = self._partial + data, b""
+        payload: list[bytes] = []
+        position, end = 0, len(data)
+        while position < end and not self.done:
+            if self._left:
+                piece = data[position : position + self._left]
+                payload.append(piece)
+                position += len(piece)
+                self._left -= len(piece)
+                continue
+            after = self._line(data, position)
+            if after == position:
+                self._keep(data[position:])
+                break
+            position = after
+        if self.done:
+            self.surplus = end - position
+        return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    def _line(self, data: bytes, position: int) -> int:
+        """Read the line at ``position``; returns where it ends, or ``position`` if it is not complete."""
+        if self._expects == "size":
+            found = _SIZE_LINE.match(data, position)
+            if found is not None:
+                self._left = int(found[1], 16)
+                self._expects = "end" if self._left else "trailer"
+                return found.end()
+        stop = data.find(b"\n", position) + 1
+        if not stop:
+            return position
+        if self._expects == "size" or data[stop - 2 : stop - 1] != b"\r":
+            raise MalformedResponse("a chunk does not start with its size")
+        if self._expects == "end":
+            if stop - position != 2:
+                raise MalformedResponse("a chunk is longer than its size")
+            self._expects = "size"
+        elif stop - position == 2:
+            self.done = True
+        return stop
+
+    def _keep(self, rest: bytes) -> None:
+        if len(rest) > _LONGEST_LINE:
+            raise MalformedResponse("a line of the chunk framing is too long")
+        self._partial = rest
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """Status and headers of a response.
+
+    Attributes:
+        headers: in order; names lower-case, values without surrounding blanks.
+        keep_alive: whether the connection can be used again after the body.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    content_type: bytes
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+
+    def body(self) -> Body:
+        """Return the reader for the body that follows (RFC 9112 section 6.3), the request not being ``HEAD``."""
+        if self.status in (204, 304):
+            return LengthBody(0)
+        if self.chunked:
+            return ChunkedBody()
+        return CloseBody() if self.length is None else LengthBody(self.length)
+
+
+def parse_head(block: bytes) -> ResponseHead:
+    """Parse a response head, without the empty line that ends it.
+
+    Raises:
+        MalformedResponse: it is not HTTP/1.1, or says two different things about the body's length.
+    """
+    lines = block.split(b"\r\n")
+    status = _STATUS_LINE.fullmatch(lines[0])
+    if status is None:
+        raise MalformedResponse("the first line is not an HTTP/1.1 status line")
+    head = ResponseHead(int(status[2]), [], b"", None, chunked=False, keep_alive=status[1] == b"1")
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        if not colon or _NAME.fullmatch(name) is None or b"\n" in value or b"\r" in value or b"\0" in value:
+            raise MalformedResponse("a header line is malformed")
+        name, value = name.lower(), value.strip(b" \t")
+        head.headers.append((name, value))
+        if name in _NOTED:
+            _note(head, name, value)
+    if head.chunked and head.length is not None:
+        raise MalformedResponse("it has both Content-Length and Transfer-Encoding")
+    return head
+
+
+_NOTED: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-type"})
+
+
+def _note(head: ResponseHead, name: bytes, value: bytes) -> None:
+    if name == b"content-type":
+        head.content_type = value.partition(b";")[0].strip().lower()
+    elif name == b"connection":
+        head.keep_alive = head.keep_alive and b"close" not in value.lower()
+    elif name == b"transfer-encoding":
+        if value.lower() != b"chunked" or head.chunked:
+            raise MalformedResponse("its Transfer-Encoding is not chunked")
+        head.chunked = True
+    else:
+        if not value.isdigit() or len(value) > 18 or head.length not in (None, int(value)):
+            raise MalformedResponse("its Content-Length is not one number")
+        head.length = int(value)

@@ -1,0 +1,101 @@
+"""Find ``model`` and ``stream`` in a Messages request without building the whole document.
+
+A policy decides on the model that this module reads, while the upstream acts on the one *it* reads; so every
+body on which two JSON parsers could disagree is refused (duplicate keys, another encoding than UTF-8), and the
+fast path is taken only where there is nothing to disagree about: the key's name occurs once in the whole body,
+in plain letters. Then either it is the top-level one, or there is none and the upstream refuses the request.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+_ESCAPED_LETTER: Final = b"\\u00"
+"""Letters are never escaped by an encoder; a key could hide behind it, so such a body is read in full."""
+_MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"[ \t\r\n]*[,}]')
+_STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*(true|false)[ \t\r\n]*[,}]')
+_BLANK: Final = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What a policy and the meter need to know of a request body."""
+
+    model: str
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFault:
+    """Why a body is refused: one sentence that quotes nothing of it."""
+
+    reason: str
+
+
+def scan(body: bytes) -> RequestFacts | BodyFault:
+    """Return the facts of a request body, or why it is refused. Total: any bytes give one or the other."""
+    return _fast(body) or _thorough(body)
+
+
+def _fast(body: bytes) -> RequestFacts | None:
+    """Return the facts when they are beyond doubt, else None."""
+    if body.count(b'"model"') != 1 or _ESCAPED_LETTER in body or not _looks_like_object(body):
+        return None
+    model = _MODEL.search(body)
+    streams = body.count(b'"stream"')
+    stream = _STREAM.search(body) if streams == 1 else None
+    if model is None or (streams and stream is None):
+        return None
+    return RequestFacts(model[1].decode("ascii"), stream is not None and stream[1] == b"true")
+
+
+def _looks_like_object(body: bytes) -> bool:
+    """Return whether it starts and ends as a JSON object; a NUL would mean UTF-16 or UTF-32."""
+    return body[:64].lstrip(_BLANK)[:1] == b"{" and body[-64:].rstrip(_BLANK)[-1:] == b"}" and b"\0" not in body[:64]
+
+
+class _Pairs:
+    """Notes whether the object completed last has a key twice; the outermost one is completed last of all."""
+
+    repeated = False
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        self.repeated = len(found) != len(pairs)
+        return found
+
+
+def _thorough(body: bytes) -> RequestFacts | BodyFault:
+    """Parse the body as strictly as JSON allows."""
+    pairs = _Pairs()
+    try:
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=pairs)
+    except RecursionError:
+        return BodyFault("The request body is nested too deeply.")
+    except UnicodeDecodeError as error:
+        return BodyFault(f"The request body is not valid JSON: byte {error.start + 1} is not UTF-8.")
+    except ValueError as error:
+        return BodyFault(f"The request body is not valid JSON: {_position(error)}")
+    if isinstance(document, dict) and pairs.repeated:
+        return BodyFault("The request body has the same field twice; each may occur once.")
+    return _facts(document)
+
+
+def _position(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}."
+    return "a number is too long."
+
+
+def _facts(document: Any) -> RequestFacts | BodyFault:
+    if not isinstance(document, dict):
+        return BodyFault("The request body must be a JSON object.")
+    if "model" not in document:
+        return BodyFault("model: Field required.")
+    model, stream = document["model"], document.get("stream")
+    if not isinstance(model, str) or not model or len(model) > 256:
+        return BodyFault("model: must be a string of 1 to 256 characters.")
+    if not isinstance(stream, bool | None):
+        return BodyFault("stream: must be true or false.")
+    return RequestFacts(model, stream is True)

@@ -1,0 +1,151 @@
+"""Read token counts off a Messages API answer while it passes by.
+
+Two readers with one shape: :class:`StreamUsage` for server-sent events and :class:`DocumentUsage` for a JSON
+document. Both take the body in any pieces and keep only what they still need.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+_MARK: Final = b'"usage"'
+_LONGEST_LINE: Final = 1 << 18
+_LARGEST_DOCUMENT: Final = 1 << 24
+_EVENT_FRAME: Final = 115
+"""Bytes of a ``content_block_delta`` event around its text; keeps the floor estimate below the truth."""
+_FIELDS: Final = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_input_tokens": "cache_read",
+    "cache_creation_input_tokens": "cache_write",
+}
+
+
+@dataclass(slots=True)
+class TokenCounts:
+    """Tokens of one answer, as the upstream said so far."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+    def take(self, usage: Any) -> None:
+        """Take over the counts of a ``usage`` object; they are cumulative, so a later one replaces an earlier."""
+        if not isinstance(usage, dict):
+            return
+        for wire_name, name in _FIELDS.items():
+            value = usage.get(wire_name)
+            if type(value) is int and value >= 0:
+                setattr(self, name, value)
+
+
+class UsageReader(Protocol):
+    """Reads counts off an answer's body.
+
+    Attributes:
+        counts: what was read so far.
+        seen: whether the upstream has said anything about usage.
+        final: whether the last word on usage has been said.
+    """
+
+    counts: TokenCounts
+    seen: bool
+    final: bool
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of the body."""
+
+    def finish(self) -> None:
+        """The body is complete."""
+
+    def floor(self) -> int:
+        """Return the least number of output tokens that the bytes so far stand for, at 4 characters a token."""
+
+
+class StreamUsage:
+    """Counts from ``message_start`` and ``message_delta`` events, whichever way the stream is cut."""
+
+    __slots__ = ("_bytes", "_events", "_tail", "counts", "final", "seen")
+
+    def __init__(self) -> None:
+        self.counts = TokenCounts()
+        self.seen = False
+        self.final = False
+        self._tail = b""
+        self._bytes = 0
+        self._events = 0
+
+    def feed(self, data: bytes) -> None:
+        if self._tail:
+            data = self._tail + data
+        if data.endswith(b"\n"):
+            self._tail = b""
+        else:
+            cut = data.rfind(b"\n") + 1
+            data, self._tail = data[:cut], data[cut:]
+            if len(self._tail) > _LONGEST_LINE:
+                self._tail = b""
+        self._bytes += len(data)
+        self._events += data.count(b"\n\n")
+        if _MARK in data:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        for line in data.split(b"\n"):
+            if _MARK in line and line.startswith(b"data:"):
+                self._take(line[5:])
+
+    def _take(self, text: bytes) -> None:
+        try:
+            event = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        kind = event.get("type") if isinstance(event, dict) else None
+        if kind == "message_start" and isinstance(event.get("message"), dict):
+            self.counts.take(event["message"].get("usage"))
+            self._bytes = self._events = 0
+            self.seen = True
+        elif kind == "message_delta":
+            self.counts.take(event.get("usage"))
+            self.seen = self.final = True
+
+    def finish(self) -> None:
+        if self._tail:
+            self.feed(b"\n")
+
+    def floor(self) -> int:
+        return max(self.counts.output, (self._bytes - self._events * _EVENT_FRAME) // 4)
+
+
+class DocumentUsage:
+    """Counts from the top-level ``usage`` of a JSON document."""
+
+    __slots__ = ("_parts", "_size", "counts", "final", "seen")
+
+    def __init__(self) -> None:
+        self.counts = TokenCounts()
+        self.seen = False
+        self.final = False
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= _LARGEST_DOCUMENT:
+            self._parts.append(data)
+
+    def finish(self) -> None:
+        body = b"".join(self._parts)
+        if self._size > _LARGEST_DOCUMENT or _MARK not in body:
+            return
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(document, dict) and isinstance(document.get("usage"), dict):
+            self.counts.take(document["usage"])
+            self.seen = self.final = True
+
+    def floor(self) -> int:
+        return max(self.counts.output, self._size // 4)

@@ -1,0 +1,215 @@
+"""A real gateway on uvicorn and uvloop, in a thread, before the Messages API fake."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+
+from keystead.clock import SYSTEM_CLOCK
+from keystead.secret import Secret
+from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits, Upstream
+from keystead.server.policy import Principal, PrincipalKind
+from keystead.server.usage.record import UsageRecord
+from keystead.testing.messages_api import MessagesApi
+from keystead.wire.tokens import TokenKind, digest, mint
+
+UPSTREAM_KEY = "upstream-key-canary"
+KEY = mint(TokenKind.API_KEY, lambda size: b"\1" * size)
+OTHER_KEY = mint(TokenKind.API_KEY, lambda size: b"\2" * size)
+BEARER = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwZXJfMSJ9.c2lnbmF0dXJl"
+
+
+def principal(kind: PrincipalKind, name: str, expires_at: float | None = None) -> Principal:
+    return Principal(kind, name, "org_1", "wrk_1", "mem_1", expires_at=expires_at)
+
+
+@dataclass
+class Directory:
+    """Known credentials, and a switch for trouble."""
+
+    keys: dict[bytes, Principal] = field(default_factory=dict)
+    bearers: dict[bytes, Principal] = field(default_factory=dict)
+    trouble: Exception | None = None
+
+    def by_key(self, key_digest: bytes) -> Principal | None:
+        if self.trouble:
+            raise self.trouble
+        return self.keys.get(key_digest)
+
+    def by_bearer(self, token: bytes) -> Principal | None:
+        if self.trouble:
+            raise self.trouble
+        return self.bearers.get(hashlib.sha256(token).digest())
+
+
+class Ledger:
+    """Rows in memory, and a way to wait for them."""
+
+    def __init__(self) -> None:
+        self.rows: list[UsageRecord] = []
+        self._changed = threading.Condition()
+
+    def append(self, record: UsageRecord) -> None:
+        with self._changed:
+            self.rows.append(record)
+            self._changed.notify_all()
+
+    def wait(self, count: int = 1) -> list[UsageRecord]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.rows) >= count, 10), "the ledger got no row"
+            return list(self.rows)
+
+
+class Answer:
+    """One HTTP response as it came off a socket."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        self.status = int(lines[0].split(" ")[1]) if raw else 0
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+
+    @property
+    def error(self) -> dict[str, str]:
+        document = json.loads(self.body)
+        assert document["type"] == "error"
+        assert document["request_id"] == self.headers["x-request-id"]
+        error: dict[str, str] = document["error"]
+        return error
+
+
+@dataclass
+class Running:
+    """A running gateway and what stands around it."""
+
+    api: MessagesApi
+    directory: Directory
+    ledger: Ledger
+    gateway: Gateway
+    server: uvicorn.Server
+    port: int
+    key: str = KEY
+    other_key: str = OTHER_KEY
+    bearer: str = BEARER
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def head(
+        self, *lines: str, length: int | None = None, target: str = "/v1/messages", key: str | None = KEY
+    ) -> bytes:
+        """Return a request head; ``lines`` are additional header lines."""
+        usual = ["host: gateway", "content-type: application/json"]
+        credential = [] if key is None else [f"x-api-key: {key}"]
+        framing = [] if length is None else [f"content-length: {length}"]
+        return "\r\n".join([f"POST {target} HTTP/1.1", *usual, *credential, *framing, *lines, "", ""]).encode("latin-1")
+
+    def send(self, raw: bytes) -> Answer:
+        """Send bytes on a new connection, and return the whole answer that comes back."""
+        with self.connect() as connection:
+            connection.sendall(raw)
+            return read(connection)
+
+    def ask(self, body: bytes | None = None, *lines: str, **more: Any) -> Answer:
+        """Post a body (a small valid one by default) and return the answer."""
+        body = question() if body is None else body
+        return self.send(self.head(*lines, length=len(body), **more) + body)
+
+
+def question(text: str = "hello", *, stream: bool = False, **more: Any) -> bytes:
+    """Return a valid request body."""
+    document = {"max_tokens": 16, "messages": [{"role": "user", "content": text}], "model": "keystead-test-1", **more}
+    return json.dumps(document | ({"stream": True} if stream else {})).encode()
+
+
+def read(connection: socket.socket) -> Answer:
+    """Read one response: up to its length, its last chunk, or the end of the connection."""
+    raw = b""
+    while not _complete(raw):
+        data = connection.recv(65536)
+        if not data:
+            break
+        raw += data
+    return Answer(raw)
+
+
+def _complete(raw: bytes) -> bool:
+    if b"\r\n\r\n" not in raw:
+        return False
+    answer = Answer(raw)
+    if answer.headers.get("transfer-encoding") == "chunked":
+        return answer.body.endswith(b"0\r\n\r\n")
+    length = answer.headers.get("content-length")
+    return length is not None and len(answer.body) >= int(length)
+
+
+@contextlib.contextmanager
+def serving(api: MessagesApi, limits: Limits | None = None, **more: Any) -> Iterator[Running]:
+    """Run a gateway in a thread until the end of the block."""
+    directory = Directory(
+        keys={
+            digest(KEY): principal(PrincipalKind.API_KEY, "key_1"),
+            digest(OTHER_KEY): principal(PrincipalKind.API_KEY, "key_2"),
+        },
+        bearers={hashlib.sha256(BEARER.encode()).digest(): principal(PrincipalKind.SESSION, "gra_1")},
+    )
+    ledger = Ledger()
+    upstream = Upstream("test", api.base_url, Secret(UPSTREAM_KEY))
+    given = {"directory": directory, "ledger": ledger, "upstream": upstream, "clock": SYSTEM_CLOCK, **more}
+    gateway = Gateway(limits=limits or Limits(), **given)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    config = uvicorn.Config(
+        gateway.asgi(), http=gateway.http_protocol, ws="none", lifespan="off", log_config=None, server_header=False
+    )
+    server = uvicorn.Server(config)
+
+    async def run() -> None:
+        await server.serve([listener])
+        gateway.close()
+        await asyncio.sleep(0)
+
+    thread = threading.Thread(target=lambda: uvloop.run(run()), daemon=True)
+    thread.start()
+    try:
+        yield Running(api, directory, ledger, gateway, server, listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        assert not thread.is_alive(), "the gateway did not drain"
+
+
+@pytest.fixture
+def api() -> Iterator[MessagesApi]:
+    with MessagesApi(api_key=Secret(UPSTREAM_KEY)) as running:
+        yield running
+
+
+@pytest.fixture
+def running(api: MessagesApi) -> Iterator[Running]:
+    with serving(api) as one:
+        yield one
+
+
+@pytest.fixture
+def serve(api: MessagesApi) -> Iterator[Callable[..., Running]]:
+    """Return a function that starts a gateway with its own limits; it ends with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda limits=None, **more: stack.enter_context(serving(api, limits, **more))
+
+
+__all__ = ["Answer", "DirectoryUnavailable", "Running", "question", "read"]
