@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from allauth.account.forms import LoginForm
 from django import forms
 
 from keystead.server.keys.models import Purpose
@@ -11,6 +12,15 @@ from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 
 LIFETIMES: Final = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "No expiry"))
+
+
+class SignInForm(LoginForm):
+    """Allauth's form without its placeholders, which only repeat the labels and vanish when one types."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
 
 
 class SetupForm(forms.Form):

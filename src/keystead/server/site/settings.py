@@ -104,6 +104,7 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
         "ACCOUNT_EMAIL_VERIFICATION": "none",
         "ACCOUNT_ADAPTER": "keystead.server.identity.adapter.AccountAdapter",
+        "ACCOUNT_FORMS": {"login": "keystead.server.console.forms.SignInForm"},
         "ACCOUNT_SESSION_REMEMBER": True,
         "LOGIN_URL": "account_login",
         "LOGIN_REDIRECT_URL": "/",

@@ -1,0 +1,100 @@
+"""A real server and a real browser.
+
+Chromium is the distribution's own. Without it these tests are skipped, and say so.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """One thread per connection; each closes its own database connection."""
+
+    daemon_threads = True
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        from django.db import connections
+
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            connections.close_all()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: the browser closes connections it no longer needs."""
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name is wsgiref's
+        """Say nothing."""
+
+
+@pytest.fixture
+def console(database: "Path") -> Iterator[str]:
+    """Serve the control plane over the test's database and return its address."""
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+    from django.test import override_settings
+
+    with make_server("127.0.0.1", 0, get_wsgi_application(), Server, Quiet) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        with override_settings(KEYSTEAD=replace(settings.KEYSTEAD, port=server.server_port)):
+            yield settings.KEYSTEAD.base_url
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Start Chromium once per file.
+
+    Playwright keeps an event loop in this thread for as long: Django would take the tests' own queries for mistakes,
+    and a longer life would disturb other files.
+    """
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", console: str) -> "Iterator[Page]":
+    """Open an empty page of a fresh profile whose scripts must not fail."""
+    context = browser.new_context(base_url=console, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    yield page
+    context.close()
+    assert problems == []

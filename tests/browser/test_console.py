@@ -1,0 +1,221 @@
+"""A person sets the server up, makes and ends a key, and reads the usage, in a real browser."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_bytes
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from keystead.wire import ids, tokens
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from keystead.server.organizations.models import Membership
+
+SHOTS = Path(os.environ["KEYSTEAD_SCREENSHOTS"]) if "KEYSTEAD_SCREENSHOTS" in os.environ else None
+"""Where to leave pictures of every page, when somebody wants to look at them."""
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 850}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 850}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 320, "height": 800}},
+}
+
+
+def sign_in(page: "Page") -> None:
+    page.goto("/")
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign out").wait_for()
+
+
+def record_usage(member: "Membership") -> None:
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.usage.ledger import store
+    from keystead.server.usage.record import UsageRecord
+
+    workspace = organizations.default_workspace(member.organization)
+    store(
+        [
+            UsageRecord(
+                id=uuid7(),
+                request_id=f"req_{number}",
+                organization_id=ids.dump("organization", member.organization_id),
+                workspace_id=ids.dump("workspace", workspace.id),
+                member_id=ids.dump("membership", member.id),
+                principal_kind="session",
+                principal_id=ids.dump("grant", uuid7()),
+                client="sdk",
+                session_id="",
+                upstream="test",
+                model=model,
+                status=200,
+                started_at=datetime.now(UTC).timestamp(),
+                duration_ms=1,
+                input_tokens=1_234_567 // (number + 1),
+                output_tokens=8_900,
+                cache_read_tokens=0,
+                cache_write_tokens=0,
+                streamed=True,
+                aborted=False,
+                estimated=False,
+            )
+            for number, model in enumerate(["example-large", "example-small-with-a-long-name-20261001"])
+        ]
+    )
+
+
+def test_the_one_time_link_leads_to_a_signed_in_administrator(page: "Page") -> None:
+    from keystead.server.identity import operations
+
+    code = operations.new_setup_code(datetime.now(UTC), token_bytes, timedelta(hours=1))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    page.goto(f"/setup#code={code}")
+    assert page.get_by_label("Set-up code").input_value() == code
+    assert "#" not in page.url
+    page.get_by_label("Organization").fill("Example")
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label("Password").fill("short")
+    page.get_by_role("button", name="Create administrator").click()
+    assert "12 characters" in page.get_by_role("alert").inner_text()
+    assert page.get_by_label("Set-up code").input_value() == code
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Create administrator").click()
+    page.get_by_role("heading", name="Example", level=1).wait_for()
+    assert code is not None
+    assert all(code not in url for url in sent)
+    page.goto("/setup")
+    page.get_by_role("heading", name="already set up").wait_for()
+
+
+def test_a_key_is_created_copied_once_and_revoked(page: "Page", administrator: "Membership") -> None:
+    sign_in(page)
+    page.get_by_role("link", name="Keys", exact=True).click()
+    page.get_by_label("Name").fill("build server")
+    page.get_by_role("button", name="Create key").click()
+    secret = page.get_by_label("API key").inner_text()
+    assert tokens.parse(secret) is tokens.TokenKind.API_KEY
+    page.get_by_role("button", name="Copy key").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == secret
+    page.get_by_role("link", name="Done").click()
+    assert secret not in page.content()
+    assert secret[:8] in page.content()
+    page.get_by_role("link", name="Revoke build server").click()
+    page.get_by_role("link", name="Keep it").click()
+    page.get_by_text("active").wait_for()
+    page.get_by_role("link", name="Revoke build server").click()
+    page.get_by_role("button", name="Revoke key").click()
+    page.get_by_text("revoked").wait_for()
+
+
+def test_a_key_can_be_made_with_the_keyboard_alone(page: "Page", administrator: "Membership") -> None:
+    def tab_to(name: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if name in page.evaluate("document.activeElement.textContent || document.activeElement.name || ''"):
+                outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert outline != "none", f"{name} has no visible focus"
+                return
+        raise AssertionError(f"{name} cannot be reached with the Tab key")
+
+    page.goto("/keys")
+    tab_to("login")
+    page.keyboard.type("ada@example.com")
+    tab_to("password")
+    page.keyboard.type("correct horse battery")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="API keys").wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    tab_to("name")
+    page.keyboard.type("laptop")
+    tab_to("Create key")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="“laptop” created").wait_for()
+
+
+def test_usage_is_shown_per_model(page: "Page", administrator: "Membership") -> None:
+    sign_in(page)
+    page.get_by_role("link", name="Usage").click()
+    page.get_by_text("No request has reached the gateway today").wait_for()
+    record_usage(administrator)
+    page.reload()
+    cells = page.get_by_role("row", name="example-large").get_by_role("cell").all_inner_texts()
+    assert cells[:3] == ["1", "1\u202f234\u202f567", "8\u202f900"]
+
+
+def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
+    """Return every page by name, with something on it to see."""
+    from keystead.server.keys import operations
+
+    key, _ = operations.issue(administrator, "laptop", now=datetime.now(UTC), random_bytes=token_bytes)
+    gone, _ = operations.issue(administrator, "old build server", now=datetime.now(UTC), random_bytes=token_bytes)
+    operations.revoke(gone, administrator, datetime.now(UTC))
+    record_usage(administrator)
+    return {
+        "overview": "/",
+        "keys": "/keys",
+        "revoke": f"/keys/{key.wire_id}/revoke",
+        "usage": "/usage",
+        "missing": "/no/such/page",
+        "setup-done": "/setup",
+        "signout": "/account/logout/",
+    }
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_fits_its_window_and_passes_the_accessibility_rules(
+    page: "Page", administrator: "Membership", look: str
+) -> None:
+    page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])
+    page.set_viewport_size(LOOKS[look]["viewport"])
+    addresses = pages(page, administrator)
+    page.goto("/account/login/")
+    judge(page, f"{look}-signin")
+    page.get_by_label("Email").fill("ada@example.com")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").wait_for()
+    judge(page, f"{look}-signin-wrong")
+    sign_in(page)
+    for name, address in addresses.items():
+        page.goto(address)
+        judge(page, f"{look}-{name}")
+    page.goto("/keys")
+    page.get_by_label("Name").fill("build server")
+    page.get_by_role("button", name="Create key").click()
+    judge(page, f"{look}-key")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_set_up_page_fits_too(page: "Page", look: str) -> None:
+    page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])
+    page.set_viewport_size(LOOKS[look]["viewport"])
+    page.goto("/setup#code=kss_nonsense")
+    judge(page, f"{look}-setup")
+    page.get_by_label("Password").fill("x")
+    page.locator("form").evaluate("form => { form.noValidate = true; }")
+    page.get_by_role("button", name="Create administrator").click()
+    page.get_by_role("alert").wait_for()
+    judge(page, f"{look}-setup-wrong")
+
+
+def judge(page: "Page", name: str) -> None:
+    """Check the page's structure, its width, and (with axe-core) the WCAG 2.2 A and AA rules a machine can check."""
+    if SHOTS:
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    assert page.get_by_role("main").count() == 1
+    assert page.get_by_role("heading", level=1).count() == 1
+    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1], f"{name} is wider than its window: {width}"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], name
