@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from keystead.clock import Clock
 from keystead.credentials import Freshness, Login, LoginKind
-from keystead.errors import CredentialExpired, CredentialRejected, NoCredential, TemporaryFailure
+from keystead.errors import ConfigurationError, CredentialExpired, CredentialRejected, NoCredential, TemporaryFailure
 from keystead.secret import Secret
 from keystead.stores import TokenStore
 
@@ -66,7 +66,7 @@ class Refresher:
             with self._store.lock(kind, self._patience_for(login, rejected)):
                 login = self._load(kind)
                 return self._renew(login) if self._due(login, rejected) else login
-        except TemporaryFailure:
+        except (TemporaryFailure, ConfigurationError):
             if rejected is None and login.tokens.freshness(self._clock.now()) is not Freshness.EXPIRED:
                 return login
             raise

@@ -55,6 +55,8 @@ def run(
             code = process.poll()
         finally:
             _kill_tree(process)
+    if len(output) > _MOST_OUTPUT:
+        raise HelperFailed(f"{name} printed more than {LONGEST} characters.", hint=_HINT)
     said = _said(errors, output)
     if code is None:
         raise HelperFailed(f"{name} took longer than {deadline:g} s and was stopped.{said}", hint=_HINT)
@@ -128,8 +130,6 @@ def _kill_tree(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _one_key(output: bytes, name: str, said: str) -> Secret:
-    if len(output) > _MOST_OUTPUT:
-        raise HelperFailed(f"{name} printed more than {LONGEST} characters.", hint=_HINT)
     try:
         text = output.decode("utf-8").strip(" \t\r\n")
     except UnicodeDecodeError as error:

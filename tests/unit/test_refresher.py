@@ -1,0 +1,372 @@
+"""One renewal for any number of processes, and no login lost on the way."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystead.clock import SYSTEM_CLOCK
+from keystead.credentials import Freshness, Login, LoginKind
+from keystead.drivers.transport import HttpTransport
+from keystead.errors import CredentialExpired, CredentialRejected, KeysteadError, NoCredential, StoreBusy
+from keystead.refresher import Refresher, helper_key
+from keystead.secret import Secret
+from keystead.stores.file import FileStore
+from keystead.stores.helper_cache import HelperCache
+from keystead.stores.memory import MemoryStore
+from keystead.testing.clock import FakeClock
+from keystead.testing.store_contract import sample_login
+
+KIND = LoginKind.GATEWAY
+
+
+class TokenEndpoint:
+    """A real token endpoint on loopback that rotates, counts, and can be told what to answer or to wait."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.answer: tuple[int, str, bytes] | None = None
+        self.arrived = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+        lock = threading.Lock()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                with lock:
+                    endpoint.calls += 1
+                    number = endpoint.calls
+                endpoint.arrived.set()
+                endpoint.go_on.wait()
+                status, kind, body = endpoint.answer or (200, "application/json", _tokens(number))
+                try:
+                    self.send_response(status)
+                    self.send_header("content-type", kind)
+                    self.send_header("content-length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # the client was killed
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.go_on.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def _tokens(number: int) -> bytes:
+    return json.dumps(
+        {
+            "access_token": f"renewed-{number}",
+            "refresh_token": f"rotated-{number}",
+            "token_type": "Bearer",
+            "expires_in": 3600,
+        }
+    ).encode()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[TokenEndpoint]:
+    endpoint = TokenEndpoint()
+    yield endpoint
+    endpoint.close()
+
+
+def login_at(endpoint: TokenEndpoint, *, age: float, now: float) -> Login:
+    login = sample_login(access_token="old")
+    return replace(
+        login,
+        issuer=endpoint.url,
+        token_endpoint=f"{endpoint.url}/oauth/token",
+        tokens=replace(login.tokens, issued_at=now - age),
+    )
+
+
+class Scene:
+    """One store with one login, and a refresher that a fake clock drives."""
+
+    def __init__(self, endpoint: TokenEndpoint, age: float) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryStore()
+        self.saved = self.store.save(login_at(endpoint, age=age, now=self.clock.now()))
+        self.refresher = Refresher(self.store, HttpTransport, self.clock, patience=0.0)
+
+    def token(self, **arguments: Any) -> str:
+        return self.refresher.fresh(KIND, **arguments).tokens.access_token.reveal()
+
+
+@pytest.mark.parametrize(("age", "token", "calls"), [(0, "old", 0), (3400, "renewed-1", 1), (9000, "renewed-1", 1)])
+def test_a_login_is_renewed_when_it_is_due(endpoint: TokenEndpoint, age: float, token: str, calls: int) -> None:
+    """Fresh: as it is. Stale and expired: renewed, kept, and the next use needs no call."""
+    scene = Scene(endpoint, age)
+
+    assert [scene.token(), scene.token()] == [token, token]
+    assert endpoint.calls == calls
+    stored = scene.store.load(KIND)
+    assert stored is not None
+    assert stored.generation == 1 + calls
+    assert stored.extra == scene.saved.extra
+
+
+FAULTS = [
+    (500, "application/json", b'{"error": "server_error"}'),
+    (503, "text/html", b"<html>down</html>"),
+    (200, "text/html", b"<html>Welcome to the hotel's network</html>"),
+    (200, "application/json", b'{"access_token": "x"'),
+    (302, "text/html", b""),
+    (400, "text/html", b"invalid_grant"),
+    (401, "application/json", b'{"error": "invalid_client"}'),
+    (403, "text/html", b"<html>portal</html>"),
+    (429, "application/json", b'{"error": "slow_down"}'),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[1]}-{len(fault[2])}")
+def test_a_fault_changes_nothing_and_passes(endpoint: TokenEndpoint, fault: tuple[int, str, bytes]) -> None:
+    """Expired: an error now, success when the fault is over. Stale: quiet. The store is as it was (R-02)."""
+    for age, usable in ((9000, False), (3400, True)):
+        scene = Scene(endpoint, age)
+        endpoint.answer = fault
+        if usable:
+            assert scene.token() == "old"
+        else:
+            with pytest.raises(KeysteadError) as caught:
+                scene.token()
+            assert not isinstance(caught.value, CredentialRejected)
+        assert scene.store.load(KIND) == scene.saved
+
+        endpoint.answer = None
+        assert scene.token().startswith("renewed-")
+
+
+def test_a_server_that_is_gone_changes_nothing(endpoint: TokenEndpoint) -> None:
+    """Nobody listens there any more."""
+    scene = Scene(endpoint, 9000)
+    scene.store.save(replace(scene.saved, token_endpoint="http://127.0.0.1:1/oauth/token"))
+    before = scene.store.load(KIND)
+
+    with pytest.raises(KeysteadError) as caught:
+        scene.token()
+
+    assert caught.value.exit_code == 75
+    assert scene.store.load(KIND) == before
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_invalid_grant_retires_the_login_and_keeps_it(endpoint: TokenEndpoint, status: int) -> None:
+    """Said once by the server, remembered, restorable; no further call is made."""
+    scene = Scene(endpoint, 9000)
+    endpoint.answer = (status, "application/json", b'{"error": "invalid_grant"}')
+
+    for _ in range(3):
+        with pytest.raises(CredentialRejected) as caught:
+            scene.token()
+        assert caught.value.exit_code == 4
+
+    assert endpoint.calls == 1
+    retired = scene.store.load(KIND)
+    assert retired is not None
+    assert retired.retired_at == scene.clock.now()
+    assert retired.tokens == scene.saved.tokens
+
+
+def test_without_a_refresh_token_the_end_is_the_end(endpoint: TokenEndpoint) -> None:
+    """Stale is used as it is, expired says to sign in."""
+    scene = Scene(endpoint, 3400)
+    scene.store.save(replace(scene.saved, tokens=replace(scene.saved.tokens, refresh_token=None)))
+
+    assert scene.token() == "old"
+    scene.clock.advance(500)
+    with pytest.raises(CredentialExpired):
+        scene.token()
+    assert endpoint.calls == 0
+
+
+def test_a_401_renews_once_for_each_generation(endpoint: TokenEndpoint) -> None:
+    """Who comes second with the same refused generation gets the token of the first (R-09)."""
+    scene = Scene(endpoint, 0)
+    refused = scene.saved.generation
+
+    assert scene.token(rejected=refused) == "renewed-1"
+    assert scene.token(rejected=refused) == "renewed-1"
+    assert endpoint.calls == 1
+
+
+def test_a_busy_lock_is_waited_for_only_when_the_token_is_needed(endpoint: TokenEndpoint) -> None:
+    """A token that still works is not worth waiting for."""
+    for age, usable in ((3400, True), (9000, False)):
+        scene = Scene(endpoint, age)
+        with scene.store.lock(KIND, 0):
+            if usable:
+                assert scene.token() == "old"
+            else:
+                with pytest.raises(StoreBusy):
+                    scene.token()
+    assert endpoint.calls == 0
+
+
+def test_a_login_that_was_removed_meanwhile_is_an_error() -> None:
+    """Somebody signed out."""
+    with pytest.raises(NoCredential):
+        Refresher(MemoryStore(), HttpTransport, FakeClock()).fresh(KIND)
+
+
+_USE = """
+import os, sys
+from pathlib import Path
+from keystead.clock import SYSTEM_CLOCK
+from keystead.client import _network
+from keystead.credentials import LoginKind
+from keystead.refresher import Refresher
+from keystead.stores.file import FileStore
+
+print("ready", flush=True)
+os.read(int(sys.argv[2]), 1)
+store = FileStore(Path(sys.argv[1]), SYSTEM_CLOCK)
+print(Refresher(store, _network, SYSTEM_CLOCK).fresh(LoginKind.GATEWAY).tokens.access_token.reveal())
+"""
+
+
+def start(directory: Path, gate: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", _USE, str(directory), str(gate)], stdout=subprocess.PIPE, text=True, pass_fds=(gate,)
+    )
+
+
+def test_twenty_processes_cause_one_renewal(endpoint: TokenEndpoint, tmp_path: Path) -> None:
+    """All wait at a gate with an expired token, and all leave with the same new one (R-01)."""
+    store = FileStore(tmp_path / "state", SYSTEM_CLOCK)
+    store.save(login_at(endpoint, age=9000, now=SYSTEM_CLOCK.now()))
+    gate, opener = os.pipe()
+    processes = [start(tmp_path / "state", gate) for _ in range(20)]
+    os.close(gate)
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+    os.close(opener)
+    outputs = [process.communicate()[0] for process in processes]
+
+    assert outputs == ["renewed-1\n"] * 20
+    assert endpoint.calls == 1
+    stored = store.load(KIND)
+    assert stored is not None
+    assert stored.generation == 2
+
+
+def test_a_holder_killed_in_the_middle_of_a_renewal_blocks_nobody(endpoint: TokenEndpoint, tmp_path: Path) -> None:
+    """The operating system frees its lock, and the old login is still there to renew."""
+    store = FileStore(tmp_path / "state", SYSTEM_CLOCK)
+    saved = store.save(login_at(endpoint, age=9000, now=SYSTEM_CLOCK.now()))
+    endpoint.go_on.clear()
+    gate, opener = os.pipe()
+    os.close(opener)
+    with start(tmp_path / "state", gate) as first:
+        os.close(gate)
+        assert endpoint.arrived.wait(60)
+        first.kill()
+    endpoint.go_on.set()
+
+    assert store.load(KIND) == saved
+    fresh = Refresher(store, HttpTransport, SYSTEM_CLOCK).fresh(KIND)
+
+    assert fresh.tokens.freshness(SYSTEM_CLOCK.now()) is Freshness.FRESH
+    assert endpoint.calls == 2
+
+
+class Printer:
+    """Stands for the helper command and counts its runs."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self) -> Secret:
+        self.runs += 1
+        return Secret(f"key-{self.runs}")
+
+
+@pytest.fixture
+def printer() -> Printer:
+    return Printer()
+
+
+def cache_in(tmp_path: Path, clock: FakeClock, command: str = "h") -> HelperCache:
+    return HelperCache(tmp_path / "state", command, tmp_path, clock)
+
+
+def test_a_printed_key_is_used_again_until_its_time(tmp_path: Path, printer: Printer) -> None:
+    """By every process that asks, which reads the same file."""
+    clock = FakeClock()
+    seen = []
+    for pause in (0, 299, 1, 10):
+        clock.advance(pause)
+        seen.append(helper_key(cache_in(tmp_path, clock), printer, 300, clock).reveal())
+
+    assert seen == ["key-1", "key-1", "key-2", "key-2"]
+
+
+def test_a_lifetime_of_zero_runs_it_every_time_and_keeps_nothing(tmp_path: Path, printer: Printer) -> None:
+    """As documented for the variable."""
+    clock = FakeClock()
+
+    assert [helper_key(cache_in(tmp_path, clock), printer, 0, clock).reveal() for _ in range(2)] == ["key-1", "key-2"]
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_refused_key_is_printed_anew_once(tmp_path: Path, printer: Printer) -> None:
+    """Who comes second with the same refused key gets the new one without a run (R-09)."""
+    clock = FakeClock()
+    refused = helper_key(cache_in(tmp_path, clock), printer, 300, clock)
+
+    again = [helper_key(cache_in(tmp_path, clock), printer, 300, clock, rejected=refused).reveal() for _ in range(2)]
+
+    assert again == ["key-2", "key-2"]
+
+
+def test_commands_do_not_share_their_keys(tmp_path: Path, printer: Printer) -> None:
+    """Nor do directories; and the file is private."""
+    clock = FakeClock()
+
+    keys = [helper_key(cache_in(tmp_path, clock, command), printer, 300, clock).reveal() for command in ("a", "b")]
+
+    assert keys == ["key-1", "key-2"]
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "state").iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"[]", b'{"schema": "keystead.helper/1", "key": 1, "printed_at": 0}'])
+def test_a_damaged_cache_is_no_cache(tmp_path: Path, printer: Printer, content: bytes) -> None:
+    """It can be made again, so nobody needs to hear of it."""
+    clock = FakeClock()
+    helper_key(cache_in(tmp_path, clock), printer, 300, clock)
+    next((tmp_path / "state").glob("*.json")).write_bytes(content)
+
+    assert helper_key(cache_in(tmp_path, clock), printer, 300, clock).reveal() == "key-2"
+
+
+def test_a_clock_that_went_back_ends_a_kept_key(tmp_path: Path, printer: Printer) -> None:
+    """A key printed in the future is not trusted for longer."""
+    clock = FakeClock()
+    helper_key(cache_in(tmp_path, clock), printer, 300, clock)
+    clock.advance(-1000)
+
+    assert helper_key(cache_in(tmp_path, clock), printer, 300, clock).reveal() == "key-2"
