@@ -89,7 +89,7 @@ class HttpTransport:
         import httpx2
 
         timeout = httpx2.Timeout(read, connect=self._connect)
-        direct = origin.is_private_to_machine(request.url)
+        direct = origin.is_private_to_machine(_origin(request))
         try:
             with httpx2.Client(timeout=timeout, trust_env=not direct, follow_redirects=False) as client:
                 outgoing = client.build_request(
@@ -130,13 +130,22 @@ def _place(request: Request) -> str:
     return request.url.partition("?")[0]
 
 
+def _origin(request: Request) -> str:
+    try:
+        return origin.parse(request.url)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{_place(request)} is not an address that can be asked: {error}.", hint="Correct the address."
+        ) from None
+
+
 def _translate(error: Exception, request: Request) -> KeysteadError:
     """Return what happened in the words of the error tree; the first matching row counts."""
     import httpx2
 
     place = _place(request)
     text = str(error)
-    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+    if isinstance(error, httpx2.InvalidURL):
         return ConfigurationError(f"{place} is not an address that can be asked.", hint="Correct the address.")
     if isinstance(error, httpx2.ProxyError):
         return ServerUnreachable(

@@ -19,7 +19,7 @@ def discover(base_url: str) -> Flow[ServerMetadata]:
         base = urls.base(base_url)
     except ValueError as error:
         raise ConfigurationError(
-            f"{base_url!r} cannot be used as a server: {error}.",
+            f"The server address cannot be used: {error}.",
             hint="Give it as https://host or http://127.0.0.1:port.",
         ) from error
     response = yield Request("GET", base + oauth.METADATA_PATH, {"accept": "application/json"})
