@@ -1,0 +1,312 @@
+"""The README's commands, typed as it says, in its order, by somebody with an empty home directory.
+
+Blocks marked ``console`` are what a terminal shows: lines after ``$`` are typed, the others must appear. ``…`` stands
+for anything, on a line of its own for any lines. The first block runs in one terminal until the end, the others in a
+second. A person acts where the README says that one does: creating the first account, approving a sign-in.
+"""
+
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+USUAL_PORT = 8420
+PATIENCE = 60
+PASSWORD = "correct horse battery staple"
+NOT_TYPED = {"make test"}
+"""What runs this test cannot be run by it."""
+
+
+@dataclass
+class Step:
+    """One command, and the lines the README shows below it."""
+
+    command: str
+    shown: list[str] = field(default_factory=list)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of all fences of ``language``."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def steps(block: str) -> list[Step]:
+    """A console block, taken apart."""
+    found: list[Step] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append(Step(line[2:]))
+        elif found:
+            found[-1].shown.append(line)
+    return found
+
+
+def pattern(shown: list[str]) -> str:
+    """What the shown lines allow, as a regular expression over lines that each end in a newline."""
+    lines = []
+    for line in shown:
+        if line.strip() in {"…", "..."}:
+            lines.append(r"(?:.*\n)*?")
+        else:
+            lines.append(".*".join(re.escape(part) for part in line.rstrip().split("…")) + r"\n")
+    return "".join(lines)
+
+
+def matches(shown: list[str], output: str) -> bool:
+    """Whether ``output`` is what the README shows; spaces at the ends of lines do not count."""
+    tidy = "".join(line.rstrip() + "\n" for line in output.strip("\n").splitlines())
+    return re.fullmatch(pattern(shown), tidy) is not None
+
+
+class Forms(HTMLParser):
+    """Every form of a page: where it goes and what its fields hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, dict[str, str]]] = []
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.forms.append((given.get("action", ""), {}))
+        elif self.forms and tag == "input" and "name" in given:
+            self.forms[-1][1][given["name"]] = given.get("value", "")
+        elif self.forms and tag == "select":
+            self._select = given.get("name", "")
+        elif self.forms and tag == "option" and ("selected" in given or self._select not in self.forms[-1][1]):
+            self.forms[-1][1][self._select] = given.get("value", "")
+
+
+class Person:
+    """Somebody with a browser: follows addresses, fills forms in, keeps cookies."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self._browser = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
+        )
+
+    def open(self, address: str, data: dict[str, str] | None = None) -> tuple[str, str]:
+        """Return the address one ends at, and the page."""
+        body = None if data is None else urllib.parse.urlencode(data).encode()
+        request = urllib.request.Request(address, body, {"Origin": self.base, "Referer": address} if body else {})
+        with self._browser.open(request, timeout=PATIENCE) as answer:
+            return answer.geturl(), answer.read().decode()
+
+    def fill(self, address: str, page: str, typed: dict[str, str], **button: str) -> tuple[str, str]:
+        """Send the form of ``page`` that has all the fields of ``typed``."""
+        reader = Forms()
+        reader.feed(page)
+        action, fields = next(form for form in reader.forms if typed.keys() <= form[1].keys())
+        return self.open(urllib.parse.urljoin(address, action), {**fields, **typed, **button})
+
+    def set_up(self, link: str) -> None:
+        """Create the first administrator; a browser moves the code from the fragment into the form."""
+        address, _, code = link.partition("#code=")
+        account = {"code": code, "organization": "Example", "name": "Ada", "email": "ada@example.com"}
+        _, page = self.fill(*self.open(address), {**account, "password": PASSWORD})
+        assert "ada@example.com" in page
+
+    def approve(self, link: str) -> None:
+        """Compare the code and say yes."""
+        code = {"user_code": code_in(link)}
+        question = self.fill(*self.open(link), code)
+        assert "You are signed in" in self.fill(*question, code, decision="approve")[1]
+
+    def create_key(self) -> str:
+        """Return a new API key from the console."""
+        _, page = self.fill(*self.open(self.base + "/keys"), {"name": "README"})
+        found = re.search(r"ksk_[0-9A-Za-z]+", page)
+        assert found
+        return found[0]
+
+
+def code_in(link: str) -> str:
+    return urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["user_code"][0]
+
+
+class Terminal:
+    """One running command and what it has printed so far."""
+
+    def __init__(self, command: str, variables: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            ["bash", "-c", command],
+            env=variables,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.output = ""
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def lines(self) -> Iterator[str]:
+        """Each line as it comes, until the command closes its output."""
+        while (line := self._lines.get(timeout=PATIENCE)) is not None:
+            self.output += line
+            yield line
+
+    def close(self) -> None:
+        """End the command and what it started, if it is still there."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+def usual_port_or_another() -> int:
+    """8420 when it is free, so that the README is tested to the letter."""
+    for port in (USUAL_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise AssertionError("no free port")
+
+
+@dataclass
+class World:
+    """An empty home directory, the variables of a fresh terminal, and the port the server will have."""
+
+    home: Path
+    port: int
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def variables(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        found = {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
+        if self.port != USUAL_PORT:
+            found |= {"KEYSTEAD_SERVER_PORT": str(self.port), "KEYSTEAD_SERVER": self.base}
+        return found
+
+    def here(self, text: str) -> str:
+        """The README's text for this world."""
+        return text.replace(f":{USUAL_PORT}", f":{self.port}")
+
+    def written(self, text: str) -> str:
+        """This world's output as the README would show it."""
+        usual = text.replace(f":{self.port}", f":{USUAL_PORT}").replace(f" --server http://127.0.0.1:{USUAL_PORT}", "")
+        return usual.replace(" (from KEYSTEAD_SERVER)", "").replace(str(self.home), "~")
+
+
+@contextmanager
+def server(world: World, step: Step) -> Iterator[Terminal]:
+    """Type the first command, wait until it shows what the README says, and stop it with Ctrl-C at the end."""
+    recipe = subprocess.run(["make", "--dry-run", "run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # the set-up step of the recipe has its own test; here it would change the environment this test runs in
+    start = recipe.splitlines()[-1].replace(".venv/bin/keystead", "exec keystead").replace("exec exec", "exec")
+    terminal = Terminal(start, world.variables())
+    try:
+        for _ in terminal.lines():
+            if matches(step.shown, world.written(terminal.output)):
+                break
+        assert matches(step.shown, world.written(terminal.output)), terminal.output
+        yield terminal
+        terminal.process.send_signal(signal.SIGINT)
+        list(terminal.lines())
+        assert terminal.process.wait(PATIENCE) == 0, terminal.output
+    finally:
+        terminal.close()
+
+
+def typed(world: World, prelude: list[str], step: Step, person: Person) -> None:
+    """Type one command in the second terminal; the person approves what it asks for."""
+    terminal = Terminal("\n".join([*prelude, world.here(step.command)]), world.variables())
+    try:
+        for line in terminal.lines():
+            if link := re.search(r"http\S+/device\?user_code=\S+", line):
+                person.approve(link[0])
+        assert terminal.process.wait(PATIENCE) == 0, terminal.output
+        assert matches(step.shown, world.written(terminal.output)), terminal.output
+    finally:
+        terminal.close()
+
+
+def test_the_readme_is_true(tmp_path: Path) -> None:
+    """From an empty home directory to an answer, and the SDK's answer, exactly as written."""
+    (start,), *rest = [steps(block) for block in blocks(README, "console")]
+    world = World(tmp_path, usual_port_or_another())
+    with server(world, start) as running:
+        person = Person(world.base)
+        link = re.search(r"http\S+/setup#code=\S+", running.output)
+        assert link
+        person.set_up(link[0])
+        prelude: list[str] = []
+        for step in [step for block in rest for step in block if step.command not in NOT_TYPED]:
+            if step.command.startswith("export "):
+                prelude.append(world.here(step.command))
+            else:
+                typed(world, prelude, step, person)
+        for snippet in blocks(README, "python"):
+            code = world.here(snippet).replace("ksk_…", person.create_key())
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                env=world.variables(),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.strip()
+    assert "Keystead has stopped." in running.output
+    assert "Traceback" not in running.output
+
+
+def test_continuous_integration_runs_the_readmes_test_command() -> None:
+    """One command for people and machines."""
+    commands = {step.command for block in blocks(README, "console") for step in steps(block)}
+    assert commands >= NOT_TYPED
+    assert "exec make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("shown", "output", "expected"),
+    [
+        (["a", "b"], "a\nb\n", True),
+        (["a", "b"], "a\nc\n", False),
+        (["a", "…", "z"], "a\nb\nc\nz\n", True),
+        (["a", "…", "z"], "a\nz\n", True),
+        (["a", "…", "z"], "a\nb\n", False),
+        (["a … c"], "a b c\n", True),
+        (["a (.*)"], "a b\n", False),
+        (["a  "], "a\n", True),
+        ([], "", True),
+        ([], "noise\n", False),
+    ],
+)
+def test_the_wildcards_mean_what_they_say(shown: list[str], output: str, expected: bool) -> None:
+    assert matches(shown, output) is expected
