@@ -5,6 +5,7 @@ writes nothing (R-06).
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from keystead.clock import Clock
 from keystead.credentials import BillingClass
@@ -15,6 +16,8 @@ from keystead.sources.candidate import Approval, Candidate, CandidateState, Fact
 from keystead.sources.configuration import Configuration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
+
+_THERE: Final = (CandidateState.OUTRANKED, CandidateState.DECLINED, CandidateState.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +112,17 @@ def _ranked(candidate: Candidate, decisive: Candidate | None) -> Candidate:
 def _shadowed(winner: Candidate, considered: tuple[Candidate, ...]) -> list[str]:
     """Say when another purse is passed over: the surprise bill of R-03."""
     lower = considered[considered.index(winner) + 1 :]
-    others = [one for one in lower if one.present and one.provenance and one.billing is not BillingClass.UNKNOWN]
+    others = {
+        one.billing: one  # one sentence for each purse is enough
+        for one in reversed(lower)
+        if one.state in _THERE and one.billing not in (winner.billing, BillingClass.UNKNOWN)
+    }
     if winner.billing is BillingClass.UNKNOWN:
         return []
     return [
         f"{winner.title} ({winner.provenance}) is used and bills as {winner.billing}; "
         f"{other.title} ({other.provenance}) would bill as {other.billing}"
-        for other in others
-        if other.billing is not winner.billing
+        for other in others.values()
     ]
 
 

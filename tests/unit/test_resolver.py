@@ -155,7 +155,10 @@ def test_a_malformed_settings_file_stops_all_but_the_gateway_session(world: Worl
         world.resolve(ANTHROPIC_API_KEY="k").require()
 
     world.store.save(sample_login())
-    assert world.resolve(ANTHROPIC_API_KEY="k").require().source == "gateway_session"
+    resolution = world.resolve(ANTHROPIC_API_KEY="k")
+    assert resolution.require().source == "gateway_session"
+    assert row(resolution, "api_key").reason == "not known while ~/.claude/settings.json:1 cannot be read"
+    assert resolution.warnings == ()
 
 
 def test_an_unreadable_store_stops_even_with_a_key_in_the_environment(world: World, tmp_path: Path) -> None:
@@ -243,6 +246,17 @@ def test_a_vendors_own_login_beside_a_key_is_announced_and_not_opened(world: Wor
     assert row(resolution, "vendor_login").state is CandidateState.REFUSED
     assert "not opened" in row(resolution, "vendor_login").reason
     assert any("subscription" in warning for warning in resolution.warnings)
+
+
+def test_each_purse_that_is_passed_over_is_announced_once(world: World) -> None:
+    """A vendor token and a vendor login are the same purse; a cloud is none here."""
+    path = world.bare.home / ".claude/.credentials.json"
+    path.parent.mkdir()
+    path.touch()
+
+    resolution = world.resolve(ANTHROPIC_API_KEY="k", CLAUDE_CODE_OAUTH_TOKEN="t")
+
+    assert len([warning for warning in resolution.warnings if "would bill" in warning]) == 1
 
 
 def test_only_a_vendors_login_means_signing_in(world: World) -> None:

@@ -143,9 +143,11 @@ class Source:
 
     def look(self, facts: Facts) -> Candidate:
         """Return this row's candidate: not here, here, or here but not usable. Never raises a KeysteadError."""
+        faulty = facts.configuration.faulty
+        if self.from_settings and faulty is not None:
+            reason = f"not known while {faulty.place} cannot be read"
+            return replace(self.found(reason, faulty.place), state=CandidateState.BROKEN, error=faulty.fault)
         try:
-            if self.from_settings and facts.configuration.fault is not None:
-                raise facts.configuration.fault
             return self.find(self, facts)
         except PolicyDenied as error:
             return replace(self.found(error.message.rstrip("."), None), state=CandidateState.REFUSED, error=error)

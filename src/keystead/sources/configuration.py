@@ -88,12 +88,18 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """One settings file that exists: its settings, or what is wrong with it."""
+    """One settings file that exists: its settings, or what is wrong with it and in which line."""
 
     scope: Scope
     shown: str
     settings: Settings | None
     fault: UnreadableFile | None = None
+    line: int | None = None
+
+    @property
+    def place(self) -> Provenance:
+        """The file, and the line at fault."""
+        return Provenance(ProvenanceKind.SETTINGS, "settings", self.shown, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +116,9 @@ class Configuration:
         return cls(environment, tuple(file for file in files if file is not None))
 
     @property
-    def fault(self) -> UnreadableFile | None:
+    def faulty(self) -> SettingsFile | None:
         """The first file that exists and cannot be understood: what it would say is unknown (fail closed)."""
-        return next((file.fault for file in self.files if file.fault is not None), None)
+        return next((file for file in self.files if file.fault is not None), None)
 
     def variable(self, name: str) -> Reading:
         """Return what counts for the environment variable ``name``."""
@@ -205,6 +211,7 @@ def _drop_ins(directory: Path) -> list[Path]:
 
 def _load(scope: Scope, path: Path, environment: Environment) -> SettingsFile | None:
     shown = environment.display(path)
+    line = None
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError(0, "it is not a regular file")
@@ -212,6 +219,7 @@ def _load(scope: Scope, path: Path, environment: Environment) -> SettingsFile | 
     except (FileNotFoundError, NotADirectoryError):
         return None
     except MalformedSettings as error:
+        line = error.line
         fault = UnreadableFile(
             f"{shown}:{error.line} cannot be read as settings: {error.reason}.", hint=f"Correct line {error.line}."
         )
@@ -220,4 +228,4 @@ def _load(scope: Scope, path: Path, environment: Environment) -> SettingsFile | 
             f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.",
             hint=f"Make {shown} readable for your user, or remove it.",
         )
-    return SettingsFile(scope, shown, None, fault)
+    return SettingsFile(scope, shown, None, fault, line)

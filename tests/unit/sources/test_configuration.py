@@ -117,22 +117,25 @@ def test_a_malformed_file_is_a_fault_with_its_line(environment: Environment) -> 
     """Not an exception: status must still be able to speak."""
     write(places(environment)["user"], '{\n "model": \n}')
 
-    fault = Configuration.read(environment).fault
+    faulty = Configuration.read(environment).faulty
 
-    assert fault is not None
-    assert "~/.claude/settings.json:3" in fault.message
-    assert fault.exit_code == 78
+    assert faulty is not None
+    assert faulty.fault is not None
+    assert "~/.claude/settings.json:3" in faulty.fault.message
+    assert faulty.fault.exit_code == 78
+    assert str(faulty.place) == "~/.claude/settings.json:3"
 
 
 def test_a_directory_in_the_place_of_a_file_is_a_fault(environment: Environment) -> None:
     """Named, with the fix."""
     places(environment)["user"].mkdir(parents=True)
 
-    fault = Configuration.read(environment).fault
+    faulty = Configuration.read(environment).faulty
 
-    assert fault is not None
-    assert "not a regular file" in fault.message
-    assert fault.hint
+    assert faulty is not None
+    assert faulty.fault is not None
+    assert "not a regular file" in faulty.fault.message
+    assert faulty.fault.hint
 
 
 def test_values_are_hidden(environment: Environment) -> None:
