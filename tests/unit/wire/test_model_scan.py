@@ -1,0 +1,83 @@
+"""The model a policy sees is the model the upstream will see, or the request is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.wire.model_scan import BodyFault, RequestFacts, scan
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["model", "stream", "a"]), inner),
+    max_leaves=12,
+)
+NAME = st.text(st.characters(min_codepoint=33, max_codepoint=1000), min_size=1, max_size=40)
+
+
+@given(NAME, st.booleans(), st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.booleans(), st.data())
+def test_finds_the_top_level_fields_wherever_they_stand(
+    model: str, stream: bool, more: dict[str, Any], escaped: bool, data: st.DataObject
+) -> None:
+    fields = list({**more, "model": model, "stream": stream}.items())
+    body = json.dumps(dict(data.draw(st.permutations(fields))), ensure_ascii=escaped).encode()
+    assert scan(body) == RequestFacts(model, stream)
+
+
+@given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_is_total(body: bytes) -> None:
+    assert isinstance(scan(body), RequestFacts | BodyFault)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"model":"a","model":"b"}', "same field twice"),
+        (b'{"model":"a","mod\\u0065l":"b"}', "same field twice"),
+        (b'{"\\u006dodel":"a","model":"b"}', "same field twice"),
+        (b'{"stream":true,"model":"a","stream":false}', "same field twice"),
+        (b"not json", "line 1, column 1"),
+        (b"", "line 1, column 1"),
+        (b'{"model":"a"', "not valid JSON"),
+        (b'["model"]', "must be a JSON object"),
+        (b"{}", "model: Field required"),
+        (b'{"messages":[]}', "model: Field required"),
+        (b'{"model":7}', "model: must be a string"),
+        (b'{"model":""}', "model: must be a string"),
+        (b'{"model":"a","stream":"yes"}', "stream: must be true or false"),
+        (b'{"model":"' + b"a" * 257 + b'"}', "model: must be a string"),
+        (b'{"model":"a"}'.decode().encode("utf-16"), "not UTF-8"),
+        (b'\xef\xbb\xbf{"model":"a"}', "not valid JSON"),
+        (b'{"model":"a\xff","model ":"b","x":"\\u0041"}', "not UTF-8"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "body",
+)
+def test_refuses_what_two_parsers_could_read_differently(body: bytes, reason: str) -> None:
+    fault = scan(body)
+    assert isinstance(fault, BodyFault)
+    assert reason in fault.reason
+
+
+def test_nested_names_and_quoted_json_do_not_count() -> None:
+    body = json.dumps(
+        {
+            "tools": [{"input_schema": {"properties": {"model": {"type": "string"}, "stream": {}}}}],
+            "messages": [{"role": "user", "content": '{"model":"evil","stream":true}'}],
+            "model": "good",
+        }
+    ).encode()
+    assert scan(body) == RequestFacts("good", stream=False)
+
+
+def test_duplicates_deeper_down_are_the_upstreams_business() -> None:
+    body = b'{"model":"good","metadata":{"model":"a","model":"b"}}'
+    assert scan(body) == RequestFacts("good", stream=False)
+
+
+def test_reason_quotes_nothing_of_the_body() -> None:
+    fault = scan(b'{"canary": canary}')
+    assert isinstance(fault, BodyFault)
+    assert "canary" not in fault.reason

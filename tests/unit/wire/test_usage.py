@@ -1,0 +1,113 @@
+"""The usage readers equal the truth, however the answer is cut."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, UsageReader
+
+COUNT = st.integers(0, 10**9)
+TEXT = (
+    st.sampled_from(["hello", 'the "usage" is high', '{"usage":{"output_tokens":7}}', "größe\n\n", "data: usage"])
+    | st.text()
+)
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    document = json.dumps({"type": kind, **fields}, separators=(",", ":"), ensure_ascii=False)
+    return f"event: {kind}\ndata: {document}\n\n".encode()
+
+
+def delta(text: str) -> bytes:
+    return event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+
+def cut(data: bytes, positions: list[int]) -> list[bytes]:
+    edges = [0, *sorted(position % (len(data) + 1) for position in positions), len(data)]
+    return [data[start:stop] for start, stop in itertools.pairwise(edges)]
+
+
+def feed(reader: UsageReader, pieces: list[bytes]) -> TokenCounts:
+    for piece in pieces:
+        reader.feed(piece)
+    reader.finish()
+    return reader.counts
+
+
+@given(COUNT, COUNT, COUNT, COUNT, st.lists(TEXT, max_size=5), st.lists(st.integers(0, 10**6), max_size=40))
+def test_stream_counts_equal_what_the_upstream_said(
+    given_input: int, output: int, cache_read: int, cache_write: int, texts: list[str], positions: list[int]
+) -> None:
+    start = {
+        "input_tokens": given_input,
+        "output_tokens": 1,
+        "cache_read_input_tokens": cache_read,
+        "cache_creation_input_tokens": cache_write,
+        "service_tier": "standard",
+    }
+    stream = b"".join(
+        [
+            event("message_start", message={"id": "msg_1", "content": [], "usage": start}),
+            event("ping"),
+            *map(delta, texts),
+            event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": output}),
+            event("message_stop"),
+        ]
+    )
+    reader = StreamUsage()
+    assert feed(reader, cut(stream, positions)) == TokenCounts(given_input, output, cache_read, cache_write)
+    assert reader.final
+
+
+@given(COUNT, COUNT, TEXT, st.lists(st.integers(0, 10**6), max_size=20))
+def test_document_counts_equal_what_the_upstream_said(
+    given_input: int, output: int, text: str, positions: list[int]
+) -> None:
+    content = [{"type": "text", "text": text}, {"type": "tool_use", "input": {"usage": {"output_tokens": 1}}}]
+    usage = {"input_tokens": given_input, "output_tokens": output}
+    document = json.dumps({"content": content, "usage": usage}).encode()
+    assert feed(DocumentUsage(), cut(document, positions)) == TokenCounts(given_input, output)
+
+
+def test_later_counts_replace_earlier_ones() -> None:
+    stream = event("message_start", message={"usage": {"input_tokens": 5, "output_tokens": 1}}) + event(
+        "message_delta", usage={"input_tokens": 9, "output_tokens": 20, "cache_read_input_tokens": None}
+    )
+    assert feed(StreamUsage(), [stream]) == TokenCounts(9, 20)
+
+
+def test_line_ends_of_windows_are_understood() -> None:
+    stream = event("message_start", message={"usage": {"input_tokens": 5}}).replace(b"\n", b"\r\n")
+    assert feed(StreamUsage(), [stream]) == TokenCounts(5)
+
+
+@pytest.mark.parametrize(
+    "stream", [b'data: {broken "usage"\n\n', b'data: ["usage"]\n\n', b'data: {"usage":"x","type":"message_delta"}\n\n']
+)
+def test_nonsense_counts_nothing(stream: bytes) -> None:
+    assert feed(StreamUsage(), [stream]) == TokenCounts()
+
+
+@given(
+    st.lists(
+        st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='"\\'), max_size=400), max_size=8
+    )
+)
+def test_floor_stays_below_four_characters_a_token(texts: list[str]) -> None:
+    reader = StreamUsage()
+    reader.feed(event("message_start", message={"usage": {"input_tokens": 5, "output_tokens": 1}}))
+    for text in texts:
+        reader.feed(delta(text))
+    assert 1 <= reader.floor() <= max(1, sum(map(len, texts)) // 4)
+
+
+def test_floor_of_a_long_stream_is_near_the_truth() -> None:
+    reader = StreamUsage()
+    reader.feed(event("message_start", message={"usage": {"input_tokens": 5, "output_tokens": 1}}))
+    for _ in range(100):
+        reader.feed(delta("x" * 400))
+    assert 9_500 <= reader.floor() <= 10_000
