@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -149,14 +150,20 @@ def store(batch: Sequence[UsageRecord]) -> None:
         cursor.executemany(statement, [_row(record) for record in batch])
 
 
+@lru_cache(maxsize=4096)
+def _hex(kind: str, wire_id: str) -> str:
+    """Return an identifier as the table holds it; few owners stand behind many records."""
+    return ids.parse(kind, wire_id).hex
+
+
 def _row(record: UsageRecord) -> tuple[Any, ...]:
     """Return ``record`` in the order of the model's fields."""
     return (
         record.id.hex,
         record.request_id,
-        ids.parse("organization", record.organization_id).hex,
-        ids.parse("workspace", record.workspace_id).hex,
-        ids.parse("membership", record.member_id).hex,
+        _hex("organization", record.organization_id),
+        _hex("workspace", record.workspace_id),
+        _hex("membership", record.member_id),
         record.principal_kind,
         record.principal_id,
         record.client[:200],

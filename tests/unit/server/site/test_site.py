@@ -41,3 +41,31 @@ def test_the_administrator_signs_in_and_out(web: "Client", administrator: "Membe
     assert web.get("/").status_code == 200
     web.post("/account/logout/")
     assert web.get("/").status_code == 302
+
+
+def test_a_foreign_host_name_is_refused_with_a_page(web: "Client", caplog: pytest.LogCaptureFixture) -> None:
+    response = web.get("/", headers={"host": "evil.example"})
+    assert response.status_code == 400
+    assert "could not be understood" in response.content.decode()
+    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+
+
+def test_static_files_come_without_a_session(web: "Client") -> None:
+    response = web.get("/static/keystead/console.css")
+    assert response.status_code == 200
+    assert "max-age" in response.headers["Cache-Control"]
+    assert not response.cookies
+    response.close()
+
+
+@pytest.mark.parametrize("address", ["https://keys.example.org", "http://127.0.0.1:8420"])
+def test_cookies_are_kept_from_scripts_and_from_plain_http(tmp_path: "Path", address: str) -> None:
+    from keystead.server.settings import ServerSettings
+    from keystead.server.site.settings import django_settings
+
+    settings = django_settings(ServerSettings(data_dir=tmp_path, public_url=address), "only-for-tests")
+    assert settings["DEBUG"] is False
+    assert settings["SESSION_COOKIE_HTTPONLY"]
+    assert settings["SESSION_COOKIE_SECURE"] is settings["CSRF_COOKIE_SECURE"] is address.startswith("https")
+    assert settings["CSRF_TRUSTED_ORIGINS"] == [address]
+    assert "*" not in settings["ALLOWED_HOSTS"]
