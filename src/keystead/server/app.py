@@ -138,6 +138,7 @@ def truth() -> Truth:
     return Truth(
         all_keys=keys.active_facts,
         key=keys.facts,
+        public_keys=authorization.verification_keys,
         verify=authorization.verify_access_token,
         ended_grants=authorization.revoked_grants,
         grant_is_live=authorization.grant_is_live,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Subject = Literal["api_key", "grant", "member", "organization"]
+Subject = Literal["api_key", "grant", "member", "organization", "signing_key"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ itself, so that changes arriving in any order leave the snapshot equal to the da
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
@@ -27,14 +27,17 @@ class Truth:
     Attributes:
         all_keys: every usable API key as (SHA-256 of the key, its principal).
         key: the same for one key identifier, or None when it is not usable.
-        verify: the principal of an access token whose signature, issuer, audience and time hold, or None.
+        public_keys: what access tokens are verified with.
+        verify: the principal of an access token whose signature, issuer, audience and time hold, or None; it is
+            called on the event loop, so all it may need is in its arguments.
         ended_grants: identifiers of sign-ins that ended while their access tokens may still be valid.
         grant_is_live: whether one sign-in may still be used.
     """
 
     all_keys: Callable[[], Iterable[tuple[bytes, Principal]]]
     key: Callable[[str], tuple[bytes, Principal] | None]
-    verify: Callable[[str, float], Principal | None]
+    public_keys: Callable[[float], Mapping[str, Any]]
+    verify: Callable[[str, float, Mapping[str, Any]], Principal | None]
     ended_grants: Callable[[float], set[str]]
     grant_is_live: Callable[[str], bool]
 
@@ -49,6 +52,7 @@ class SnapshotDirectory:
         self._keys: dict[bytes, Principal] = {}
         self._digests: dict[str, bytes] = {}
         self._ended: set[str] = set()
+        self._public_keys: Mapping[str, Any] = {}
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
         self._unsubscribe = changes.subscribe(self._apply)
         self._load()
@@ -79,7 +83,7 @@ class SnapshotDirectory:
             text = token.decode("ascii")
         except UnicodeDecodeError:
             return None
-        principal = self._truth.verify(text, self._clock.now())
+        principal = self._truth.verify(text, self._clock.now(), self._public_keys)
         if principal is not None:
             with self._lock:
                 self._verified[name] = principal
@@ -98,6 +102,7 @@ class SnapshotDirectory:
                 self._keys[digest] = principal
                 self._digests[principal.id] = digest
             self._ended = self._truth.ended_grants(self._clock.now())
+            self._public_keys = self._truth.public_keys(self._clock.now())
 
     def _apply(self, change: Change) -> None:
         if change.subject == "api_key":

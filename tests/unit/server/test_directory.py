@@ -19,16 +19,18 @@ class Database:
     keys: dict[bytes, Principal] = field(default_factory=lambda: {b"digest": KEY})
     tokens: dict[str, Principal] = field(default_factory=lambda: {"jwt": SESSION})
     ended: set[str] = field(default_factory=set)
+    public_keys: dict[str, str] = field(default_factory=lambda: {"kid": "public"})
     verified: int = 0
 
-    def verify(self, token, now):
+    def verify(self, token, now, public_keys):
         self.verified += 1
-        return self.tokens.get(token)
+        return self.tokens.get(token) if self.public_keys == public_keys else None
 
     def truth(self):
         return Truth(
             all_keys=lambda: list(self.keys.items()),
             key=lambda wanted: next(((d, p) for d, p in self.keys.items() if p.id == wanted), None),
+            public_keys=lambda now: dict(self.public_keys),
             verify=self.verify,
             ended_grants=lambda now: set(self.ended),
             grant_is_live=lambda grant: grant not in self.ended,
@@ -140,6 +142,15 @@ def test_a_member_change_reads_everything_again(directory, database, changes):
 
     assert directory.by_key(b"digest") is None
     assert directory.by_bearer(b"jwt") is None
+
+
+def test_a_new_signing_key_verifies_with_the_change(directory, database, changes):
+    database.public_keys["second"] = "public"
+    assert directory.by_bearer(b"jwt") is None
+
+    changes.publish(Change("signing_key", "second"))
+
+    assert directory.by_bearer(b"jwt") == SESSION
 
 
 @pytest.mark.parametrize("token", [b"", b"unknown", b"\xff\xfe"])

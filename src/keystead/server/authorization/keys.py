@@ -8,7 +8,7 @@ can sign, and several servers on one database share their keys (``docs/decisions
 import json
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from django.core.cache import cache
@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey, OctKey
 from keystead.server.authorization.lifetimes import SIGNING_KEY_OVERLAP
 from keystead.server.authorization.models import SigningKey
 from keystead.server.authorization.surroundings import derived_key
+from keystead.server.changes import CHANGES, Change
 
 ALGORITHM: Final = "ES256"
 _PUBLISHED: Final = "authorization:published-keys"
@@ -57,14 +58,20 @@ def _first(now: datetime, make: NewKey) -> SigningKey:
 
 
 def _store(now: datetime, key: ECKey) -> SigningKey:
-    transaction.on_commit(lambda: cache.delete(_PUBLISHED))
+    kid = key.thumbprint()
+    transaction.on_commit(partial(_announce, kid))
     private = json.dumps(key.as_dict(private=True)).encode()
     return SigningKey.objects.create(
-        kid=key.thumbprint(),
+        kid=kid,
         public_jwk=key.as_dict(private=False),
         sealed=jwe.encrypt_compact(_SEAL, private, OctKey.import_key(derived_key("signing keys"))),
         created_at=now,
     )
+
+
+def _announce(kid: str) -> None:
+    cache.delete(_PUBLISHED)
+    CHANGES.publish(Change("signing_key", kid))
 
 
 @lru_cache(maxsize=16)
@@ -78,6 +85,11 @@ def jwks(now: datetime) -> dict[str, list[dict[str, Any]]]:
     """Return the published keys as a JWK set (RFC 7517)."""
     rows = SigningKey.objects.filter(Q(published_until=None) | Q(published_until__gt=now)).order_by("created_at")
     return {"keys": [{**row.public_jwk, "kid": row.kid, "alg": ALGORITHM, "use": "sig"} for row in rows]}
+
+
+def published(now: datetime) -> dict[str, ECKey]:
+    """Return the public keys by ``kid``, for a verifier that must not ask the database."""
+    return {key["kid"]: _imported(json.dumps(key, sort_keys=True)) for key in jwks(now)["keys"]}
 
 
 def verification_key(kid: str, now: datetime) -> ECKey | None:

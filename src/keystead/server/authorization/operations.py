@@ -1,10 +1,12 @@
 """What other floors ask of the authorization server: whose token this is, and which sign-ins have ended."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
+from joserfc.jwk import ECKey
 
-from keystead.server.authorization import access_tokens, lifetimes, sign_ins
+from keystead.server.authorization import access_tokens, keys, lifetimes, sign_ins
 from keystead.server.authorization.checks import scopes, standing
 from keystead.server.authorization.models import Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
@@ -12,8 +14,13 @@ from keystead.server.policy import Principal, PrincipalKind
 from keystead.wire import ids, tokens
 
 
-def verify_access_token(token: str, now: float) -> Principal | None:
-    """Return whose access token this is, when it may be used for models; else None.
+def verification_keys(now: float) -> dict[str, ECKey]:
+    """Return the published public keys by ``kid``; told anew by a change of the subject ``signing_key``."""
+    return keys.published(datetime.fromtimestamp(now, UTC))
+
+
+def verify_access_token(token: str, now: float, public_keys: Mapping[str, ECKey]) -> Principal | None:
+    """Return whose access token this is, when it may be used for models; else None. Reads no database.
 
     Signature, algorithm, type, issuer, audience and time are checked; whether the sign-in has ended meanwhile is
     :func:`grant_is_live`, which needs the database.
@@ -21,8 +28,9 @@ def verify_access_token(token: str, now: float) -> Principal | None:
     Args:
         token: as it came in the header.
         now: Unix seconds.
+        public_keys: as :func:`verification_keys` gave them.
     """
-    claims = access_tokens.verify(token, now)
+    claims = access_tokens.verify(token, now, lambda kid, _: public_keys.get(kid))
     if claims is None or scopes.MODELS_USE not in claims.scope.split():
         return None
     return Principal(
