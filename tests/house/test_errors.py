@@ -1,8 +1,8 @@
 """The error tree drawn in ``errors.py`` is the tree that the code has."""
 
 import importlib
-import pkgutil
 import re
+from pathlib import Path
 
 import keystead
 from keystead import errors
@@ -49,9 +49,10 @@ def test_codes_are_unique() -> None:
 
 def test_all_errors_live_in_one_module() -> None:
     """A reader who knows ``errors.py`` knows every failure, whatever part of the client raises it."""
-    for module in pkgutil.walk_packages(keystead.__path__, "keystead."):
-        if not module.name.startswith("keystead.server"):
-            importlib.import_module(module.name)
+    package = Path(keystead.__file__).parent
+    for file in package.rglob("*.py"):
+        if not file.is_relative_to(package / "server"):
+            importlib.import_module(".".join(file.relative_to(package.parent).with_suffix("").parts))
     assert {error.__module__ for error in family(KeysteadError)} == {errors.__name__}
 
 

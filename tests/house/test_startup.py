@@ -8,7 +8,7 @@ from pathlib import Path
 
 HEAVY = {
     "asyncio", "concurrent.futures", "ctypes", "django", "email", "http.client", "httpx2", "keyring", "logging",
-    "pydantic", "sqlite3", "ssl", "tomllib", "unittest", "urllib.request", "uuid", "webbrowser",
+    "pydantic", "sqlite3", "ssl", "tomllib", "unittest", "urllib.request", "webbrowser",
 }  # fmt: skip
 
 PROBE = """

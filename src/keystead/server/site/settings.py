@@ -43,6 +43,65 @@ MIDDLEWARE = [
 ]
 
 
+FIXED: dict[str, Any] = {
+    "DEBUG": False,
+    "INSTALLED_APPS": APPS,
+    "MIDDLEWARE": MIDDLEWARE,
+    "ROOT_URLCONF": "keystead.server.site.urls",
+    "WSGI_APPLICATION": "keystead.server.site.wsgi.application",
+    "TEMPLATES": [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "DIRS": [_SERVER / "console" / "templates"],  # before the apps': allauth's pages are replaced by ours
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ],
+    "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+    "AUTH_USER_MODEL": "identity.Person",
+    "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
+    "PASSWORD_HASHERS": ["django.contrib.auth.hashers.Argon2PasswordHasher"],
+    "AUTH_PASSWORD_VALIDATORS": [
+        {
+            "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+            "OPTIONS": {"min_length": 12},
+        },
+        {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+        {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    ],
+    "ACCOUNT_USER_MODEL_USERNAME_FIELD": None,
+    "ACCOUNT_LOGIN_METHODS": {"email"},
+    "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
+    "ACCOUNT_EMAIL_VERIFICATION": "none",
+    "ACCOUNT_ADAPTER": "keystead.server.identity.adapter.AccountAdapter",
+    "ACCOUNT_FORMS": {"login": "keystead.server.console.forms.SignInForm"},
+    "ACCOUNT_SESSION_REMEMBER": True,
+    "LOGIN_URL": "account_login",
+    "LOGIN_REDIRECT_URL": "/",
+    "SESSION_COOKIE_HTTPONLY": True,
+    "SESSION_COOKIE_SAMESITE": "Lax",
+    "SECURE_CONTENT_TYPE_NOSNIFF": True,
+    "SECURE_REFERRER_POLICY": "same-origin",
+    "X_FRAME_OPTIONS": "DENY",
+    "CSRF_FAILURE_VIEW": "keystead.server.console.errors.stale_form",
+    "STATIC_URL": "static/",
+    "WHITENOISE_USE_FINDERS": True,
+    "USE_TZ": True,
+    "TIME_ZONE": "UTC",
+    "LANGUAGE_CODE": "en",
+    "USE_I18N": False,
+    "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+    "LOGGING": LOGGING,
+}
+"""What is the same in every installation."""
+
+
 def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
     """Return the whole Django configuration as a dictionary.
 
@@ -52,29 +111,10 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
     """
     origin = urlsplit(server.base_url)
     secure = origin.scheme == "https"
-    return {
+    return FIXED | {
         "SECRET_KEY": secret_key,
-        "DEBUG": False,
         "ALLOWED_HOSTS": [origin.hostname or "", "127.0.0.1", "localhost", "[::1]"],
         "CSRF_TRUSTED_ORIGINS": [f"{origin.scheme}://{origin.netloc}"],
-        "INSTALLED_APPS": APPS,
-        "MIDDLEWARE": MIDDLEWARE,
-        "ROOT_URLCONF": "keystead.server.site.urls",
-        "WSGI_APPLICATION": "keystead.server.site.wsgi.application",
-        "TEMPLATES": [
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "DIRS": [_SERVER / "console" / "templates"],  # before the apps': allauth's pages are replaced by ours
-                "APP_DIRS": True,
-                "OPTIONS": {
-                    "context_processors": [
-                        "django.template.context_processors.request",
-                        "django.contrib.auth.context_processors.auth",
-                        "django.contrib.messages.context_processors.messages",
-                    ]
-                },
-            }
-        ],
         "DATABASES": {
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
@@ -87,44 +127,9 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
                 },
             }
         },
-        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
-        "AUTH_USER_MODEL": "identity.Person",
-        "AUTHENTICATION_BACKENDS": ["allauth.account.auth_backends.AuthenticationBackend"],
-        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.Argon2PasswordHasher"],
-        "AUTH_PASSWORD_VALIDATORS": [
-            {
-                "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-                "OPTIONS": {"min_length": 12},
-            },
-            {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-            {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-        ],
-        "ACCOUNT_USER_MODEL_USERNAME_FIELD": None,
-        "ACCOUNT_LOGIN_METHODS": {"email"},
-        "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
-        "ACCOUNT_EMAIL_VERIFICATION": "none",
-        "ACCOUNT_ADAPTER": "keystead.server.identity.adapter.AccountAdapter",
-        "ACCOUNT_FORMS": {"login": "keystead.server.console.forms.SignInForm"},
-        "ACCOUNT_SESSION_REMEMBER": True,
-        "LOGIN_URL": "account_login",
-        "LOGIN_REDIRECT_URL": "/",
-        "SESSION_COOKIE_HTTPONLY": True,
-        "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": secure,
         "CSRF_COOKIE_SECURE": secure,
-        "SECURE_CONTENT_TYPE_NOSNIFF": True,
-        "SECURE_REFERRER_POLICY": "same-origin",
-        "X_FRAME_OPTIONS": "DENY",
-        "CSRF_FAILURE_VIEW": "keystead.server.console.errors.stale_form",
-        "STATIC_URL": "static/",
-        "WHITENOISE_USE_FINDERS": True,
-        "USE_TZ": True,
-        "TIME_ZONE": "UTC",
-        "LANGUAGE_CODE": "en",
-        "USE_I18N": False,
-        "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
         "EMAIL_FILE_PATH": server.data_dir / "outbox",
-        "LOGGING": LOGGING,
         "KEYSTEAD": server,
     }
 
