@@ -5,12 +5,20 @@ race for the lock uses what the winner kept, and never writes.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from keystead.clock import Clock
 from keystead.credentials import Freshness, Login, LoginKind
-from keystead.errors import ConfigurationError, CredentialExpired, CredentialRejected, NoCredential, TemporaryFailure
+from keystead.errors import (
+    ConfigurationError,
+    CredentialExpired,
+    CredentialRejected,
+    NoCredential,
+    StoreUnavailable,
+    TemporaryFailure,
+)
 from keystead.secret import Secret
 from keystead.stores import TokenStore
 
@@ -141,12 +149,19 @@ def helper_key(
     kept = _usable(cache, lifetime, clock, rejected)
     if kept is not None:
         return kept
-    with cache.lock(patience):
-        kept = _usable(cache, lifetime, clock, rejected)
-        if kept is None:
-            kept = run()
-            cache.save(kept)
-        return kept
+    try:
+        with cache.lock(patience):
+            kept = _usable(cache, lifetime, clock, rejected)
+            return kept if kept is not None else _printed(cache, run)
+    except StoreUnavailable:  # nothing may be written here: then nothing is shared
+        return run()
+
+
+def _printed(cache: "HelperCache", run: Callable[[], Secret]) -> Secret:
+    key = run()
+    with suppress(StoreUnavailable):
+        cache.save(key)
+    return key
 
 
 def _usable(cache: "HelperCache", lifetime: float, clock: Clock, rejected: Secret | None) -> Secret | None:

@@ -76,7 +76,8 @@ class Resolver:
         facts = Facts(
             self._environment, configuration, self._store, self._approvals, self._clock.now(), self._interactive
         )
-        return rank(tuple(source.look(facts) for source in SOURCES), self._notes())
+        candidates = tuple(source.look(facts) for source in SOURCES)
+        return rank(candidates, (*self._notes(), *_unsent(configuration)))
 
     def _notes(self) -> tuple[str, ...]:
         try:
@@ -85,12 +86,20 @@ class Resolver:
             return ()
 
 
+def _unsent(configuration: Configuration) -> list[str]:
+    """Name what other clients would send beside or instead of the winner (R-34)."""
+    value = configuration.variable("ANTHROPIC_CUSTOM_HEADERS").value
+    if value is None:
+        return []
+    return [f"{value.name} is set; Keystead does not send its headers, other clients may send a credential in them"]
+
+
 def rank(candidates: tuple[Candidate, ...], notes: tuple[str, ...] = ()) -> Resolution:
     """Let the first usable candidate win, unless a broken one before it might have (fail closed).
 
     Args:
         candidates: in order of precedence.
-        notes: warnings about the store.
+        notes: warnings that belong to no row.
     """
     decisive = next((one for one in candidates if one.state in (CandidateState.SELECTED, CandidateState.BROKEN)), None)
     winner = decisive if decisive is not None and decisive.state is CandidateState.SELECTED else None

@@ -370,3 +370,11 @@ def test_a_clock_that_went_back_ends_a_kept_key(tmp_path: Path, printer: Printer
     clock.advance(-1000)
 
     assert helper_key(cache_in(tmp_path, clock), printer, 300, clock).reveal() == "key-2"
+
+
+def test_where_nothing_can_be_written_the_helper_still_works(tmp_path: Path, printer: Printer) -> None:
+    """Nothing is shared then, and each use runs it."""
+    clock = FakeClock()
+    (tmp_path / "state").write_text("a file where the directory should be")
+
+    assert [helper_key(cache_in(tmp_path, clock), printer, 300, clock).reveal() for _ in range(2)] == ["key-1", "key-2"]

@@ -377,6 +377,23 @@ def test_a_damaged_keystead_key_is_named_without_a_request(world: World) -> None
         world.resolve(ANTHROPIC_API_KEY=key[:20], ANTHROPIC_BASE_URL=base).require()
 
 
+def test_a_keystead_token_of_another_kind_is_named(world: World) -> None:
+    """A refresh token is for its server's token endpoint only."""
+    token = tokens.mint(tokens.TokenKind.REFRESH_TOKEN, bytes)
+
+    with pytest.raises(ConfigurationError, match="ANTHROPIC_AUTH_TOKEN holds a Keystead refresh token"):
+        world.resolve(ANTHROPIC_AUTH_TOKEN=token, ANTHROPIC_BASE_URL="https://keys.example.com").require()
+
+
+def test_custom_headers_are_named_and_not_shown(world: World) -> None:
+    """Other clients may send a credential in them."""
+    resolution = world.resolve(ANTHROPIC_API_KEY="k", ANTHROPIC_CUSTOM_HEADERS="x-api-key: canary")
+
+    assert len(resolution.warnings) == 1
+    assert "ANTHROPIC_CUSTOM_HEADERS" in resolution.warnings[0]
+    assert "canary" not in resolution.warnings[0]
+
+
 def test_a_keystead_key_does_not_go_to_another_server(world: World) -> None:
     """Without a base URL it would be sent to the vendor."""
     key = tokens.mint(tokens.TokenKind.API_KEY, bytes)

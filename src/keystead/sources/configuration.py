@@ -6,8 +6,8 @@ decides which secret goes where (R-07): what they say about a guarded name is re
 """
 
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -73,10 +73,12 @@ class Reading:
     Attributes:
         value: the one that counts; None when unset or masked by an empty value.
         ignored: what untrusted files say about a guarded name.
+        masked: whether a settings file sets it to nothing.
     """
 
     value: Value | None
     ignored: tuple[Provenance, ...] = ()
+    masked: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -122,19 +124,38 @@ class Configuration:
 
     def variable(self, name: str) -> Reading:
         """Return what counts for the environment variable ``name``."""
-        places = [(file, file.settings.env.get(name)) for file in self.files if file.settings is not None]
-        reading = _choose(name, [(file, setting) for file, setting in places if setting is not None])
-        if reading is not None:
-            return reading
-        ignored = _ignored(name, places)
+        reading = self._read(name, lambda settings: settings.env)
         text = self.environment.variables.get(name)
-        return Reading(Value(text, Provenance(ProvenanceKind.VARIABLE, name)) if text else None, ignored)
+        if reading.value is not None or reading.masked or not text:
+            return reading
+        return replace(reading, value=Value(text, Provenance(ProvenanceKind.VARIABLE, name)))
 
     def setting(self, name: str) -> Reading:
-        """Return what counts for the top-level setting ``name``; only strings count as a value."""
-        places = [(file, file.settings.members.get(name)) for file in self.files if file.settings is not None]
-        reading = _choose(name, [(file, setting) for file, setting in places if setting is not None])
-        return reading or Reading(None, _ignored(name, places))
+        """Return what counts for the top-level setting ``name``.
+
+        Raises:
+            UnreadableFile: the value that counts is not a string.
+        """
+        return self._read(name, lambda settings: settings.members)
+
+    def _read(self, name: str, part: Callable[[Settings], Mapping[str, Setting]]) -> Reading:
+        trusted: list[tuple[Provenance, object]] = []
+        ignored: list[Provenance] = []
+        for file in self.files:
+            setting = part(file.settings).get(name) if file.settings is not None else None
+            if setting is None:
+                continue
+            place = Provenance(ProvenanceKind.SETTINGS, name, file.shown, setting.line)
+            if name in GUARDED and file.scope in UNTRUSTED:
+                ignored.append(place)
+            else:
+                trusted.append((place, setting.value))
+        if not trusted:
+            return Reading(None, tuple(ignored))
+        place, value = trusted[0]
+        if not isinstance(value, str):
+            raise UnreadableFile(f"{place}: {name} is not a string.", hint=f"Write {name} as a string in quotes.")
+        return Reading(Value(value, place) if value else None, tuple(ignored), masked=not value)
 
     def variables(self) -> dict[str, str]:
         """Return the variables for a child: the process's own, overlaid by trusted settings files."""
@@ -160,46 +181,16 @@ def require_trusted(reading: Reading) -> None:
         )
 
 
-def _choose(name: str, places: list[tuple[SettingsFile, Setting]]) -> Reading | None:
-    """Return the reading of the highest trusted place, or None when no trusted file mentions ``name``."""
-    trusted = [(file, setting) for file, setting in places if not _untrusted(name, file)]
-    if not trusted:
-        return None
-    file, setting = trusted[0]
-    provenance = _provenance(name, file, setting)
-    if not isinstance(setting.value, str):
-        raise UnreadableFile(f"{provenance}: {name} is not a string.", hint=f"Write {name} as a string in quotes.")
-    value = Value(setting.value, provenance) if setting.value else None
-    return Reading(value, _ignored(name, list(places)))
-
-
-def _ignored(
-    name: str, places: "list[tuple[SettingsFile, Setting]] | list[tuple[SettingsFile, Setting | None]]"
-) -> tuple[Provenance, ...]:
-    return tuple(
-        _provenance(name, file, setting) for file, setting in places if setting is not None and _untrusted(name, file)
-    )
-
-
-def _untrusted(name: str, file: SettingsFile) -> bool:
-    return name in GUARDED and file.scope in UNTRUSTED
-
-
-def _provenance(name: str, file: SettingsFile, setting: Setting) -> Provenance:
-    return Provenance(ProvenanceKind.SETTINGS, name, file.shown, setting.line)
-
-
 def _places(environment: Environment) -> Iterator[tuple[Scope, Path]]:
     """Yield the files to read, highest precedence first, each once."""
     managed = environment.managed_dir
     yield from ((Scope.MANAGED, path) for path in _drop_ins(managed / "managed-settings.d"))
     yield Scope.MANAGED, managed / "managed-settings.json"
-    user = environment.agent_dir / "settings.json"
     project = environment.cwd / ".claude"
     yield Scope.LOCAL, project / "settings.local.json"
-    if project / "settings.json" != user:  # in the home directory the project's file *is* the user's
+    if project.resolve() != environment.agent_dir.resolve():  # in the home directory it *is* the user's
         yield Scope.PROJECT, project / "settings.json"
-    yield Scope.USER, user
+    yield Scope.USER, environment.agent_dir / "settings.json"
 
 
 def _drop_ins(directory: Path) -> list[Path]:

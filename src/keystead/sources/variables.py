@@ -67,9 +67,14 @@ def _check_own_token(secret: Secret, value: Value, base: BaseUrl) -> None:
 
     if not text.startswith(tuple(tokens.TokenKind)):
         return
-    fault = tokens.parse(text)
-    if isinstance(fault, tokens.TokenFault):
-        raise MalformedSecret(f"{value.name} is a damaged Keystead token: {fault.reason}.", hint="Copy it again whole.")
+    kind = tokens.parse(text)
+    if isinstance(kind, tokens.TokenFault):
+        raise MalformedSecret(f"{value.name} is a damaged Keystead token: {kind.reason}.", hint="Copy it again whole.")
+    if kind is not tokens.TokenKind.API_KEY:
+        raise ConfigurationError(
+            f"{value.name} holds a Keystead {kind.name.lower().replace('_', ' ')}, which is not sent with requests.",
+            hint="Create an API key in the console of that server, or run `keystead login`.",
+        )
     if not base.custom:
         raise ConfigurationError(
             f"{value.name} is a Keystead token, but {base_url.VARIABLE} does not say which server it belongs to.",
