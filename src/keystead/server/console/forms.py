@@ -6,6 +6,7 @@ from typing import Any, Final
 from allauth.account.forms import LoginForm
 from django import forms
 
+from keystead.server.identity import operations as identity
 from keystead.server.keys.models import Purpose
 from keystead.server.keys.operations import RIGHT_TO_CREATE
 from keystead.server.organizations import operations as organizations
@@ -21,6 +22,11 @@ class SignInForm(LoginForm):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
+
+    @property
+    def needs_setup(self) -> bool:
+        """Whether nobody can sign in yet, because the server has no administrator."""
+        return not identity.administrator_exists()
 
 
 class SetupForm(forms.Form):

@@ -35,6 +35,14 @@ def test_before_set_up_the_first_page_is_set_up(web: "Client") -> None:
     assert web.get("/").headers["Location"] == "/setup"
 
 
+def test_sign_in_points_to_set_up_for_as_long_as_nobody_can_sign_in(
+    web: "Client", request: pytest.FixtureRequest
+) -> None:
+    assert "Nobody can sign in yet" in web.get("/account/login/").content.decode()
+    request.getfixturevalue("administrator")
+    assert "Nobody can sign in yet" not in web.get("/account/login/").content.decode()
+
+
 def test_set_up_with_the_code_signs_in(web: "Client") -> None:
     from keystead.server.identity import operations
 
