@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,10 +17,18 @@ import pytest
 from keystead.clock import SYSTEM_CLOCK
 from keystead.credentials import Freshness, Login, LoginKind
 from keystead.drivers.transport import HttpTransport
-from keystead.errors import CredentialExpired, CredentialRejected, KeysteadError, NoCredential, StoreBusy
+from keystead.errors import (
+    CredentialExpired,
+    CredentialRejected,
+    KeysteadError,
+    NoCredential,
+    StoreBusy,
+    StoreUnavailable,
+)
 from keystead.refresher import Refresher, helper_key
 from keystead.secret import Secret
 from keystead.stores.file import FileStore
+from keystead.stores.files import Files
 from keystead.stores.helper_cache import HelperCache
 from keystead.stores.memory import MemoryStore
 from keystead.testing.clock import FakeClock
@@ -239,6 +248,7 @@ from keystead.client import _network
 from keystead.credentials import LoginKind
 from keystead.refresher import Refresher
 from keystead.stores.file import FileStore
+from keystead.stores.files import Files
 
 print("ready", flush=True)
 os.read(int(sys.argv[2]), 1)
@@ -292,6 +302,46 @@ def test_a_holder_killed_in_the_middle_of_a_renewal_blocks_nobody(endpoint: Toke
 
     assert fresh.tokens.freshness(SYSTEM_CLOCK.now()) is Freshness.FRESH
     assert endpoint.calls == 2
+
+
+def test_a_stopped_holder_logs_nobody_out(endpoint: TokenEndpoint, tmp_path: Path) -> None:
+    """Whoever waits gets a temporary error in bounded time; when the holder goes on, its token serves all (R-01)."""
+    store = FileStore(tmp_path / "state", SYSTEM_CLOCK)
+    saved = store.save(login_at(endpoint, age=9000, now=SYSTEM_CLOCK.now()))
+    endpoint.go_on.clear()
+    gate, opener = os.pipe()
+    os.close(opener)
+    with start(tmp_path / "state", gate) as holder:
+        os.close(gate)
+        assert endpoint.arrived.wait(60)
+        holder.send_signal(signal.SIGSTOP)
+        with pytest.raises(StoreBusy):
+            Refresher(store, HttpTransport, SYSTEM_CLOCK, patience=0.1).fresh(KIND)
+        assert store.load(KIND) == saved
+        endpoint.go_on.set()
+        holder.send_signal(signal.SIGCONT)
+        assert holder.communicate()[0] == "ready\nrenewed-1\n"
+
+    assert Refresher(store, HttpTransport, SYSTEM_CLOCK).fresh(KIND).tokens.access_token.reveal() == "renewed-1"
+    assert endpoint.calls == 1
+
+
+class _Full(Files):
+    def write(self, descriptor: int, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_renewal_that_cannot_be_kept_is_not_used(endpoint: TokenEndpoint, tmp_path: Path) -> None:
+    """Kept first, used then: otherwise the next process would have neither token (R-02)."""
+    clock = FakeClock()
+    store = FileStore(tmp_path / "state", clock)
+    saved = store.save(login_at(endpoint, age=9000, now=clock.now()))
+
+    with pytest.raises(StoreUnavailable, match="no space left"):
+        Refresher(FileStore(tmp_path / "state", clock, _Full()), HttpTransport, clock).fresh(KIND)
+    assert store.load(KIND) == saved
+
+    assert Refresher(store, HttpTransport, clock).fresh(KIND).generation == saved.generation + 1
 
 
 class Printer:

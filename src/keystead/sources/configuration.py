@@ -5,6 +5,7 @@ empty value masks what is below it. Files that come with a repository are not tr
 decides which secret goes where (R-07): what they say about a guarded name is reported and does not count.
 """
 
+import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -188,7 +189,7 @@ def _places(environment: Environment) -> Iterator[tuple[Scope, Path]]:
     yield Scope.MANAGED, managed / "managed-settings.json"
     project = environment.cwd / ".claude"
     yield Scope.LOCAL, project / "settings.local.json"
-    if project.resolve() != environment.agent_dir.resolve():  # in the home directory it *is* the user's
+    if os.path.realpath(project) != os.path.realpath(environment.agent_dir):  # in the home directory it *is* the user's
         yield Scope.PROJECT, project / "settings.json"
     yield Scope.USER, environment.agent_dir / "settings.json"
 
