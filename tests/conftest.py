@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark that ties a test to ``conformance/manifest``."""
+    config.addinivalue_line("markers", "requirement(*names): the requirements of the manifest this test holds")
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Configure Django and return a migrated database file to copy."""

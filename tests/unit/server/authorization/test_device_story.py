@@ -29,6 +29,13 @@ def answer(browser: Client, started: dict[str, Any], decision: str, **headers: s
     return browser.post("/device", form, headers=headers or None)
 
 
+@pytest.mark.requirement(
+    "rfc8628 3.2",
+    "rfc8628 3.5 pending",
+    "gateway device without client_id",
+    "gateway refresh without client_id",
+    "gateway refused refresh",
+)
 def test_a_device_is_signed_in_by_its_code(program: Any, browser: Client, clock: Any) -> None:
     started = start(program)
     assert re.fullmatch("[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}", started["user_code"])
@@ -70,6 +77,7 @@ def test_a_device_is_signed_in_by_its_code(program: Any, browser: Client, clock:
     assert (gone.status_code, gone.json()["error"]) == (401, "invalid_token")
 
 
+@pytest.mark.requirement("rfc8628 3.5 denied")
 def test_a_denied_device_is_told_so(program: Any, browser: Client) -> None:
     started = start(program)
     assert "not signed in" in answer(browser, started, "deny").content.decode()
@@ -78,6 +86,7 @@ def test_a_denied_device_is_told_so(program: Any, browser: Client) -> None:
     assert error(poll(program, started)) == (400, "access_denied")
 
 
+@pytest.mark.requirement("rfc8628 3.5 expired")
 def test_an_expired_code_can_be_neither_approved_nor_used(program: Any, browser: Client, clock: Any) -> None:
     approved, waiting = start(program), start(program)
     answer(browser, approved, "approve")
@@ -87,6 +96,7 @@ def test_an_expired_code_can_be_neither_approved_nor_used(program: Any, browser:
     assert error(poll(program, approved)) == (400, "expired_token")
 
 
+@pytest.mark.requirement("rfc8628 3.5 slow_down")
 def test_a_hasty_device_is_slowed_down_by_five_seconds_each_time(program: Any, clock: Any) -> None:
     started = start(program)
     assert error(poll(program, started)) == (400, "authorization_pending")
@@ -104,6 +114,7 @@ def test_nobody_is_asked_before_signing_in(program: Any, database: object, clock
     assert response["location"] == "/account/login/?next=/device%3Fuser_code%3DBCDF-GHJK"
 
 
+@pytest.mark.requirement("gateway device page")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -130,12 +141,14 @@ def test_a_form_that_names_no_site_approves_nothing(program: Any, administrator:
     assert by_referer.status_code == 200
 
 
+@pytest.mark.requirement("rfc8628 3.3")
 def test_looking_at_the_page_never_approves(program: Any, browser: Client) -> None:
     started = start(program)
     browser.get("/device", {"user_code": started["user_code"], "decision": "approve"})
     assert error(poll(program, started)) == (400, "authorization_pending")
 
 
+@pytest.mark.requirement("rfc8628 5.1")
 def test_guessing_codes_ends_after_ten_tries(program: Any, browser: Client) -> None:
     started = start(program)
     for _ in range(10):

@@ -10,6 +10,7 @@ ORIGIN = "http://127.0.0.1:8420"
 POSTED = ["/oauth/token", "/oauth/device_authorization", "/oauth/revoke"]
 
 
+@pytest.mark.requirement("rfc8414 3.3", "gateway metadata")
 def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> None:
     response = program.web.get("/.well-known/oauth-authorization-server")
     document = response.json()
@@ -29,12 +30,14 @@ def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> Non
     }
 
 
+@pytest.mark.requirement("rfc8414 2")
 def test_the_metadata_passes_another_library_s_validation() -> None:
     from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
     from keystead.server.authorization.metadata import document
 
-    AuthorizationServerMetadata(document("https://keys.example.com")).validate()
+    checked: Any = AuthorizationServerMetadata(document("https://keys.example.com"))
+    checked.validate()
 
 
 def test_our_own_client_understands_the_metadata(program: Any) -> None:
@@ -58,6 +61,7 @@ def test_the_keys_are_published_without_their_private_half(program: Any) -> None
     assert (key["crv"], key["alg"], key["use"]) == ("P-256", "ES256", "sig")
 
 
+@pytest.mark.requirement("rfc6749 5.1")
 @pytest.mark.parametrize("path", POSTED)
 def test_answers_may_not_be_kept(program: Any, path: str) -> None:
     for response in (program.web.post(path, "", content_type=FORM), program.web.get(path)):
@@ -65,6 +69,7 @@ def test_answers_may_not_be_kept(program: Any, path: str) -> None:
         assert response["content-type"] == "application/json"
 
 
+@pytest.mark.requirement("rfc6749 3.2")
 @pytest.mark.parametrize("path", POSTED)
 def test_only_post_is_taken(program: Any, path: str) -> None:
     for method in ("get", "put", "delete", "patch"):
@@ -81,6 +86,7 @@ def test_form_and_json_are_read_whatever_the_parameters_of_the_media_type(progra
     assert program.web.post("/oauth/device_authorization", body, content_type=media_type).status_code == 200
 
 
+@pytest.mark.requirement("rfc6749 3.1 duplicates")
 @pytest.mark.parametrize("path", POSTED)
 @pytest.mark.parametrize(
     ("media_type", "body", "status"),
@@ -116,6 +122,7 @@ def test_a_malformed_body_is_a_protocol_error(
     assert (response.status_code, response.json()["error"]) == (status, "invalid_request")
 
 
+@pytest.mark.requirement("rfc6749 5.2")
 @pytest.mark.parametrize(
     ("form", "error"),
     [
@@ -135,6 +142,7 @@ def test_the_token_endpoint_names_what_is_wrong(program: Any, form: dict[str, st
     assert (status, answer["error"]) == (400, error)
 
 
+@pytest.mark.requirement("rfc6749 3.1 empty")
 def test_a_parameter_without_a_value_counts_as_left_out(program: Any) -> None:
     assert program.post("/oauth/device_authorization", client_id="", scope="")[0] == 200
 
@@ -158,6 +166,7 @@ def test_an_address_may_not_ask_for_codes_without_end(program: Any, database: ob
     cache.clear()
 
 
+@pytest.mark.requirement("rfc7009 2.2")
 @pytest.mark.parametrize("token", ["nonsense", "ksr_" + "0" * 49, "a.b.c", "x" * 5000])
 def test_revoking_what_is_unknown_is_no_error(program: Any, token: str) -> None:
     assert program.post("/oauth/revoke", token=token) == (200, {})

@@ -42,6 +42,7 @@ def error(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
     return answer[0], answer[1]["error"]
 
 
+@pytest.mark.requirement("rfc9700 2.2.2")
 def test_every_refresh_gives_a_new_token(program: Any, tokens: dict[str, Any]) -> None:
     seen, current = set(), tokens["refresh_token"]
     for _ in range(5):
@@ -60,6 +61,7 @@ def test_a_replay_within_the_window_gets_the_same_successor(program: Any, tokens
     assert refresh(program, first["refresh_token"])[0] == 200, "the family is alive"
 
 
+@pytest.mark.requirement("rfc9700 4.14.2", "gateway refused refresh")
 def test_reuse_after_the_window_ends_the_whole_family(program: Any, tokens: dict[str, Any], clock: Any) -> None:
     first = refresh(program, tokens["refresh_token"])[1]
     clock.sleep(10.1)
@@ -86,6 +88,7 @@ def test_a_sign_in_ends_however_often_it_is_used(program: Any, tokens: dict[str,
     assert error(refresh(program, last["refresh_token"])) == (401, "invalid_grant")
 
 
+@pytest.mark.requirement("rfc6749 6")
 def test_another_client_cannot_refresh_and_does_no_harm(program: Any, tokens: dict[str, Any]) -> None:
     assert error(refresh(program, tokens["refresh_token"], client_id="keystead-cli")) == (401, "invalid_grant")
     assert refresh(program, tokens["refresh_token"], client_id="gateway-agent")[0] == 200
@@ -100,6 +103,7 @@ def test_a_closed_account_is_refused_and_comes_back_when_reopened(
         assert refresh(program, tokens["refresh_token"])[0] == expected
 
 
+@pytest.mark.requirement("rfc6749 6", "rfc6749 3.3")
 def test_a_narrower_scope_may_be_asked_for_but_no_wider_one(program: Any, tokens: dict[str, Any]) -> None:
     narrow = refresh(program, tokens["refresh_token"], scope="openid")[1]
     assert narrow["scope"] == "openid"

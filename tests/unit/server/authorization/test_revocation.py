@@ -19,6 +19,7 @@ def signed_in(administrator: Any, clock: Any) -> dict[str, str]:
     return {"refresh_token": redeemed.refresh_token, "access_token": access_token, "grant": wire_id}
 
 
+@pytest.mark.requirement("rfc7009 2.1")
 @pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
 @pytest.mark.parametrize("hint", ["", "refresh_token", "access_token"])
 def test_either_token_ends_the_whole_sign_in(program: Any, signed_in: dict[str, str], kind: str, hint: str) -> None:
@@ -29,6 +30,7 @@ def test_either_token_ends_the_whole_sign_in(program: Any, signed_in: dict[str, 
     assert program.post("/oauth/revoke", token=signed_in[kind]) == (200, {}), "again is no error"
 
 
+@pytest.mark.requirement("rfc7009 2.1")
 def test_another_client_ends_nothing(program: Any, signed_in: dict[str, str]) -> None:
     from keystead.server.authorization import operations
 

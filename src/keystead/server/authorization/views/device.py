@@ -20,7 +20,7 @@ from keystead.server.organizations.models import Membership
 _CODE_LENGTH = 32
 
 TOO_MANY = Message(429, "Too many tries", "Wait ten minutes, then ask the device for a new code.")
-APPROVED = Message(200, "You are signed in", "Return to your device. You can close this page.")
+APPROVED = Message(200, "Your device is signed in", "Return to your device. You can close this page.")
 DENIED = Message(200, "Denied", "The device was not signed in. You can close this page.")
 TOO_LATE = Message(409, "That code is no longer waiting", "It was used or has expired. Ask the device for a new code.")
 
@@ -84,7 +84,6 @@ def _question(request: HttpRequest, code: DeviceCode, member: Membership) -> Htt
         "user_code": _typed(request.POST.get("user_code", "")),
         "client": code.client,
         "label": code.label,
-        "asked_at": code.created_at,
         "membership": member,
         "wishes": wishes(code.scope, member),
     }

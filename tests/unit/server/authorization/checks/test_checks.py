@@ -78,6 +78,7 @@ def test_user_codes_use_every_letter_about_equally(migrated: object) -> None:
     assert max(letters.values()) < 1.3 * min(letters.values())
 
 
+@pytest.mark.requirement("rfc8628 6.1")
 @pytest.mark.parametrize("typed", ["BCDF-GHJK", "bcdfghjk", " bcdf - ghjk ", "BCDF GHJK"])
 def test_a_code_is_recognised_however_it_is_typed(migrated: object, typed: str) -> None:
     from keystead.server.authorization.device_codes import user_code_digest
