@@ -16,18 +16,18 @@ TREE = sorted(
 
 
 @pytest.mark.parametrize("error", TREE)
-def test_every_exit_code_is_one_of_the_documented(error):
+def test_every_exit_code_is_one_of_the_documented(error: type[errors.KeysteadError]) -> None:
     assert error.exit_code in {1, 2, 4, 75, 77, 78}
 
 
-def test_codes_are_unique():
+def test_codes_are_unique() -> None:
     codes = [error.code for error in TREE]
 
     assert sorted(set(codes)) == sorted(codes)
 
 
 @pytest.mark.parametrize("error", TREE)
-def test_an_error_is_data(error):
+def test_an_error_is_data(error: type[errors.KeysteadError]) -> None:
     raised = error("It happened.", hint="Do this.")
 
     assert raised.to_json() == {
@@ -40,9 +40,9 @@ def test_an_error_is_data(error):
     assert str(raised) == "It happened."
 
 
-def test_the_move_can_be_told_per_case():
+def test_the_move_can_be_told_per_case() -> None:
     assert errors.PolicyDenied("No.", move="you").move == "you"
 
 
-def test_a_rate_limit_carries_the_wait():
+def test_a_rate_limit_carries_the_wait() -> None:
     assert errors.RateLimited("Slow down.", retry_after=12.5).retry_after == 12.5

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import traceback
+from collections.abc import Callable
 
 import pytest
 
@@ -26,15 +27,15 @@ CANARY = "canary-5f2c9d"
         lambda secret: json.dumps({"key": secret}, default=str),
     ],
 )
-def test_no_way_of_printing_shows_the_value(show):
+def test_no_way_of_printing_shows_the_value(show: Callable[[Secret], str]) -> None:
     assert CANARY not in show(Secret(CANARY))
 
 
-def test_reveal_is_the_way_to_the_value():
+def test_reveal_is_the_way_to_the_value() -> None:
     assert Secret(CANARY).reveal() == CANARY
 
 
-def test_a_traceback_with_locals_shows_nothing():
+def test_a_traceback_with_locals_shows_nothing() -> None:
     try:
         secret = Secret(CANARY)
         raise ValueError(secret)
@@ -45,35 +46,35 @@ def test_a_traceback_with_locals_shows_nothing():
     assert f"'{CANARY}'" not in shown.replace("CANARY", "")
 
 
-def test_json_refuses_a_secret_rather_than_writing_it():
+def test_json_refuses_a_secret_rather_than_writing_it() -> None:
     with pytest.raises(TypeError):
         json.dumps(Secret(CANARY))
 
 
-def test_it_cannot_be_pickled():
+def test_it_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(Secret(CANARY))
 
 
-def test_copies_are_the_same_object():
+def test_copies_are_the_same_object() -> None:
     secret = Secret(CANARY)
 
     assert copy.copy(secret) is secret
     assert copy.deepcopy([secret])[0] is secret
 
 
-def test_equality_is_between_secrets_only():
+def test_equality_is_between_secrets_only() -> None:
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
 
 
-def test_it_is_not_hashable():
+def test_it_is_not_hashable() -> None:
     with pytest.raises(TypeError):
         hash(Secret("a"))
 
 
-def test_a_fingerprint_depends_on_value_and_salt_and_contains_neither():
+def test_a_fingerprint_depends_on_value_and_salt_and_contains_neither() -> None:
     fingerprint = Secret(CANARY).fingerprint(b"salt")
 
     assert fingerprint == Secret(CANARY).fingerprint(b"salt")
@@ -83,7 +84,7 @@ def test_a_fingerprint_depends_on_value_and_salt_and_contains_neither():
     assert CANARY not in fingerprint
 
 
-def test_an_empty_secret_is_false_and_length_is_the_values():
+def test_an_empty_secret_is_false_and_length_is_the_values() -> None:
     assert not Secret("")
     assert Secret("x")
     assert len(Secret("abc")) == 3

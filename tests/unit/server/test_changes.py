@@ -3,8 +3,9 @@
 from keystead.server.changes import Change, Changes
 
 
-def test_a_listener_hears_until_it_unsubscribes():
-    changes, heard = Changes(), []
+def test_a_listener_hears_until_it_unsubscribes() -> None:
+    changes = Changes()
+    heard: list[Change] = []
     unsubscribe = changes.subscribe(heard.append)
     changes.publish(Change("api_key", "key_1"))
     unsubscribe()

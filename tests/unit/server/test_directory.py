@@ -1,5 +1,6 @@
 """The snapshot answers from memory and follows every change."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -22,11 +23,11 @@ class Database:
     public_keys: dict[str, str] = field(default_factory=lambda: {"kid": "public"})
     verified: int = 0
 
-    def verify(self, token, now, public_keys):
+    def verify(self, token: str, now: float, public_keys: Mapping[str, str]) -> Principal | None:
         self.verified += 1
         return self.tokens.get(token) if self.public_keys == public_keys else None
 
-    def truth(self):
+    def truth(self) -> Truth:
         return Truth(
             all_keys=lambda: list(self.keys.items()),
             key=lambda wanted: next(((d, p) for d, p in self.keys.items() if p.id == wanted), None),
@@ -41,44 +42,46 @@ class Database:
 class StoppedClock:
     time: float = 100.0
 
-    def now(self):
+    def now(self) -> float:
         return self.time
 
-    def monotonic(self):
+    def monotonic(self) -> float:
         return self.time
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float) -> None:
         self.time += seconds
 
 
 @pytest.fixture
-def database():
+def database() -> Database:
     return Database()
 
 
 @pytest.fixture
-def clock():
+def clock() -> StoppedClock:
     return StoppedClock()
 
 
 @pytest.fixture
-def changes():
+def changes() -> Changes:
     return Changes()
 
 
 @pytest.fixture
-def directory(database, clock, changes):
+def directory(database: Database, clock: StoppedClock, changes: Changes) -> Iterator[SnapshotDirectory]:
     directory = SnapshotDirectory(database.truth(), clock, changes)
     yield directory
     directory.close()
 
 
-def test_a_key_is_found_by_its_digest_and_nothing_else(directory):
+def test_a_key_is_found_by_its_digest_and_nothing_else(directory: SnapshotDirectory) -> None:
     assert directory.by_key(b"digest") == KEY
     assert directory.by_key(b"other") is None
 
 
-def test_a_revoked_key_is_gone_with_the_change(directory, database, changes):
+def test_a_revoked_key_is_gone_with_the_change(
+    directory: SnapshotDirectory, database: Database, changes: Changes
+) -> None:
     database.keys.clear()
 
     changes.publish(Change("api_key", "key_1"))
@@ -86,7 +89,7 @@ def test_a_revoked_key_is_gone_with_the_change(directory, database, changes):
     assert directory.by_key(b"digest") is None
 
 
-def test_a_new_key_works_with_the_change(directory, database, changes):
+def test_a_new_key_works_with_the_change(directory: SnapshotDirectory, database: Database, changes: Changes) -> None:
     database.keys[b"second"] = replace(KEY, id="key_2")
 
     changes.publish(Change("api_key", "key_2"))
@@ -95,7 +98,9 @@ def test_a_new_key_works_with_the_change(directory, database, changes):
     assert directory.by_key(b"digest") == KEY
 
 
-def test_a_key_past_its_expiry_is_refused(directory, database, changes, clock):
+def test_a_key_past_its_expiry_is_refused(
+    directory: SnapshotDirectory, database: Database, changes: Changes, clock: StoppedClock
+) -> None:
     database.keys[b"digest"] = replace(KEY, expires_at=150.0)
     changes.publish(Change("api_key", "key_1"))
     assert directory.by_key(b"digest") is not None
@@ -105,13 +110,13 @@ def test_a_key_past_its_expiry_is_refused(directory, database, changes, clock):
     assert directory.by_key(b"digest") is None
 
 
-def test_a_token_is_verified_once(directory, database):
+def test_a_token_is_verified_once(directory: SnapshotDirectory, database: Database) -> None:
     assert directory.by_bearer(b"jwt") == SESSION
     assert directory.by_bearer(b"jwt") == SESSION
     assert database.verified == 1
 
 
-def test_a_verified_token_ends_with_its_time(directory, clock):
+def test_a_verified_token_ends_with_its_time(directory: SnapshotDirectory, clock: StoppedClock) -> None:
     assert directory.by_bearer(b"jwt") == SESSION
 
     clock.sleep(100)
@@ -119,7 +124,9 @@ def test_a_verified_token_ends_with_its_time(directory, clock):
     assert directory.by_bearer(b"jwt") is None
 
 
-def test_a_verified_token_ends_with_its_sign_in(directory, database, changes):
+def test_a_verified_token_ends_with_its_sign_in(
+    directory: SnapshotDirectory, database: Database, changes: Changes
+) -> None:
     assert directory.by_bearer(b"jwt") == SESSION
     database.ended.add("gra_1")
 
@@ -128,13 +135,15 @@ def test_a_verified_token_ends_with_its_sign_in(directory, database, changes):
     assert directory.by_bearer(b"jwt") is None
 
 
-def test_a_sign_in_ended_before_the_start_is_refused(database, clock, changes):
+def test_a_sign_in_ended_before_the_start_is_refused(database: Database, clock: StoppedClock, changes: Changes) -> None:
     database.ended.add("gra_1")
 
     assert SnapshotDirectory(database.truth(), clock, changes).by_bearer(b"jwt") is None
 
 
-def test_a_member_change_reads_everything_again(directory, database, changes):
+def test_a_member_change_reads_everything_again(
+    directory: SnapshotDirectory, database: Database, changes: Changes
+) -> None:
     database.keys.clear()
     database.ended.add("gra_1")
 
@@ -144,7 +153,9 @@ def test_a_member_change_reads_everything_again(directory, database, changes):
     assert directory.by_bearer(b"jwt") is None
 
 
-def test_a_new_signing_key_verifies_with_the_change(directory, database, changes):
+def test_a_new_signing_key_verifies_with_the_change(
+    directory: SnapshotDirectory, database: Database, changes: Changes
+) -> None:
     database.public_keys["second"] = "public"
     assert directory.by_bearer(b"jwt") is None
 
@@ -154,11 +165,13 @@ def test_a_new_signing_key_verifies_with_the_change(directory, database, changes
 
 
 @pytest.mark.parametrize("token", [b"", b"unknown", b"\xff\xfe"])
-def test_what_is_not_a_token_is_nobodys(directory, token):
+def test_what_is_not_a_token_is_nobodys(directory: SnapshotDirectory, token: bytes) -> None:
     assert directory.by_bearer(token) is None
 
 
-def test_a_closed_directory_no_longer_listens(directory, database, changes):
+def test_a_closed_directory_no_longer_listens(
+    directory: SnapshotDirectory, database: Database, changes: Changes
+) -> None:
     directory.close()
     database.keys.clear()
 

@@ -1,5 +1,7 @@
 """Server settings: variables win over the file, and nothing unknown or ill-typed passes."""
 
+from pathlib import Path
+
 import pytest
 
 from keystead.errors import ConfigurationError
@@ -7,13 +9,13 @@ from keystead.secret import Secret
 from keystead.server.settings import load
 
 
-def variables(tmp_path, **settings):
+def variables(tmp_path: Path, **settings: str) -> dict[str, str]:
     return {"KEYSTEAD_SERVER_DATA_DIR": str(tmp_path)} | {
         f"KEYSTEAD_SERVER_{name.upper()}": value for name, value in settings.items()
     }
 
 
-def test_the_defaults_listen_on_loopback(tmp_path):
+def test_the_defaults_listen_on_loopback(tmp_path: Path) -> None:
     settings = load(variables(tmp_path))
 
     assert settings.base_url == "http://127.0.0.1:8420"
@@ -21,12 +23,12 @@ def test_the_defaults_listen_on_loopback(tmp_path):
     assert settings.upstream_api_key is None
 
 
-def test_the_data_directory_follows_xdg(tmp_path):
+def test_the_data_directory_follows_xdg(tmp_path: Path) -> None:
     assert load({"XDG_DATA_HOME": str(tmp_path)}).data_dir == tmp_path / "keystead" / "server"
     assert load({"HOME": str(tmp_path)}).data_dir == tmp_path / ".local" / "share" / "keystead" / "server"
 
 
-def test_a_variable_wins_over_the_file(tmp_path):
+def test_a_variable_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "keystead.toml").write_text('port = 1\nhost = "127.0.0.2"\n')
 
     settings = load(variables(tmp_path, port="2"))
@@ -34,15 +36,15 @@ def test_a_variable_wins_over_the_file(tmp_path):
     assert (settings.host, settings.port) == ("127.0.0.2", 2)
 
 
-def test_an_ipv6_host_is_bracketed(tmp_path):
+def test_an_ipv6_host_is_bracketed(tmp_path: Path) -> None:
     assert load(variables(tmp_path, host="::1")).base_url == "http://[::1]:8420"
 
 
-def test_the_public_address_is_the_issuer(tmp_path):
+def test_the_public_address_is_the_issuer(tmp_path: Path) -> None:
     assert load(variables(tmp_path, public_url="https://keys.example.com/")).base_url == "https://keys.example.com"
 
 
-def test_the_upstream_key_is_a_secret_from_the_start(tmp_path):
+def test_the_upstream_key_is_a_secret_from_the_start(tmp_path: Path) -> None:
     settings = load(variables(tmp_path, upstream_api_key="sk-canary"))
 
     assert settings.upstream_api_key == Secret("sk-canary")
@@ -58,7 +60,7 @@ def test_the_upstream_key_is_a_secret_from_the_start(tmp_path):
         ({"allow_test_upstream": "perhaps"}, "KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM must be true or false"),
     ],
 )
-def test_a_wrong_variable_is_named(tmp_path, settings, message):
+def test_a_wrong_variable_is_named(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as raised:
         load(variables(tmp_path, **settings))
 
@@ -73,7 +75,7 @@ def test_a_wrong_variable_is_named(tmp_path, settings, message):
         ("host = 1", "must be a string"),
     ],
 )
-def test_a_wrong_file_is_named(tmp_path, content, message):
+def test_a_wrong_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "keystead.toml"
     path.write_text(content)
 

@@ -14,7 +14,7 @@ RANDOM = st.binary(min_size=32, max_size=32)
 
 
 @given(KINDS, RANDOM)
-def test_a_minted_token_parses_to_its_kind(kind, random):
+def test_a_minted_token_parses_to_its_kind(kind: TokenKind, random: bytes) -> None:
     token = tokens.mint(kind, lambda _: random)
 
     assert tokens.parse(token) is kind
@@ -22,14 +22,14 @@ def test_a_minted_token_parses_to_its_kind(kind, random):
 
 
 @given(KINDS, RANDOM, st.integers(5, tokens.LENGTH - 1))
-def test_a_truncated_token_is_named_with_its_length(kind, random, length):
+def test_a_truncated_token_is_named_with_its_length(kind: TokenKind, random: bytes, length: int) -> None:
     fault = tokens.parse(tokens.mint(kind, lambda _: random)[:length])
 
     assert fault == TokenFault(f"it is truncated at character {length} of {tokens.LENGTH}")
 
 
 @given(KINDS, RANDOM, st.integers(4, tokens.LENGTH - 1), st.sampled_from("0aZ"))
-def test_a_changed_character_breaks_the_checksum(kind, random, position, character):
+def test_a_changed_character_breaks_the_checksum(kind: TokenKind, random: bytes, position: int, character: str) -> None:
     token = tokens.mint(kind, lambda _: random)
     changed = token[:position] + character + token[position + 1 :]
 
@@ -37,7 +37,7 @@ def test_a_changed_character_breaks_the_checksum(kind, random, position, charact
 
 
 @given(st.text())
-def test_any_text_gives_a_kind_or_a_fault_that_does_not_repeat_it(text):
+def test_any_text_gives_a_kind_or_a_fault_that_does_not_repeat_it(text: str) -> None:
     result = tokens.parse("ksk_" + text)
 
     assert isinstance(result, TokenKind | TokenFault)
@@ -54,11 +54,11 @@ def test_any_text_gives_a_kind_or_a_fault_that_does_not_repeat_it(text):
         ("ksk_" + "a" * 60, "it has 64 characters instead of 53"),
     ],
 )
-def test_faults_say_what_is_wrong(text, reason):
+def test_faults_say_what_is_wrong(text: str, reason: str) -> None:
     assert tokens.parse(text) == TokenFault(reason)
 
 
-def test_two_tokens_differ_and_so_do_their_digests():
+def test_two_tokens_differ_and_so_do_their_digests() -> None:
     one, other = (tokens.mint(TokenKind.API_KEY, secrets.token_bytes) for _ in range(2))
 
     assert one != other
