@@ -78,7 +78,7 @@ class ForPeople:
         self._plain("\n".join(self._paper.table([(label, visible(text)) for label, text in rows if text])))
 
     def warning(self, text: str) -> None:
-        for line in self._paper.wrap(f"! {sentence(visible(text))}"):
+        for line in self._paper.wrap(sentence(visible(text)), 2, first="! "):
             self._plain(self._paper.style(line, fg="yellow", bold=True))
 
     def _say(self, text: str) -> None:

@@ -115,15 +115,20 @@ def _keep(
         with store.lock(login.kind, _LOCK_PATIENCE):  # or a renewal of the old login could overwrite the new one
             old = _loaded(surroundings, login.kind)
             new = store.save(_named(login, info))
-            kept = store.load(login.kind)
-    except BaseException:
-        _give_back(surroundings, network, login)
+            if not _is_kept(surroundings, new):
+                raise StoreUnavailable(
+                    f"{store.location} did not keep the sign-in.", hint="Check that its disk has room and is writable."
+                )
+    except BaseException:  # Ctrl-C too
+        if not _is_kept(surroundings, login):
+            _give_back(surroundings, network, login)
         raise
-    if kept is None or kept.tokens.access_token != new.tokens.access_token:
-        raise StoreUnavailable(
-            f"{store.location} did not keep the sign-in.", hint="Check that its disk has room and can be written to."
-        )
     return new, old
+
+
+def _is_kept(surroundings: Surroundings, login: Login) -> bool:
+    kept = _loaded(surroundings, login.kind)
+    return kept is not None and kept.tokens.access_token == login.tokens.access_token
 
 
 def _loaded(surroundings: Surroundings, kind: LoginKind) -> Login | None:

@@ -38,11 +38,11 @@ class Paper:
         """Return ``text`` in a click style, or as it is."""
         return click.style(text, **styles) if self.colour else text  # type: ignore[arg-type]
 
-    def wrap(self, text: str, indent: int = 0) -> list[str]:
+    def wrap(self, text: str, indent: int = 0, *, first: str | None = None) -> list[str]:
         """Return ``text`` as lines that fit; an address longer than the line stays whole, so that it can be copied."""
         prefix = " " * indent
         return textwrap.wrap(
-            text, self.width, initial_indent=prefix, subsequent_indent=prefix,
+            text, self.width, initial_indent=prefix if first is None else first, subsequent_indent=prefix,
             break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip
 
@@ -67,18 +67,18 @@ def moment(timestamp: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in one or two units people use, rounded down: ``1 hour 5 minutes``."""
+    """Return a length of time as people say it, rounded down: ``1 hour 5 minutes``, ``59 minutes``, ``40 seconds``."""
     whole = int(abs(seconds))
-    parts = []
-    for size, name in _UNITS:
-        count, whole = divmod(whole, size)
-        if count:
-            parts.append(f"{count} {name}{'' if count == 1 else 's'}")
-        elif parts:
-            break
-        if len(parts) == 2:
-            break
-    return " ".join(parts) or "0 seconds"
+    index = next((place for place, (size, _) in enumerate(_UNITS) if whole >= size), len(_UNITS) - 1)
+    count, rest = divmod(whole, _UNITS[index][0])
+    parts = [_count(count, _UNITS[index][1])]
+    if index < 2 and rest >= _UNITS[index + 1][0]:
+        parts.append(_count(rest // _UNITS[index + 1][0], _UNITS[index + 1][1]))
+    return " ".join(parts)
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def relative(timestamp: float, now: float) -> str:

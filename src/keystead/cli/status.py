@@ -46,7 +46,8 @@ def status(context: click.Context, wants_json: bool) -> None:
     if wants_json:
         click.echo(json.dumps(document(resolution, now), indent=2))
     else:
-        click.echo("\n".join(lines(resolution, now, Paper.of(surroundings.environment))))
+        paper = Paper.of(surroundings.environment)
+        click.echo("\n".join(lines(resolution, now, paper)), color=paper.colour)
     context.exit(_exit_code(resolution))
 
 
@@ -61,8 +62,7 @@ def lines(resolution: Resolution, now: float, paper: Paper) -> list[str]:
     if winner is not None:
         written += ["", *paper.table(facts(winner, now))]
     for warning in resolution.warnings:
-        first, *rest = paper.wrap(f"! {sentence(warning)}", 2)
-        written += ["", *(paper.style(line, fg="yellow") for line in (first, *rest))]
+        written += ["", *(paper.style(line, fg="yellow") for line in paper.wrap(sentence(warning), 4, first="  ! "))]
     others = [candidate for candidate in resolution.considered if candidate is not winner]
     written += ["", paper.style("Also considered, in order of precedence:" if winner else "Considered:", bold=True)]
     return written + _places(others, paper)
@@ -129,7 +129,8 @@ def _places(candidates: list[Candidate], paper: Paper) -> list[str]:
     for candidate in candidates:
         state = paper.style(candidate.state, **_STATE_STYLES[candidate.state])
         text = _reason(candidate)
-        if paper.narrow:
+        room = paper.width - column
+        if paper.narrow or max(map(len, text.split())) > room:  # an address is not cut
             written += [f"  {candidate.title}: {state}", *paper.wrap(text, 4)]
             continue
         padding = " " * (states - len(candidate.state))

@@ -105,7 +105,8 @@ def test_a_machine_with_ipv6_loopback_alone_is_served(monkeypatch: pytest.Monkey
 
 
 def test_a_port_that_is_taken_on_the_other_address_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    listen, refused = loopback._listen, []
+    listen = loopback._listen
+    refused: list[int] = []
 
     def once_taken(family: int, host: str, port: int) -> socket.socket | None:
         if family == socket.AF_INET6 and port and not refused:

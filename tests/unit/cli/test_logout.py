@@ -1,0 +1,94 @@
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keystead.credentials import Login, LoginKind
+from keystead.errors import ServerUnreachable
+from keystead.testing.clock import FakeClock
+from keystead.wire.http import Response
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Machine
+
+CANARIES = (b"canary-old-access", b"canary-old-refresh")
+
+
+def files_with_canaries(machine: "Machine") -> list[str]:
+    state = machine.surroundings.environment.state_dir
+    return [file.name for file in state.rglob("*") if any(canary in file.read_bytes() for canary in CANARIES)]
+
+
+def test_it_is_revoked_then_gone(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+    machine.surroundings.store.save(login)
+
+    outcome = machine.run("logout")
+
+    assert outcome.code == 0
+    assert "Signed out of https://keys.example.com as old@example.com." in outcome.out
+    assert "The server has revoked it." in outcome.out
+    assert "No other credential takes over" in outcome.out
+    assert machine.issuer.revoked == ["canary-old-refresh", "canary-old-access"]
+    assert machine.surroundings.store.load(login.kind) is None
+    assert files_with_canaries(machine) == []
+
+
+@pytest.mark.parametrize("answer", [ServerUnreachable("the server is gone"), Response(503, {}, b"")])
+def test_a_server_that_does_not_confirm_is_said_and_the_copy_here_is_gone_all_the_same(
+    machine: "Machine", login: Login, answer: Response | Exception
+) -> None:
+    machine.surroundings.store.save(login)
+    machine.issuer.answer("POST /oauth/revoke", answer)
+
+    outcome = machine.run("logout")
+
+    assert outcome.code == 0
+    assert "NOT revoked" in outcome.out
+    assert "works for 1 hour more" in outcome.out
+    assert files_with_canaries(machine) == []
+
+
+def test_local_tells_the_server_nothing(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+
+    outcome = machine.run("logout", "--local")
+
+    assert "not revoked, as asked" in outcome.out
+    assert machine.issuer.transport.requests == []
+    assert machine.surroundings.store.load(login.kind) is None
+
+
+def test_an_expired_leftover_is_not_made_bigger_than_it_is(machine: "Machine", login: Login, clock: FakeClock) -> None:
+    tokens = replace(login.tokens, refresh_token=None)
+    machine.surroundings.store.save(replace(login, tokens=tokens))
+    clock.advance(7200)
+
+    assert "expired anyway" in machine.run("logout", "--local").out
+
+
+def test_what_takes_over_is_named(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+    machine.set(ANTHROPIC_API_KEY="canary-key")
+
+    outcome = machine.run("logout")
+
+    assert "From now on API key is used (ANTHROPIC_API_KEY in the environment)" in outcome.out
+    assert "per token" in outcome.out
+
+
+def test_one_method_leaves_the_other(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+    machine.surroundings.store.save(replace(login, kind=LoginKind.ACCOUNT))
+
+    machine.run("logout", "--method", "gateway")
+
+    assert machine.surroundings.store.load(LoginKind.GATEWAY) is None
+    assert machine.surroundings.store.load(LoginKind.ACCOUNT) is not None
+
+
+def test_nobody_to_sign_out_is_said(machine: "Machine") -> None:
+    outcome = machine.run("logout")
+
+    assert outcome.code == 4
+    assert "Nobody is signed in here." in outcome.err

@@ -1,0 +1,49 @@
+"""What a command loads is decided here, not measured with a stopwatch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {
+    "asyncio", "concurrent.futures", "ctypes", "django", "email", "http.client", "http.server", "httpx2", "keyring",
+    "keystead.drivers", "keystead.flows", "keystead.server", "logging", "pydantic", "queue", "secrets", "select",
+    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "tomllib", "unittest", "urllib.request", "webbrowser",
+}  # fmt: skip
+OTHER_COMMANDS = {"ask", "login", "logout", "run", "status", "approval", "announcements", "paper", "servers"}
+
+PROBE = """
+import json, sys
+from keystead.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def loaded(home: Path, *arguments: str, **variables: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments],
+        env={"HOME": str(home), "PATH": os.defpath, **variables},
+        cwd=home, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_token_loads_nothing_heavy(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "token", ANTHROPIC_API_KEY="k")
+
+    assert modules & HEAVY == set()
+    assert modules & {f"keystead.cli.{name}" for name in OTHER_COMMANDS} == set()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("--version",)])
+def test_help_loads_no_command(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    modules = loaded(tmp_path, *arguments)
+
+    assert modules & {f"keystead.cli.{name}" for name in ("token", *OTHER_COMMANDS)} == set()
+    assert "keystead.server" not in modules

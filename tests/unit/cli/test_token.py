@@ -1,0 +1,84 @@
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keystead.credentials import Login
+from keystead.errors import ServerUnreachable
+from keystead.testing.clock import FakeClock
+from keystead.testing.transport import json_response
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Machine
+
+
+def test_the_token_stands_alone_on_one_line(machine: "Machine") -> None:
+    machine.set(ANTHROPIC_API_KEY="the-key")
+
+    outcome = machine.run("token")
+
+    assert (outcome.code, outcome.out, outcome.err) == (0, "the-key\n", "")
+
+
+def test_a_due_sign_in_is_renewed_first(machine: "Machine", login: Login, clock: FakeClock) -> None:
+    machine.surroundings.store.save(login)
+    clock.advance(3600)
+
+    assert machine.run("token").out == "canary-new-access\n"
+    assert machine.run("token").out == "canary-new-access\n"
+    assert len(machine.issuer.transport.requests) == 1
+
+
+def test_json_says_where_and_how_long(machine: "Machine", login: Login, clock: FakeClock) -> None:
+    machine.surroundings.store.save(login)
+
+    document = json.loads(machine.run("token", "--json").out)
+
+    assert document == {
+        "schema": "keystead.token/1",
+        "token": "canary-old-access",
+        "header": "authorization",
+        "api_base": "https://keys.example.com",
+        "source": "gateway_session",
+        "expires_at": clock.now() + 3600,
+    }
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_without_credential_nothing_that_looks_like_a_token_is_printed(
+    machine: "Machine", flags: tuple[str, ...]
+) -> None:
+    outcome = machine.run("token", *flags)
+
+    assert outcome.code == 4
+    assert ("error" in json.loads(outcome.out)) if flags else outcome.out == ""
+
+
+def test_an_ended_session_asks_for_a_new_sign_in(machine: "Machine", login: Login, clock: FakeClock) -> None:
+    machine.surroundings.store.save(login)
+    machine.issuer.answer("POST /oauth/token", json_response(401, {"error": "invalid_grant"}))
+    clock.advance(3600)
+
+    outcome = machine.run("token")
+
+    assert (outcome.code, outcome.out) == (4, "")
+    assert "keystead login" in outcome.err
+
+
+def test_an_unreachable_server_costs_nothing(machine: "Machine", login: Login, clock: FakeClock) -> None:
+    saved = machine.surroundings.store.save(login)
+    machine.issuer.answer("POST /oauth/token", ServerUnreachable("gone"))
+    clock.advance(3600)
+
+    assert machine.run("token").code == 75
+    assert machine.surroundings.store.load(login.kind) == replace(saved)
+
+
+def test_a_cloud_cannot_be_printed_as_a_token(machine: "Machine") -> None:
+    machine.set(CLAUDE_CODE_USE_BEDROCK="1", AWS_PROFILE="x")
+
+    outcome = machine.run("token")
+
+    assert (outcome.code, outcome.out) == (78, "")
+    assert "Bedrock" in outcome.err
