@@ -2,7 +2,7 @@
 
 The private half rests in the database, encrypted (JWE ``dir`` with A256GCM) under a key derived from the
 installation's secret key, which rests in the data directory: neither a stolen database nor a stolen backup of it
-can sign, and several servers on one database share their keys (``docs/decisions/signing-keys.md``).
+can sign, and several servers on one database share their keys (``docs/decisions/010-signing-keys-in-the-database.md``).
 """
 
 import json

@@ -38,6 +38,7 @@ def test_the_metadata_passes_another_library_s_validation() -> None:
 
     checked: Any = AuthorizationServerMetadata(document("https://keys.example.com"))
     checked.validate()
+    assert checked.issuer == "https://keys.example.com"
 
 
 def test_our_own_client_understands_the_metadata(program: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.request import RawPostDataException, UnreadablePostError
+from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
@@ -41,12 +41,12 @@ def posted(answer: Answer) -> Callable[[HttpRequest], HttpResponse]:
 def _parameters(request: HttpRequest) -> Parameters:
     if request.method != "POST":
         raise invalid_request("This endpoint takes POST only.", 405)
-    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BYTES:
-        raise invalid_request("The request is too large.", 413)
     try:
-        body = request.body
-    except (UnreadablePostError, RawPostDataException) as error:
+        body = request.read(MAX_BYTES + 1)
+    except UnreadablePostError as error:
         raise invalid_request("The request ended too early.") from error
+    if len(body) > MAX_BYTES:
+        raise invalid_request("The request is too large.", 413)
     return parse_body(request.META.get("CONTENT_TYPE", ""), body)
 
 
