@@ -194,7 +194,7 @@ def test_resolving_loads_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys; from keystead import Client; Client.local().credential();"
         "print(*sorted({'asyncio', 'httpx2', 'subprocess', 'email', 'logging', 'uuid', 'ssl', 'hashlib', 'datetime',"
-        " 'tempfile', 'threading', 'click'} & set(sys.modules)))"
+        " 'json', 'tempfile', 'threading', 'click'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

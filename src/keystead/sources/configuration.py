@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keystead.credentials.provenance import Provenance, ProvenanceKind
 from keystead.environment import Environment
 from keystead.errors import PolicyDenied, UnreadableFile
-from keystead.wire import settings as wire_settings
-from keystead.wire.settings import MalformedSettings, Setting, Settings
+
+if TYPE_CHECKING:
+    from keystead.wire.settings import Setting, Settings
 
 
 class Scope(StrEnum):
@@ -95,7 +96,7 @@ class SettingsFile:
 
     scope: Scope
     shown: str
-    settings: Settings | None
+    settings: "Settings | None"
     fault: UnreadableFile | None = None
     line: int | None = None
 
@@ -139,7 +140,7 @@ class Configuration:
         """
         return self._read(name, lambda settings: settings.members)
 
-    def _read(self, name: str, part: Callable[[Settings], Mapping[str, Setting]]) -> Reading:
+    def _read(self, name: str, part: "Callable[[Settings], Mapping[str, Setting]]") -> Reading:
         trusted: list[tuple[Provenance, object]] = []
         ignored: list[Provenance] = []
         for file in self.files:
@@ -203,21 +204,27 @@ def _drop_ins(directory: Path) -> list[Path]:
 
 def _load(scope: Scope, path: Path, environment: Environment) -> SettingsFile | None:
     shown = environment.display(path)
-    line = None
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError(0, "it is not a regular file")
-        return SettingsFile(scope, shown, wire_settings.parse(path.read_bytes()))
+        return _parse(scope, shown, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except MalformedSettings as error:
-        line = error.line
-        fault = UnreadableFile(
-            f"{shown}:{error.line} cannot be read as settings: {error.reason}.", hint=f"Correct line {error.line}."
-        )
     except OSError as error:
         fault = UnreadableFile(
             f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.",
             hint=f"Make {shown} readable for your user, or remove it.",
         )
-    return SettingsFile(scope, shown, None, fault, line)
+        return SettingsFile(scope, shown, None, fault)
+
+
+def _parse(scope: Scope, shown: str, data: bytes) -> SettingsFile:
+    from keystead.wire import settings  # on demand: most start-ups on a build machine find no file
+
+    try:
+        return SettingsFile(scope, shown, settings.parse(data))
+    except settings.MalformedSettings as error:
+        fault = UnreadableFile(
+            f"{shown}:{error.line} cannot be read as settings: {error.reason}.", hint=f"Correct line {error.line}."
+        )
+        return SettingsFile(scope, shown, None, fault, error.line)

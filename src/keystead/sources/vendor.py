@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Final
 
 from keystead.credentials.provenance import Provenance, ProvenanceKind
-from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.sources.candidate import Candidate, CandidateState, Facts, Source
 
 VARIABLE: Final = "CLAUDE_CODE_OAUTH_TOKEN"
@@ -17,6 +16,8 @@ def find_token(source: Source, facts: Facts) -> Candidate:
     place = reading.value.provenance if reading.value else next(iter(reading.ignored), None)
     if place is None:
         return source.absent(f"{VARIABLE} is not set")
+    from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
+
     error = refusal(VENDOR_SUBSCRIPTION, VARIABLE)
     return replace(
         source.found(error.message.rstrip("."), place), state=CandidateState.REFUSED, error=error, header=None
@@ -33,6 +34,8 @@ def find_login(source: Source, facts: Facts) -> Candidate:
         exists = False
     if not exists:
         return source.absent(f"there is no {shown}")
+    from keystead.credentials.rules import VENDOR_SUBSCRIPTION
+
     reason = (
         f"{shown} exists and was not opened: {VENDOR_SUBSCRIPTION.denied} "
         f"(rule {VENDOR_SUBSCRIPTION.id}, {VENDOR_SUBSCRIPTION.url}, as of {VENDOR_SUBSCRIPTION.dated})"

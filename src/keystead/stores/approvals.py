@@ -1,6 +1,5 @@
 """Answers to "use this API key?", kept by salted fingerprint and origin (S-05, R-21)."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +80,8 @@ class Approvals:
         data = read_private(self._path)
         if data is None:
             return b"", []
+        import json
+
         try:
             document = json.loads(data)
             if document["schema"] != SCHEMA:
@@ -92,6 +93,8 @@ class Approvals:
             ) from None
 
     def _write(self, salt: bytes, decisions: list[Decision]) -> None:
+        import json
+
         document = {"schema": SCHEMA, "salt": salt.hex(), "decisions": [asdict(one) for one in decisions]}
         self._files.sweep(self._path)
         self._files.put(self._path, json.dumps(document, indent=1).encode() + b"\n")

@@ -3,15 +3,16 @@
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keystead.clock import Clock
 from keystead.credentials import Login, LoginKind
 from keystead.errors import UnreadableFile
-from keystead.stores import record
 from keystead.stores.files import Files, read_private
 from keystead.stores.locks import locked
-from keystead.stores.record import MalformedRecord, Record
+
+if TYPE_CHECKING:
+    from keystead.stores.record import Record
 
 _WRITE_TIMEOUT: Final = 10.0
 """Seconds to wait for another writer; a write takes milliseconds."""
@@ -57,7 +58,7 @@ class FileStore:
             found = self._read()
             if found is None or kind not in found.logins:
                 return None
-            data = record.dump(found.without(kind))
+            data = _dumped(found.without(kind))
             self._files.put(self._path, data)
             self._files.put(self._previous, data)  # no generation of a deleted login stays behind (R-16)
             for quarantined in self._directory.glob("credentials.damaged-*.json"):
@@ -76,7 +77,7 @@ class FileStore:
     def _writing(self) -> AbstractContextManager[None]:
         return locked(self._directory / "credentials.lock", _WRITE_TIMEOUT, self._clock)
 
-    def _read(self) -> Record | None:
+    def _read(self) -> "Record | None":
         """Return the record; a damaged file yields the generation before it. Writes nothing."""
         data = read_private(self._path)
         if data is None:
@@ -89,8 +90,10 @@ class FileStore:
             )
         return found
 
-    def _read_for_writing(self) -> Record:
+    def _read_for_writing(self) -> "Record":
         """Return the record to change; a damaged file is copied aside before it is overwritten."""
+        from keystead.stores.record import Record
+
         data = read_private(self._path)
         if data is None:
             return Record(store_id=self._files.random_bytes(16).hex())
@@ -100,17 +103,25 @@ class FileStore:
         found = _parsed(data) or _parsed(read_private(self._previous) or b"")
         return found or Record(store_id=self._files.random_bytes(16).hex())
 
-    def _write(self, changed: Record) -> None:
+    def _write(self, changed: "Record") -> None:
         self._files.sweep(self._path)
         self._files.sweep(self._previous)
         before = read_private(self._path)
         if before is not None and _parsed(before) is not None:
             self._files.put(self._previous, before)
-        self._files.put(self._path, record.dump(changed))
+        self._files.put(self._path, _dumped(changed))
 
 
-def _parsed(data: bytes) -> Record | None:
+def _parsed(data: bytes) -> "Record | None":
+    from keystead.stores import record  # on demand: without a file there is nothing to parse
+
     try:
         return record.parse(data)
-    except MalformedRecord:
+    except record.MalformedRecord:
         return None
+
+
+def _dumped(content: "Record") -> bytes:
+    from keystead.stores import record
+
+    return record.dump(content)
