@@ -16,7 +16,7 @@ import uvloop
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.secret import Secret
-from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits, Upstream
+from keystead.server.gateway import Gateway, Limits, Upstream
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.usage.record import UsageRecord
 from keystead.testing.messages_api import MessagesApi
@@ -122,7 +122,22 @@ class Running:
         """Send bytes on a new connection, and return the whole answer that comes back."""
         with self.connect() as connection:
             connection.sendall(raw)
-            return read(connection)
+            return self.read(connection)
+
+    def read(self, connection: socket.socket) -> Answer:
+        """Read one response: up to its length, its last chunk, or the end of the connection."""
+        raw = b""
+        while not _complete(raw):
+            try:
+                data = connection.recv(65536)
+            except ConnectionResetError:
+                break
+            if not data:
+                break
+            raw += data
+            if raw.startswith(b"HTTP/1.1 1") and b"\r\n\r\n" in raw:
+                raw = raw.partition(b"\r\n\r\n")[2]
+        return Answer(raw)
 
     def ask(self, body: bytes | None = None, *lines: str, **more: Any) -> Answer:
         """Post a body (a small valid one by default) and return the answer."""
@@ -134,17 +149,6 @@ def question(text: str = "hello", *, stream: bool = False, **more: Any) -> bytes
     """Return a valid request body."""
     document = {"max_tokens": 16, "messages": [{"role": "user", "content": text}], "model": "keystead-test-1", **more}
     return json.dumps(document | ({"stream": True} if stream else {})).encode()
-
-
-def read(connection: socket.socket) -> Answer:
-    """Read one response: up to its length, its last chunk, or the end of the connection."""
-    raw = b""
-    while not _complete(raw):
-        data = connection.recv(65536)
-        if not data:
-            break
-        raw += data
-    return Answer(raw)
 
 
 def _complete(raw: bytes) -> bool:
@@ -210,6 +214,3 @@ def serve(api: MessagesApi) -> Iterator[Callable[..., Running]]:
     """Return a function that starts a gateway with its own limits; it ends with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda limits=None, **more: stack.enter_context(serving(api, limits, **more))
-
-
-__all__ = ["Answer", "DirectoryUnavailable", "Running", "question", "read"]

@@ -214,7 +214,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def finished(self, *, close: bool) -> None:
         self._exchange = None
         self.server_state.total_requests += 1
-        if close or self._surplus:
+        if close or self.closes_after():
             self._linger()
         else:
             self._complete = False

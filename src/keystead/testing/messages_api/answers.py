@@ -71,7 +71,7 @@ def pieces(body: dict[str, Any], scenario: Scenario) -> list[str]:
     """Return the answer's text, cut as it is streamed."""
     asked = question(body)[:80]
     plain = [NOTICE, f" It received {len(asked)} characters" if asked else " It received no text", " and works."]
-    return plain + [f" word{number}" for number in range(1, scenario.words + 1)]
+    return plain + [f" word{number}".ljust(scenario.size, "-") for number in range(1, scenario.words + 1)]
 
 
 def usage(body: dict[str, Any], scenario: Scenario) -> dict[str, int]:

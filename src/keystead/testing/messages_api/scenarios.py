@@ -21,6 +21,7 @@ class Scenario:
         error: answer with this status and its documented error type.
         cache: report cache tokens in ``usage`` too.
         words: send this many words after the plain sentence, one event each when streaming.
+        size: fill each of these words up to this many characters.
         pings: send this many ``ping`` events after ``message_start``.
         slow: seconds between two writes of a stream.
         late: seconds before the first byte.
@@ -35,6 +36,7 @@ class Scenario:
     error: int | None = None
     cache: bool = False
     words: int = 0
+    size: int = 0
     pings: int = 0
     slow: float = 0.0
     late: float = 0.0
@@ -50,6 +52,7 @@ _WORDS: Final[dict[str, Callable[[str], Any]]] = {
     "error": int,
     "cache": lambda _: True,
     "words": int,
+    "size": int,
     "pings": int,
     "slow": lambda text: float(text or 0.05),
     "late": lambda text: float(text or 1.0),
