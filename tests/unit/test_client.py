@@ -1,18 +1,15 @@
 """The public library: headers, origins, second tries."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 import keystead
 from keystead.client import Client
 from keystead.credentials import LoginKind
-from keystead.drivers.transport import Transport
 from keystead.errors import (
     ConfigurationError,
     CredentialRejected,
@@ -21,58 +18,37 @@ from keystead.errors import (
     PolicyDenied,
     UnsupportedCredential,
 )
-from keystead.stores.memory import MemoryStore
-from keystead.testing.clock import FakeClock
-from keystead.testing.environment import bare_environment
+from keystead.testing.machine import Machine
 from keystead.testing.store_contract import sample_login
 
 BASE = "https://keys.example.com"
 
 
-def no_network() -> NoReturn:
-    raise AssertionError("a request was about to be sent")
-
-
-class Desk:
-    """One machine and its client."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.clock = FakeClock()
-        self.store = MemoryStore()
-
-    def client(self, *, interactive: bool = False, helper: str | None = None, **variables: str) -> Client:
-        environment = bare_environment(self.root, {"PATH": os.defpath, **variables})
-        if helper is not None:
-            environment.agent_dir.mkdir(exist_ok=True)
-            (environment.agent_dir / "settings.json").write_text(json.dumps({"apiKeyHelper": helper}))
-        network: type[Transport] = no_network  # type: ignore[assignment]
-        return Client(environment, self.store, network, self.clock, interactive=interactive)
-
-
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, {"PATH": os.defpath})
 
 
 def shown(client: Client, url: str) -> dict[str, str]:
     return {name: value.reveal() for name, value in client.credential().for_url(url).items()}
 
 
-def test_each_credential_goes_into_its_one_header(desk: Desk) -> None:
+def test_each_credential_goes_into_its_one_header(machine: Machine) -> None:
     """A key as it is, a token as a bearer; never two."""
     vendor = "https://api.anthropic.com/v1/messages"
 
-    assert shown(desk.client(ANTHROPIC_API_KEY="k"), vendor) == {"x-api-key": "k"}
-    assert shown(desk.client(ANTHROPIC_AUTH_TOKEN="t", ANTHROPIC_API_KEY="k"), vendor) == {"authorization": "Bearer t"}
-    desk.store.save(sample_login(access_token="session"))
-    assert shown(desk.client(ANTHROPIC_API_KEY="k"), f"{BASE}/v1/messages") == {"authorization": "Bearer session"}
+    assert shown(machine.client(ANTHROPIC_API_KEY="k"), vendor) == {"x-api-key": "k"}
+    assert shown(machine.client(ANTHROPIC_AUTH_TOKEN="t", ANTHROPIC_API_KEY="k"), vendor) == {
+        "authorization": "Bearer t"
+    }
+    machine.store.save(sample_login(access_token="session"))
+    assert shown(machine.client(ANTHROPIC_API_KEY="k"), f"{BASE}/v1/messages") == {"authorization": "Bearer session"}
 
 
-def test_a_helpers_key_goes_where_its_origin_looks(desk: Desk) -> None:
+def test_a_helpers_key_goes_where_its_origin_looks(machine: Machine) -> None:
     """The vendor takes a key, a gateway a bearer."""
-    vendor = desk.client(helper="echo from-helper")
-    gateway = desk.client(helper="echo from-helper", ANTHROPIC_BASE_URL=BASE)
+    machine.settings({"apiKeyHelper": "echo from-helper"})
+    vendor, gateway = machine.client(), machine.client(ANTHROPIC_BASE_URL=BASE)
 
     assert shown(vendor, "https://api.anthropic.com/v1/messages") == {"x-api-key": "from-helper"}
     assert shown(gateway, BASE) == {"authorization": "Bearer from-helper"}
@@ -91,10 +67,10 @@ def test_a_helpers_key_goes_where_its_origin_looks(desk: Desk) -> None:
         "",
     ],
 )
-def test_a_credential_does_not_go_to_another_origin(desk: Desk, url: str) -> None:
+def test_a_credential_does_not_go_to_another_origin(machine: Machine, url: str) -> None:
     """Scheme, host and port must be the ones it belongs to (R-07)."""
-    desk.store.save(sample_login(access_token="canary"))
-    authorized = desk.client().credential()
+    machine.store.save(sample_login(access_token="canary"))
+    authorized = machine.client().credential()
 
     with pytest.raises(PolicyDenied) as caught:
         authorized.for_url(url)
@@ -103,68 +79,69 @@ def test_a_credential_does_not_go_to_another_origin(desk: Desk, url: str) -> Non
     assert "canary" not in f"{caught.value.message} {caught.value.hint} {authorized!r} {authorized}"
 
 
-def test_an_outranked_helper_does_not_run(desk: Desk) -> None:
+def test_an_outranked_helper_does_not_run(machine: Machine) -> None:
     """Unlike the real client's race."""
-    ran = desk.root / "ran"
-    desk.client(helper=f"touch {ran}; echo x", ANTHROPIC_AUTH_TOKEN="t").credential()
+    machine.settings({"apiKeyHelper": "touch ran; echo x"})
+    machine.client(ANTHROPIC_AUTH_TOKEN="t").credential()
 
-    assert not ran.exists()
+    assert list(machine.bare.cwd.iterdir()) == []
 
 
-def test_a_failing_helper_stops_before_any_request(desk: Desk) -> None:
+def test_a_failing_helper_stops_before_any_request(machine: Machine) -> None:
     """No empty credential is sent."""
-    with pytest.raises(HelperFailed, match=r"apiKeyHelper \(~/.claude/settings.json:1\) failed with exit code 1"):
-        desk.client(helper="exit 1").credential()
+    machine.settings({"apiKeyHelper": "exit 1"})
+
+    with pytest.raises(HelperFailed, match=r"apiKeyHelper \(~/.claude/settings.json:2\) failed with exit code 1"):
+        machine.client().credential()
 
 
-def test_a_helper_sees_variables_from_trusted_settings(desk: Desk) -> None:
+def test_a_helper_sees_variables_from_trusted_settings(machine: Machine) -> None:
     """As the agent would run it, in the project."""
-    client = desk.client(helper='echo "$VAULT"')
-    settings = desk.root / "home/.claude/settings.json"
-    settings.write_text(json.dumps({"apiKeyHelper": 'echo "$VAULT"', "env": {"VAULT": "from-settings"}}))
+    machine.settings({"apiKeyHelper": 'echo "$VAULT"', "env": {"VAULT": "from-settings"}})
 
-    assert client.credential().secret.reveal() == "from-settings"
+    assert machine.client().credential().secret.reveal() == "from-settings"
 
 
-def test_a_second_try_runs_the_helper_once_more(desk: Desk) -> None:
+def test_a_second_try_runs_the_helper_once_more(machine: Machine) -> None:
     """And only once for everybody who was refused with the same key (R-09)."""
-    client = desk.client(helper="echo run >> runs; wc -l < runs")
+    machine.settings({"apiKeyHelper": "echo run >> runs; wc -l < runs"})
+    client = machine.client()
     first = client.credential()
 
     assert client.credential().secret == first.secret
     assert client.again(first).secret != first.secret
     assert client.again(first).secret == client.credential().secret
-    assert (desk.root / "project/runs").read_text() == "run\nrun\n"
+    assert (machine.bare.cwd / "runs").read_text() == "run\nrun\n"
 
 
-def test_a_refused_key_has_no_second_try(desk: Desk) -> None:
+def test_a_refused_key_has_no_second_try(machine: Machine) -> None:
     """Nothing could make it another one; the place to correct is named."""
-    client = desk.client(ANTHROPIC_API_KEY="k")
+    client = machine.client(ANTHROPIC_API_KEY="k")
 
     with pytest.raises(CredentialRejected, match="ANTHROPIC_API_KEY in the environment"):
         client.again(client.credential())
 
 
-def test_a_cloud_is_recognised_and_not_signed_for(desk: Desk) -> None:
+def test_a_cloud_is_recognised_and_not_signed_for(machine: Machine) -> None:
     """Exit 78, with the place of the switch."""
     with pytest.raises(UnsupportedCredential, match="CLAUDE_CODE_USE_VERTEX in the environment") as caught:
-        desk.client(CLAUDE_CODE_USE_VERTEX="1").credential()
+        machine.client(CLAUDE_CODE_USE_VERTEX="1").credential()
 
     assert caught.value.exit_code == 78
     assert "gcloud" in (caught.value.hint or "")
 
 
-def test_a_fresh_login_needs_no_network(desk: Desk) -> None:
+def test_a_fresh_login_needs_no_network(machine: Machine) -> None:
     """The factory is not even asked for a transport."""
-    saved = desk.store.save(sample_login(LoginKind.ACCOUNT))
-    authorized = desk.client().credential()
+    saved = machine.store.save(sample_login(LoginKind.ACCOUNT))
+    authorized = machine.client().credential()
 
     assert (authorized.api_base, authorized.generation) == (BASE, saved.generation)
 
 
-def test_a_person_is_asked_once(desk: Desk) -> None:
+def test_a_person_is_asked_once(machine: Machine) -> None:
     """The pending key is handed out for the question, and the answer counts from then on (S-05)."""
-    client = desk.client(interactive=True, ANTHROPIC_API_KEY="k")
+    client = machine.client(interactive=True, ANTHROPIC_API_KEY="k")
     pending = client.pending()
     assert pending is not None
     with pytest.raises(NoCredential):
@@ -176,12 +153,12 @@ def test_a_person_is_asked_once(desk: Desk) -> None:
     assert client.credential().secret.reveal() == "k"
 
 
-def test_only_a_key_is_asked_about(desk: Desk) -> None:
+def test_only_a_key_is_asked_about(machine: Machine) -> None:
     """A token or a session is not offered."""
-    candidate = desk.client(ANTHROPIC_AUTH_TOKEN="t").resolve().require()
+    candidate = machine.client(ANTHROPIC_AUTH_TOKEN="t").resolve().require()
 
     with pytest.raises(ConfigurationError):
-        desk.client().decide(candidate, accepted=True)
+        machine.client().decide(candidate, accepted=True)
 
 
 def test_the_public_names_are_there() -> None:

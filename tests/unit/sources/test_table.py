@@ -1,8 +1,6 @@
 """The precedence table: every row, every pair, and what each says about itself."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,31 +8,12 @@ from typing import Any
 import pytest
 
 from keystead.credentials import LoginKind
-from keystead.resolver import Resolution, Resolver
 from keystead.sources import SOURCES
 from keystead.sources.candidate import CandidateState
-from keystead.stores.memory import MemoryStore
-from keystead.testing.clock import FakeClock
-from keystead.testing.environment import bare_environment
+from keystead.testing.machine import Machine
 from keystead.testing.store_contract import sample_login
 
 CANARY = "canary-of-the-precedence-table"
-
-
-@dataclass
-class Machine:
-    """A machine that gets one source after the other."""
-
-    root: Path
-    variables: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    store: MemoryStore = field(default_factory=MemoryStore)
-
-    def resolve(self) -> Resolution:
-        environment = bare_environment(self.root, self.variables)
-        environment.agent_dir.mkdir(exist_ok=True)
-        (environment.agent_dir / "settings.json").write_text(json.dumps(self.settings))
-        return Resolver(environment, self.store, FakeClock(), interactive=False).resolve()
 
 
 def _variable(name: str, value: str = CANARY) -> Callable[[Machine], None]:
@@ -49,9 +28,7 @@ def _login(kind: LoginKind) -> Callable[[Machine], None]:
 
 
 def _vendor_login(machine: Machine) -> None:
-    directory = bare_environment(machine.root).agent_dir
-    directory.mkdir(exist_ok=True)
-    (directory / ".credentials.json").write_text(CANARY)
+    machine.vendor_login(CANARY)
 
 
 SET_UP: dict[str, Callable[[Machine], None]] = {
@@ -63,7 +40,7 @@ SET_UP: dict[str, Callable[[Machine], None]] = {
     "cloud:vertex": _variable("CLAUDE_CODE_USE_VERTEX", "1"),
     "auth_token": _variable("ANTHROPIC_AUTH_TOKEN"),
     "api_key": _variable("ANTHROPIC_API_KEY"),
-    "api_key_helper": lambda machine: machine.settings.update({"apiKeyHelper": f"echo {CANARY}"}),
+    "api_key_helper": lambda machine: machine.settings({"apiKeyHelper": f"echo {CANARY}"}),
     "oauth_token": _variable("CLAUDE_CODE_OAUTH_TOKEN"),
     "vendor_login": _vendor_login,
     "login": _login(LoginKind.ACCOUNT),
@@ -135,8 +112,8 @@ def test_every_row_documents_itself(source: Any) -> None:
 
 def test_resolving_touches_nothing(tmp_path: Path) -> None:
     """No file appears, the helper does not run (R-06)."""
-    machine = Machine(tmp_path, settings={"apiKeyHelper": f"touch {tmp_path}/ran"})
-    machine.resolve()
+    machine = Machine(tmp_path)
+    machine.settings({"apiKeyHelper": f"touch {tmp_path}/ran"})
     before = sorted(tmp_path.rglob("*"))
 
     machine.resolve()
