@@ -46,6 +46,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._keep_alive = True
         self._old = False
         self._closing = False
+        self.url = b""
+        self.headers = []
         self._discarded = 0
 
     # -- from the network ----------------------------------------------------------------------------------------
@@ -62,9 +64,8 @@ class GatewayProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._exchange is not None and not self._closing:
             self._advance(self._exchange)
-        elif self._in_head:
-            self._head_size += len(data)
-            self._check_head_size()
+        elif not self._closing:
+            self._check_head_size(len(data) if self._in_head else 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.forget(self)
@@ -179,13 +180,16 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._complete or exchange.overflowed:
                 exchange.dispatch()
         except Refusal as refusal:
-            self.refuse(refusal, close=self._surplus or not self._complete)
+            odd = not exchange.admitted and refusal.status == 400  # who knows what else its sender gets wrong
+            self.refuse(refusal, close=odd or not self._complete)
 
     def _head_is_large(self) -> bool:
         limits = self._gateway.limits
         return self._head_size + len(self.url) > limits.head_bytes or len(self.headers) > limits.header_count
 
-    def _check_head_size(self) -> None:
+    def _check_head_size(self, unfinished: int) -> None:
+        """Refuse a head that is too large; ``unfinished`` bytes of it are still with the parser."""
+        self._head_size += unfinished
         if self._head_is_large():
             self.refuse(Refusal(431, "The request's headers are too large, or too many. Send fewer."), close=True)
 

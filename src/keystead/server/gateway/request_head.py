@@ -105,7 +105,7 @@ def _check(read: dict[bytes, bytes]) -> None:
     if read.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Refusal(400, "A compressed request body is not supported. Send it without Content-Encoding.")
     if read.get(b"expect", b"100-continue").lower() != b"100-continue":
-        raise Refusal(417, "Only '100-continue' is supported in the Expect header.")
+        raise Refusal(400, "Only '100-continue' is supported in the Expect header.")
 
 
 def _without(forward: list[bytes], connection: bytes) -> list[bytes]:
