@@ -5,10 +5,12 @@ proxy and certificate variables are honoured, and every call has a deadline. On 
 tokens are for this machine.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
+from keystead import __version__
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.errors import ConfigurationError, KeysteadError, ServerFailure, ServerUnreachable
 from keystead.secret import Secret
@@ -24,6 +26,8 @@ CONNECT: Final = 10.0
 """Seconds until a connection must stand."""
 SILENCE: Final = 300.0
 """Seconds without a byte after which a stream counts as dead; the gateway protocol sends pings before that."""
+AGENT: Final = f"keystead/{__version__} ({sys.platform})"
+"""Shown on the approval page and in the list of signed-in devices."""
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
 
 
@@ -95,7 +99,7 @@ class HttpTransport:
                 outgoing = client.build_request(
                     request.method,
                     request.url,
-                    headers=_reveal(request.headers),
+                    headers={"user-agent": AGENT, **_reveal(request.headers)},
                     data=_reveal(request.form) if request.form is not None else None,
                     content=request.body,
                 )

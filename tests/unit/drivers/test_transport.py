@@ -84,6 +84,7 @@ def test_a_form_is_sent_and_the_answer_comes_back() -> None:
     assert response.url == request.url
     assert b"token=a+b" in server.received
     assert b"x-key: k" in server.received.lower()
+    assert b"user-agent: keystead/" in server.received.lower()
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
