@@ -17,7 +17,8 @@ def exit_code(command: click.Command, arguments: list[str], surroundings: Surrou
     """Run ``command`` and return the process's exit code; whatever goes wrong has been said by then."""
     try:
         result = command.main(arguments, prog_name="keystead", standalone_mode=False, obj=surroundings)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None when the caller closed it
+            sys.stdout.flush()
     except BrokenPipeError:
         _forget_stdout()
         return 1
@@ -52,6 +53,13 @@ def _as_ours(error: Exception, variables: Mapping[str, str]) -> KeysteadError:
     """Return any exception as one of the error tree."""
     if isinstance(error, KeysteadError):
         return error
+    if isinstance(error, OSError) and error.strerror:
+        if error.filename is None:
+            _forget_stdout()  # it may be what cannot be written
+        place = f" ({error.filename})" if isinstance(error.filename, str) else ""
+        return KeysteadError(
+            f"The system refused to go on: {error.strerror.lower()}{place}.", hint="Correct that first."
+        )
     if isinstance(error, click.Abort):
         return Cancelled("Stopped. Nothing was changed.")
     if isinstance(error, click.ClickException):

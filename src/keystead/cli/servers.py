@@ -53,8 +53,12 @@ def _variable(surroundings: Surroundings) -> ServerChoice | None:
 def _forced(surroundings: Surroundings) -> ServerChoice | None:
     """Only managed settings can force a server: a user's own file cannot, let alone a repository's."""
     for file in Configuration.read(surroundings.environment).files:
+        if file.scope is not Scope.MANAGED:
+            continue
+        if file.fault is not None:  # what it would force is unknown, so nothing else may decide
+            raise file.fault
         setting = file.settings.members.get(FORCED) if file.settings is not None else None
-        if setting is not None and file.scope is Scope.MANAGED:
+        if setting is not None:
             return ServerChoice(str(setting.value), f"{FORCED} in {file.shown}:{setting.line}")
     return None
 

@@ -9,6 +9,7 @@ from keystead.cli.exits import sentence
 from keystead.cli.paper import Paper, moment, relative
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Account, BillingClass, Freshness
+from keystead.credentials.provenance import ProvenanceKind
 from keystead.resolver import Resolution
 from keystead.sources.candidate import Candidate, CandidateState
 
@@ -140,10 +141,11 @@ def _places(candidates: list[Candidate], paper: Paper) -> list[str]:
 
 
 def _reason(candidate: Candidate) -> str:
-    place = f"{candidate.provenance}" if candidate.provenance else ""
-    known = not place or candidate.provenance is None or place in candidate.reason
-    shadow = candidate.provenance is not None and place.startswith(candidate.provenance.name)
-    return candidate.reason if known or shadow else f"{candidate.reason} ({place})"
+    """Return the reason, with the file and line it does not name itself; a variable it always names."""
+    place = candidate.provenance
+    if place is None or place.kind is ProvenanceKind.VARIABLE or str(place) in candidate.reason:
+        return candidate.reason
+    return f"{candidate.reason} ({place})"
 
 
 def document(resolution: Resolution, now: float) -> dict[str, Any]:

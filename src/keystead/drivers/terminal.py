@@ -101,11 +101,11 @@ def reading(deliver: Callable[[str], None], descriptor: int = 0) -> Iterator[Non
 
 def _pump(descriptor: int, line: Line, deliver: Callable[[str], None], stopping: Event) -> None:
     while not stopping.is_set():
-        if sys.platform != "win32" and not select.select([descriptor], [], [], 0.05)[0]:
-            continue
         try:
+            if sys.platform != "win32" and not select.select([descriptor], [], [], 0.05)[0]:
+                continue
             data = os.read(descriptor, 65536)
-        except OSError:
+        except (OSError, ValueError):  # a standard input that was closed
             return
         found = line.feed(data.decode("utf-8", "replace")) if data else line.finish()
         for complete in found:

@@ -114,6 +114,23 @@ def test_json_after_the_dashes_is_the_childs(machine: "Machine") -> None:
     assert (outcome.code, outcome.out) == (4, "")
 
 
+@pytest.mark.parametrize(("output", "said"), [("> /dev/full", "no space left on device"), (">&-", "")])
+def test_an_output_that_cannot_be_written_is_one_sentence_at_most(tmp_path: Path, output: str, said: str) -> None:
+    script = f'"{sys.executable}" -c "{PROGRAM}" status {output}'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={"HOME": str(tmp_path), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == (1 if said else 4)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     script = f'"{sys.executable}" -c "{PROGRAM}" status | true; echo "${{PIPESTATUS[0]}}"'
     done = subprocess.run(

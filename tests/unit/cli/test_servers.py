@@ -76,3 +76,15 @@ def test_only_an_administrator_forces_a_server(machine: "Machine") -> None:
     machine.run("login")
 
     assert asked(machine.issuer) == "http://127.0.0.1:8420"
+
+
+def test_an_unreadable_managed_file_lets_nothing_else_decide(machine: "Machine") -> None:
+    managed = machine.surroundings.environment.managed_dir
+    managed.mkdir()
+    (managed / "managed-settings.json").write_text("{")
+
+    outcome = machine.run("login")
+
+    assert outcome.code == 78
+    assert "managed-settings.json:1" in outcome.err
+    assert machine.issuer.transport.requests == []

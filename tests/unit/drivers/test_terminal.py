@@ -123,6 +123,18 @@ def test_the_terminal_is_put_back_after_an_interrupt(pty: tuple[int, int]) -> No
     assert termios.tcgetattr(slave) == before
 
 
+def test_a_closed_input_is_no_input() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.close(writing)
+    lines: SimpleQueue[str] = SimpleQueue()
+
+    with terminal.reading(lines.put, reading):
+        pass
+
+    assert lines.empty()
+
+
 def test_a_pipe_is_read_to_its_end_with_or_without_a_last_line_break() -> None:
     reading, writing = os.pipe()
     lines: SimpleQueue[str] = SimpleQueue()
