@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 _SIZE_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
-_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?(?=\r\n|\Z)")
+_FIELD: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 _LONGEST_LINE: Final = 4096
 
 
@@ -162,16 +162,16 @@ def parse_head(block: bytes) -> ResponseHead:
     Raises:
         MalformedResponse: it is not HTTP/1.1, or says two different things about the body's length.
     """
-    lines = block.split(b"\r\n")
-    status = _STATUS_LINE.fullmatch(lines[0])
+    status = _STATUS_LINE.match(block)
     if status is None:
         raise MalformedResponse("the first line is not an HTTP/1.1 status line")
+    fields = _FIELD.findall(block, status.end())
+    count = len(fields)
+    if block.count(b"\r\n") != count or block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
+        raise MalformedResponse("a header line is malformed")
     head = ResponseHead(int(status[2]), [], b"", None, chunked=False, keep_alive=status[1] == b"1")
-    for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        if not colon or _NAME.fullmatch(name) is None or b"\n" in value or b"\r" in value or b"\0" in value:
-            raise MalformedResponse("a header line is malformed")
-        name, value = name.lower(), value.strip(b" \t")
+    for name, value in fields:
+        name, value = name.lower(), value.rstrip(b" \t")
         head.headers.append((name, value))
         if name in _NOTED:
             _note(head, name, value)

@@ -116,6 +116,7 @@ def test_ambiguous_heads_are_refused(block: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_head_parser_is_total(block: bytes) -> None:
     try:
-        parse_head(b"HTTP/1.1 200 OK\r\n" + block)
+        head = parse_head(b"HTTP/1.1 200 OK\r\n" + block)
     except MalformedResponse:
         return
+    assert head.status == 200

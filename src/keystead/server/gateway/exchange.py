@@ -72,7 +72,12 @@ class Client(Protocol):
 
 
 class Exchange:
-    """One request and its answer. Implements :class:`~keystead.server.gateway.upstream.Listener`."""
+    """One request and its answer. Implements :class:`~keystead.server.gateway.upstream.Listener`.
+
+    Attributes:
+        request_id: what the client and the ledger call this request.
+        dispatched: it has gone upstream, so it ends in a row of the ledger.
+    """
 
     __slots__ = (
         "_body",
@@ -85,6 +90,7 @@ class Exchange:
         "_headers",
         "_method",
         "_path",
+        "_pending",
         "_query",
         "_reader",
         "_size",
@@ -97,6 +103,7 @@ class Exchange:
         "dispatched",
         "gone",
         "id",
+        "request_id",
     )
 
     def __init__(
@@ -107,6 +114,7 @@ class Exchange:
         self.gone = False
         self.dispatched = False
         self.id: UUID = gateway.new_id()
+        self.request_id = ids.dump("request", self.id)
         self._gateway = gateway
         self._method = method
         self._path, _, self._query = target.partition(b"#")[0].partition(b"?")
@@ -121,12 +129,8 @@ class Exchange:
         self._status = 0
         self._streamed = False
         self._close = False
+        self._pending = b""
         self._dechunk = False
-
-    @property
-    def request_id(self) -> str:
-        """What the client and the ledger call this request."""
-        return ids.dump("request", self.id)
 
     @property
     def admitted(self) -> bool:
@@ -199,7 +203,7 @@ class Exchange:
             )
         )
 
-    def on_head(self, head: ResponseHead) -> None:
+    def on_head(self, head: ResponseHead, *, more: bool) -> None:
         """Pass the upstream's head on, with our request id."""
         self._status = head.status
         self._streamed = head.content_type == b"text/event-stream"
@@ -216,11 +220,17 @@ class Exchange:
         if self._caller is not None and self._caller.warning:
             lines.append(b"x-keystead-warning: %b\r\n" % self._caller.warning.encode())
         lines.append(b"connection: close\r\n\r\n" if self._close else b"\r\n")
-        self.client.write(b"".join(lines))
+        if more:
+            self._pending = b"".join(lines)
+        else:
+            self.client.write(b"".join(lines))
 
     def on_body(self, raw: bytes, payload: bytes) -> None:
         """Pass a piece of the answer on, then look at it."""
-        self.client.write(payload if self._dechunk else raw)
+        data = payload if self._dechunk else raw
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        self.client.write(data)
         self.client.awaiting(self._gateway.limits.silence_seconds)
         if self._reader is not None and payload:
             self._reader.feed(payload)

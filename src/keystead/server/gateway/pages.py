@@ -45,7 +45,7 @@ class Fetch:
         self._parts: list[bytes] = []
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-    def on_head(self, head: ResponseHead) -> None:
+    def on_head(self, head: ResponseHead, *, more: bool) -> None:  # noqa: ARG002  part of the shape
         self.status = head.status
 
     def on_body(self, _raw: bytes, payload: bytes) -> None:

@@ -1,8 +1,8 @@
 """The server's own HTTP protocol: the messages path is relayed raw, everything else goes uvicorn's ordinary way.
 
-Coupling to uvicorn, pinned by ``tests/contract/upstreams/test_uvicorn.py``: the parser's callbacks
+Coupling to uvicorn, pinned by ``tests/contract/upstreams/test_pages.py``: the parser's callbacks
 (``on_message_begin`` … ``on_message_complete``), ``send_400_response``, ``shutdown``, and the attributes ``parser``,
-``transport``, ``url``, ``headers``, ``cycle``, ``server_state``, ``expect_100_continue``.
+``transport``, ``url``, ``headers``, ``cycle``, ``server_state``.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._exchange: Exchange | None = None
         self.deadline = math.inf
         self._in_head = False
-        self._head_size = 0
+        self._unfinished = 0
         self._surplus = False
         self._complete = False
         self._keep_alive = True
@@ -103,17 +103,14 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._in_head = True
-        self._head_size = 0
+        self._unfinished = 0
         self._complete = False
         self.awaiting(self._gateway.limits.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._surplus:
-            return
-        self._head_size += len(name) + len(value)
-        super().on_header(name, value)
+        if not self._surplus:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._surplus:
@@ -135,10 +132,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _hand_over(self) -> None:
         """Give the request to uvicorn, which builds its scope when a message begins."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
-        self.headers.extend(headers)
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
         self.deadline = math.inf
         super().on_headers_complete()
 
@@ -184,12 +182,16 @@ class GatewayProtocol(HttpToolsProtocol):
             self.refuse(refusal, close=odd or not self._complete)
 
     def _head_is_large(self) -> bool:
-        limits = self._gateway.limits
-        return self._head_size + len(self.url) > limits.head_bytes or len(self.headers) > limits.header_count
+        limits, headers = self._gateway.limits, self.headers
+        if self._in_head:
+            size = self._unfinished
+        else:
+            size = len(self.url) + sum([len(name) + len(value) for name, value in headers])
+        return size > limits.head_bytes or len(headers) > limits.header_count
 
     def _check_head_size(self, unfinished: int) -> None:
-        """Refuse a head that is too large; ``unfinished`` bytes of it are still with the parser."""
-        self._head_size += unfinished
+        """Refuse a head that is too large; ``unfinished`` more bytes of it went to the parser."""
+        self._unfinished += unfinished
         if self._head_is_large():
             self.refuse(Refusal(431, "The request's headers are too large, or too many. Send fewer."), close=True)
 

@@ -18,6 +18,7 @@ from keystead.wire.http1 import Body, CloseBody, MalformedResponse, ResponseHead
 
 _LOG: Final = logging.getLogger("keystead.gateway")
 _LARGEST_HEAD: Final = 65_536
+_SMALL: Final = 16_384
 
 
 class Failure(Exception):
@@ -47,7 +48,8 @@ class Listener(Protocol):
     connection: "Connection | None"
     gone: bool
 
-    def on_head(self, head: ResponseHead) -> None: ...
+    def on_head(self, head: ResponseHead, *, more: bool) -> None:
+        """Take the head; ``more``: a piece of the body follows at once, so that both can be written together."""
 
     def on_body(self, raw: bytes, payload: bytes) -> None: ...
 
@@ -93,7 +95,10 @@ class Connection(asyncio.Protocol):
         self._listener, self._request, self._reused = listener, request, reused
         self._head, self._body = b"", None
         listener.connection = self
-        self.transport.writelines(request)
+        if len(request) == 2 and len(request[1]) < _SMALL:
+            self.transport.write(request[0] + request[1])  # one buffer costs less than a vector of two
+        else:
+            self.transport.writelines(request)
 
     def abandon(self) -> None:
         """Nobody wants the answer any more: cut the connection, which stops the upstream's work."""
@@ -151,7 +156,7 @@ class Connection(asyncio.Protocol):
             if head.status >= 200:
                 self._head, self._request = b"", ()
                 self._body, self._keep_alive = head.body(), head.keep_alive
-                listener.on_head(head)
+                listener.on_head(head, more=bool(data) and not self._body.done)
                 return data
         if len(data) > _LARGEST_HEAD:
             raise MalformedResponse("its head is too long")
