@@ -29,6 +29,7 @@ COMMANDS: Final = (
     Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
     Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
     Command("run", "keystead.cli.run:run", "Run a program with the credential in its environment."),
+    Command("trust", "keystead.cli.trust:trust", "Let a project's own command fetch the key, as it stands."),
     Command("server", "keystead.server.command:server", "Run the self-hosted server."),
 )
 

@@ -33,7 +33,10 @@ class Scope(StrEnum):
 UNTRUSTED: Final = frozenset({Scope.LOCAL, Scope.PROJECT})
 """Scopes whose files lie in the working tree, where a clone can put them."""
 
-GUARDED: Final = frozenset(
+COMMANDS: Final = frozenset({"apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "gcpAuthRefresh"})
+"""Settings that are run; one in a project's file is run only after `keystead trust` (S-06, R-07)."""
+
+GUARDED: Final = COMMANDS | frozenset(
     {
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_AUTH_TOKEN",
@@ -48,7 +51,6 @@ GUARDED: Final = frozenset(
         "ANTHROPIC_VERTEX_BASE_URL",
         "AWS_BEARER_TOKEN_BEDROCK",
         "CLAUDE_CODE_OAUTH_TOKEN",
-        "apiKeyHelper",
     }
 )
 """Names that decide which secret goes where; only the shell, the user and the administrator may set them."""
@@ -85,9 +87,7 @@ class Reading:
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each ignored place."""
-        return tuple(
-            f"{place} sets {place.name}; files of a project may not, so it is ignored" for place in self.ignored
-        )
+        return tuple(f"{place} sets {place.name}; {_objection(place)}, so it is ignored" for place in self.ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Configuration:
             if setting is None:
                 continue
             place = Provenance(ProvenanceKind.SETTINGS, name, file.shown, setting.line)
-            if name in GUARDED and file.scope in UNTRUSTED:
+            if name in GUARDED and file.scope in UNTRUSTED and not self._trusts(name, setting.value):
                 ignored.append(place)
             else:
                 trusted.append((place, setting.value))
@@ -158,6 +158,14 @@ class Configuration:
         if not isinstance(value, str):
             raise UnreadableFile(f"{place}: {name} is not a string.", hint=f"Write {name} as a string in quotes.")
         return Reading(Value(value, place) if value else None, tuple(ignored), masked=not value)
+
+    def _trusts(self, name: str, value: object) -> bool:
+        """Whether the person said that this command of the project may run, as it stands."""
+        if name not in COMMANDS or not isinstance(value, str):
+            return False
+        from keystead.stores.trust import Trust  # on demand: most projects have no command of their own
+
+        return Trust(self.environment.state_dir).covers(self.environment.cwd, name, value)
 
     def variables(self) -> dict[str, str]:
         """Return the variables for a child: the process's own, overlaid by trusted settings files."""
@@ -176,11 +184,14 @@ def require_trusted(reading: Reading) -> None:
     """
     if reading.value is None and reading.ignored:
         place = reading.ignored[0]
-        raise PolicyDenied(
-            f"{place} sets {place.name}, and files of a project may not.",
-            hint=f"If you trust it, move {place.name} to ~/.claude/settings.json or set it in your shell.",
-            move="you",
-        )
+        hint = f"If you trust it, move {place.name} to ~/.claude/settings.json or set it in your shell."
+        if place.name in COMMANDS:
+            hint = f"Read {place.name} there; if you trust it, run: keystead trust"
+        raise PolicyDenied(f"{place} sets {place.name}, and {_objection(place)}.", hint=hint, move="you")
+
+
+def _objection(place: Provenance) -> str:
+    return "this command is not trusted here" if place.name in COMMANDS else "files of a project may not"
 
 
 def _places(environment: Environment) -> Iterator[tuple[Scope, Path]]:
