@@ -1,13 +1,18 @@
-"""Where sign-ins rest. One protocol, several places; the contract is :mod:`keystead.testing.store_contract`."""
+"""Where sign-ins rest. One protocol, several places; the contract is :mod:`keystead.testing.store_contract`.
+
+A store is a view of one profile: whoever holds it cannot reach another account's login (R-04).
+"""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Protocol, Self
 
 from keystead.credentials import Login, LoginKind
 
+DEFAULT_PROFILE: Final = "default"
+
 
 class TokenStore(Protocol):
-    """At most one login of each kind.
+    """At most one login of each kind, for one profile; :meth:`at` is the same place for another profile.
 
     Reading writes nothing. Writing is all or nothing: after a crash the store holds the old login or the new
     one. Only the holder of :meth:`lock` may write what it renewed; the lock dies with its process.
@@ -16,6 +21,28 @@ class TokenStore(Protocol):
     @property
     def location(self) -> str:
         """Where it is, for people: a path, or a word."""
+
+    @property
+    def profile(self) -> str:
+        """The profile whose logins this view holds."""
+
+    def at(self, profile: str) -> Self:
+        """Return the view of another profile in the same place."""
+
+    def profiles(self) -> tuple[str, ...]:
+        """Return the name of every profile that has a login here, sorted.
+
+        Raises:
+            UnreadableFile: as :meth:`load`.
+        """
+
+    def rename(self, profile: str) -> None:
+        """Give this profile's logins another name. Hold the locks of both kinds, or a renewal may bring one back.
+
+        Raises:
+            ConfigurationError: there are logins of that name already.
+            StoreUnavailable: it could not be written; nothing was renamed.
+        """
 
     def load(self, kind: LoginKind) -> Login | None:
         """Return the login, or None when there is none.
@@ -36,6 +63,8 @@ class TokenStore(Protocol):
 
     def lock(self, kind: LoginKind, timeout: float) -> AbstractContextManager[None]:
         """Hold the right to renew the login of ``kind``, across all processes on this machine.
+
+        Locks of different profiles are independent.
 
         Args:
             kind: which login.

@@ -1,13 +1,15 @@
 """The file store: ``credentials.json`` in the state directory, 0600, atomic, with the generation before it."""
 
+import copy
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from keystead.clock import Clock
 from keystead.credentials import Login, LoginKind
 from keystead.errors import UnreadableFile
+from keystead.stores import DEFAULT_PROFILE
 from keystead.stores.files import Files, read_private
 from keystead.stores.locks import locked
 
@@ -31,6 +33,7 @@ class FileStore:
 
     def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
         self._directory = directory
+        self._profile = DEFAULT_PROFILE
         self._path = directory / "credentials.json"
         self._previous = directory / "credentials.previous.json"
         self._clock = clock
@@ -40,33 +43,52 @@ class FileStore:
     def location(self) -> str:
         return str(self._path)
 
+    @property
+    def profile(self) -> str:
+        return self._profile
+
+    def at(self, profile: str) -> Self:
+        view = copy.copy(self)
+        view._profile = profile
+        return view
+
+    def profiles(self) -> tuple[str, ...]:
+        found = self._read()
+        return tuple(sorted({profile for profile, _ in found.logins})) if found else ()
+
+    def rename(self, profile: str) -> None:
+        with self._writing():
+            self._write(self._read_for_writing().renamed(self._profile, profile))
+
     def load(self, kind: LoginKind) -> Login | None:
         found = self._read()
-        return found.logins.get(kind) if found else None
+        return found.logins.get((self._profile, kind)) if found else None
 
     def save(self, login: Login) -> Login:
         with self._writing():
             current = self._read_for_writing()
-            stored = current.logins.get(login.kind)
+            stored = current.logins.get((self._profile, login.kind))
             generation = max(login.generation, stored.generation if stored else 0) + 1
             saved = replace(login, generation=generation)
-            self._write(current.with_login(saved))
+            self._write(current.with_login(self._profile, saved))
             return saved
 
     def delete(self, kind: LoginKind) -> Login | None:
         with self._writing():
             found = self._read()
-            if found is None or kind not in found.logins:
+            removed = found.logins.get((self._profile, kind)) if found else None
+            if found is None or removed is None:
                 return None
-            data = _dumped(found.without(kind))
+            data = _dumped(found.without(self._profile, kind))
             self._files.put(self._path, data)
             self._files.put(self._previous, data)  # no generation of a deleted login stays behind (R-16)
             for quarantined in self._directory.glob("credentials.damaged-*.json"):
                 quarantined.unlink(missing_ok=True)
-            return found.logins[kind]
+            return removed
 
     def lock(self, kind: LoginKind, timeout: float) -> AbstractContextManager[None]:
-        return locked(self._directory / f"{kind}.lock", timeout, self._clock)
+        name = kind.value if self._profile == DEFAULT_PROFILE else f"{kind}-{self._profile}"
+        return locked(self._directory / f"{name}.lock", timeout, self._clock)
 
     def notes(self) -> tuple[str, ...]:
         data = read_private(self._path)

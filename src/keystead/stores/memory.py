@@ -1,45 +1,70 @@
 """A store that ends with the process: for tests, and for machines where nothing may be written."""
 
+import copy
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Self
 
 from keystead.credentials import Login, LoginKind
 from keystead.errors import StoreBusy
+from keystead.stores import DEFAULT_PROFILE
+from keystead.stores.record import Key, require_unused
 
 
 class MemoryStore:
     """Logins in a dictionary; the locks are between threads."""
 
     def __init__(self) -> None:
-        self._logins: dict[LoginKind, Login] = {}
-        self._locks = {kind: threading.Lock() for kind in LoginKind}
+        self._profile = DEFAULT_PROFILE
+        self._logins: dict[Key, Login] = {}
+        self._locks: defaultdict[Key, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def location(self) -> str:
         return "memory"
 
+    @property
+    def profile(self) -> str:
+        return self._profile
+
+    def at(self, profile: str) -> Self:
+        view = copy.copy(self)
+        view._profile = profile
+        return view
+
+    def profiles(self) -> tuple[str, ...]:
+        return tuple(sorted({profile for profile, _ in self._logins}))
+
+    def rename(self, profile: str) -> None:
+        require_unused(self._logins, profile)
+        for key in [key for key in self._logins if key[0] == self._profile]:
+            self._logins[profile, key[1]] = self._logins.pop(key)
+
     def load(self, kind: LoginKind) -> Login | None:
-        return self._logins.get(kind)
+        return self._logins.get((self._profile, kind))
 
     def save(self, login: Login) -> Login:
-        previous = self._logins.get(login.kind)
+        key = self._profile, login.kind
+        previous = self._logins.get(key)
         saved = replace(login, generation=max(login.generation, previous.generation if previous else 0) + 1)
-        self._logins[login.kind] = saved
+        self._logins[key] = saved
         return saved
 
     def delete(self, kind: LoginKind) -> Login | None:
-        return self._logins.pop(kind, None)
+        return self._logins.pop((self._profile, kind), None)
 
     @contextmanager
     def lock(self, kind: LoginKind, timeout: float) -> Iterator[None]:
-        if not self._locks[kind].acquire(timeout=timeout):
+        held = self._locks[self._profile, kind]
+        if not held.acquire(timeout=timeout):
             raise StoreBusy(f"The {kind} login is being renewed elsewhere in this process.", hint="Try again.")
         try:
             yield
         finally:
-            self._locks[kind].release()
+            held.release()
 
     def notes(self) -> tuple[str, ...]:
         return ()

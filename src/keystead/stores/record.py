@@ -3,22 +3,29 @@
 ::
 
     {"schema": "keystead.credentials/1", "store_id": "…",
-     "logins": {"gateway": {"issuer": …, "tokens": {…}, "account": {…}, …}}}
+     "logins": {"gateway": {"issuer": …, "tokens": {…}, "account": {…}, …}},
+     "profiles": {"work": {"logins": {"gateway": {…}}}}}
 
-Fields this version does not know stay where they are at every level, so that an older and a newer version can
-share one directory (R-02).
+``logins`` are those of the profile ``default``: a file from before there were profiles is one without ``profiles``,
+and a version from before them reads this file and keeps what it does not know. Fields this version does not know
+stay where they are at every level, so that an older and a newer version can share one directory (R-02).
 """
 
+import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
+from keystead.errors import ConfigurationError
 from keystead.secret import Secret
+from keystead.stores import DEFAULT_PROFILE
 
 SCHEMA: Final = "keystead.credentials/1"
 Json = dict[str, Any]
+Key = tuple[str, LoginKind]
+"""Profile and kind: there is at most one login for each."""
 
 
 class MalformedRecord(ValueError):
@@ -35,16 +42,40 @@ class Record:
     """
 
     store_id: str
-    logins: Mapping[LoginKind, Login] = field(default_factory=dict)
+    logins: Mapping[Key, Login] = field(default_factory=dict)
     extra: Json = field(default_factory=dict, repr=False)
 
-    def with_login(self, login: Login) -> "Record":
-        """Return the record with ``login`` in place of the one of its kind."""
-        return replace(self, logins={**self.logins, login.kind: login})
+    def with_login(self, profile: str, login: Login) -> "Record":
+        """Return the record with ``login`` in place of the one of its profile and kind."""
+        return replace(self, logins={**self.logins, (profile, login.kind): login})
 
-    def without(self, kind: LoginKind) -> "Record":
-        """Return the record without the login of ``kind``."""
-        return replace(self, logins={key: login for key, login in self.logins.items() if key is not kind})
+    def without(self, profile: str, kind: LoginKind) -> "Record":
+        """Return the record without that login."""
+        return replace(self, logins={key: login for key, login in self.logins.items() if key != (profile, kind)})
+
+    def renamed(self, old: str, new: str) -> "Record":
+        """Return the record with the logins of profile ``old`` under the name ``new``.
+
+        Raises:
+            ConfigurationError: ``new`` has logins already.
+        """
+        require_unused(self.logins, new)
+        logins = {(new if profile == old else profile, kind): login for (profile, kind), login in self.logins.items()}
+        extra = copy.deepcopy(self.extra)
+        unknown = _take(extra, _home(old))
+        return replace(self, logins=logins, extra=_merge(extra, _at(_home(new), unknown)) if unknown else extra)
+
+
+def require_unused(logins: Collection[Key], profile: str) -> None:
+    """Refuse to put logins over others.
+
+    Raises:
+        ConfigurationError: ``profile`` has logins.
+    """
+    if any(key[0] == profile for key in logins):
+        raise ConfigurationError(
+            f"There is a profile named {profile} already.", hint="Choose another name, or remove that one first."
+        )
 
 
 def parse(data: bytes) -> Record:
@@ -58,7 +89,10 @@ def parse(data: bytes) -> Record:
         schema, store_id, logins = document["schema"], document["store_id"], document["logins"]
         if schema != SCHEMA or not isinstance(store_id, str):
             raise MalformedRecord("it has another schema than " + SCHEMA)
-        known = {kind: _parse_login(kind, logins[kind]) for kind in LoginKind if kind in logins}
+        known = _parse_logins(DEFAULT_PROFILE, logins)
+        for profile, held in document.get("profiles", {}).items():
+            if profile != DEFAULT_PROFILE:
+                known |= _parse_logins(profile, held.get("logins", {}))
         dumped = _document(store_id, known)
         return Record(store_id, known, _rest(document, dumped))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -73,12 +107,35 @@ def dump(record: Record) -> bytes:
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
-def _document(store_id: str, logins: Mapping[LoginKind, Login]) -> Json:
-    return {
-        "schema": SCHEMA,
-        "store_id": store_id,
-        "logins": {kind.value: _merge(dict(login.extra), _dump_login(login)) for kind, login in logins.items()},
-    }
+def _document(store_id: str, logins: Mapping[Key, Login]) -> Json:
+    document: Json = {"schema": SCHEMA, "store_id": store_id, "logins": {}}
+    for (profile, kind), login in logins.items():
+        dumped = _merge(dict(login.extra), _dump_login(login))
+        document = _merge(_at((*_home(profile), kind.value), dumped), document)
+    return document
+
+
+def _home(profile: str) -> tuple[str, ...]:
+    """Return where the logins of ``profile`` are in the document."""
+    return ("logins",) if profile == DEFAULT_PROFILE else ("profiles", profile, "logins")
+
+
+def _at(path: tuple[str, ...], value: Json) -> Json:
+    for name in reversed(path):
+        value = {name: value}
+    return value
+
+
+def _take(document: Json, path: tuple[str, ...]) -> Json:
+    """Remove and return the object at ``path``; an empty one when there is none."""
+    for name in path[:-1]:
+        document = document.get(name, {})
+    taken = document.pop(path[-1], {})
+    return taken if isinstance(taken, dict) else {}
+
+
+def _parse_logins(profile: str, raw: Json) -> dict[Key, Login]:
+    return {(profile, kind): _parse_login(kind, raw[kind]) for kind in LoginKind if kind in raw}
 
 
 def _dump_login(login: Login) -> Json:

@@ -9,10 +9,11 @@
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
-from keystead.errors import StoreBusy
+from keystead.errors import ConfigurationError, KeysteadError, StoreBusy
 from keystead.secret import Secret
 from keystead.stores import TokenStore
 
@@ -34,6 +35,15 @@ def sample_login(kind: LoginKind = LoginKind.GATEWAY, *, access_token: str = "ac
         generation=0,
         extra=(("later", {"field": [1, 2]}),),
     )
+
+
+def _refusal(act: Callable[[], object], error: type[KeysteadError]) -> str:
+    """Return the message that ``act`` is refused with; not ``pytest.raises``, for this module is shipped without it."""
+    try:
+        act()
+    except error as refused:
+        return refused.message
+    return ""
 
 
 class StoreContract:
@@ -67,6 +77,39 @@ class StoreContract:
         assert store.delete(LoginKind.GATEWAY) == gateway
         assert store.load(LoginKind.GATEWAY) is None
         assert store.load(LoginKind.ACCOUNT) == account
+
+    def test_the_profiles_do_not_touch_each_other(self, store: TokenStore) -> None:
+        """A view reads, writes, deletes and counts in its own profile only (R-04)."""
+        work = store.at("work")
+        mine = store.save(sample_login(access_token="mine"))
+        theirs = work.save(work.save(sample_login(access_token="theirs")))
+
+        assert (store.load(LoginKind.GATEWAY), work.load(LoginKind.GATEWAY)) == (mine, theirs)
+        assert (mine.generation, theirs.generation) == (1, 2)
+        assert (store.profile, work.profile) == ("default", "work")
+        assert store.profiles() == work.profiles() == ("default", "work")
+        assert work.delete(LoginKind.GATEWAY) == theirs
+        assert store.load(LoginKind.GATEWAY) == mine
+        assert store.profiles() == ("default",)
+
+    def test_locks_of_different_profiles_are_independent(self, store: TokenStore) -> None:
+        """One account's slow server holds up no other account; the same profile's view meets the same lock."""
+        with store.lock(LoginKind.GATEWAY, 0), store.at("work").lock(LoginKind.GATEWAY, 0):
+            same = store.at(store.profile)
+            assert _refusal(lambda: same.lock(LoginKind.GATEWAY, 0).__enter__(), StoreBusy)
+
+    def test_a_profile_is_renamed_but_not_over_another(self, store: TokenStore) -> None:
+        """All its logins move, and no login is lost."""
+        gateway, account = store.save(sample_login()), store.save(sample_login(LoginKind.ACCOUNT))
+        store.at("work").save(sample_login())
+
+        assert "work" in _refusal(lambda: store.rename("work"), ConfigurationError)
+        store.rename("personal")
+
+        moved = store.at("personal")
+        assert (moved.load(LoginKind.GATEWAY), moved.load(LoginKind.ACCOUNT)) == (gateway, account)
+        assert store.load(LoginKind.GATEWAY) is None
+        assert store.profiles() == ("personal", "work")
 
     def test_one_holder_at_a_time(self, store: TokenStore) -> None:
         """A second holder waits its bound and then gets a typed error; afterwards the lock is free again."""

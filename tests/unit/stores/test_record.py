@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
+from keystead.errors import ConfigurationError
 from keystead.secret import Secret
 from keystead.stores.record import MalformedRecord, Record, dump, parse
 from keystead.testing.store_contract import sample_login
@@ -50,10 +51,13 @@ def logins(draw: st.DrawFn) -> Login:
     )
 
 
-@given(st.lists(logins(), max_size=2), _unknown)
-def test_what_is_dumped_is_parsed(some: list[Login], extra: dict[str, Any]) -> None:
-    """Every field of every login, known or not."""
-    record = Record("0" * 32, {login.kind: login for login in some}, extra)
+_profiles = st.sampled_from(["default", "work", "personal"])
+
+
+@given(st.lists(st.tuples(_profiles, logins()), max_size=3), _unknown)
+def test_what_is_dumped_is_parsed(some: list[tuple[str, Login]], extra: dict[str, Any]) -> None:
+    """Every field of every login of every profile, known or not."""
+    record = Record("0" * 32, {(profile, login.kind): login for profile, login in some}, extra)
 
     again = parse(dump(record))
 
@@ -66,6 +70,48 @@ def _sorted(login: Login) -> Login:
     return replace(login, extra=tuple(sorted(login.extra)))
 
 
+BEFORE_PROFILES = b"""{
+ "schema": "keystead.credentials/1",
+ "store_id": "5f0c2a9e6d1b4c7f8a3e9b0d2c4f6a81",
+ "logins": {
+  "gateway": {
+   "issuer": "https://keys.example.com",
+   "api_base": "https://keys.example.com",
+   "token_endpoint": "https://keys.example.com/oauth/token",
+   "revocation_endpoint": "https://keys.example.com/oauth/revoke",
+   "client_id": "keystead-cli",
+   "tokens": {
+    "access_token": "access-1",
+    "refresh_token": "refresh-1",
+    "issued_at": 1795000000.0,
+    "expires_in": 3600.0,
+    "scope": "models:use",
+    "clock_skew": 0.5
+   },
+   "account": {
+    "id": "per_1",
+    "email": "ada@example.com",
+    "name": "Ada",
+    "organization_id": "org_1",
+    "organization_name": "Example"
+   },
+   "billing": "gateway",
+   "allowed_origins": [
+    "https://keys.example.com"
+   ],
+   "upstream": "test",
+   "generation": 1,
+   "retired_at": null,
+   "later": {
+    "field": [1, 2]
+   }
+  }
+ }
+}
+"""
+"""As the versions before profiles wrote it; not to be edited."""
+
+
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_a_record_or_a_fault(data: bytes) -> None:
     """Nothing else comes out of the parser."""
@@ -76,7 +122,7 @@ def test_any_bytes_are_a_record_or_a_fault(data: bytes) -> None:
 @given(st.data())
 def test_any_damage_to_one_value_is_a_fault_or_a_record(data: st.DataObject) -> None:
     """Wrong types anywhere do not crash."""
-    document = json.loads(dump(Record("0" * 32, {LoginKind.GATEWAY: sample_login()})))
+    document = json.loads(dump(Record("0" * 32, {("default", LoginKind.GATEWAY): sample_login()})))
     login = document["logins"]["gateway"]
     where = data.draw(st.sampled_from([document, document["logins"], login, login["tokens"], login["account"]]))
     name = data.draw(st.sampled_from(sorted(where)))
@@ -91,13 +137,52 @@ def test_any_damage_to_one_value_is_a_fault_or_a_record(data: st.DataObject) -> 
 
 def test_fields_of_a_later_version_survive_at_every_level() -> None:
     """An older version may rewrite what a newer one stored."""
-    document = json.loads(dump(Record("0" * 32, {LoginKind.GATEWAY: sample_login()})))
+    document = json.loads(dump(Record("0" * 32, {("default", LoginKind.GATEWAY): sample_login()})))
     document["later"] = {"a": 1}
     document["logins"]["passkey"] = {"some": "kind"}
+    document["profiles"] = {"work": {"colour": "red", "logins": {"passkey": {"another": "kind"}}}}
     document["logins"]["gateway"]["tokens"]["bound_key"] = "thumbprint"
     document["logins"]["gateway"]["account"]["plan"] = "team"
 
     assert json.loads(dump(parse(json.dumps(document).encode()))) == document
+
+
+def test_a_file_from_before_profiles_is_the_default_profile() -> None:
+    """Read without loss, and what such a version reads of a newer file is the same as ever."""
+    document = json.loads(BEFORE_PROFILES)
+
+    record = parse(BEFORE_PROFILES)
+
+    assert set(record.logins) == {("default", LoginKind.GATEWAY)}
+    assert record.logins["default", LoginKind.GATEWAY].tokens.access_token == Secret("access-1")
+    assert json.loads(dump(record)) == document
+    newer = json.loads(dump(record.with_login("work", sample_login())))
+    assert newer.pop("profiles")["work"]["logins"]["gateway"]["issuer"] == "https://keys.example.com"
+    assert newer == document
+
+
+@pytest.mark.parametrize(("old", "new"), [("default", "work"), ("work", "default"), ("work", "personal")])
+def test_a_renamed_profile_takes_its_unknown_logins_along(old: str, new: str) -> None:
+    """And leaves nothing under the old name."""
+    held = {"passkey": {"some": "kind"}}
+    start = {"logins": held} if old == "default" else {"logins": {}, "profiles": {old: {"logins": held}}}
+    document = {"schema": "keystead.credentials/1", "store_id": "0", **start}
+    record = parse(json.dumps(document).encode()).with_login(old, sample_login())
+
+    moved = json.loads(dump(record.renamed(old, new)))
+
+    home = moved["logins"] if new == "default" else moved["profiles"][new]["logins"]
+    left = moved["logins"] if old == "default" else moved["profiles"].get(old, {})
+    assert home.keys() == {"gateway", "passkey"}
+    assert not left
+
+
+def test_a_profile_is_not_renamed_over_another() -> None:
+    """That would lose a login."""
+    record = Record("0", {("default", LoginKind.GATEWAY): sample_login(), ("work", LoginKind.ACCOUNT): sample_login()})
+
+    with pytest.raises(ConfigurationError, match="work"):
+        record.renamed("default", "work")
 
 
 def test_another_schema_is_not_guessed_at() -> None:
