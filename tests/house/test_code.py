@@ -21,7 +21,7 @@ HOMES: dict[str, set[str]] = {
     "datetime.now": set(),
     "datetime.utcnow": set(),
     "httpx2": {"drivers/transport.py"},
-    "subprocess": {"drivers/browser.py", "drivers/helper.py", "drivers/process.py"},
+    "subprocess": {"drivers/browser.py", "drivers/command.py", "drivers/process.py"},
     "webbrowser": set(),
     "termios": {"drivers/terminal.py"},
     "keyring": set(),

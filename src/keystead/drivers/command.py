@@ -1,0 +1,133 @@
+"""Run another program for what it prints: no input, a deadline, and nothing of it left afterwards.
+
+It runs in a session of its own. Whatever it starts dies with it at the deadline; a daemon that keeps the output
+open delays nothing.
+"""
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from keystead.clock import Clock
+
+SHELL: Final = ("/bin/sh", "-c")
+_TICK: Final = 0.05
+_SHOWN: Final = 300
+# Long runs of token characters: a program's error text often contains the key it complains about.
+_TOKENS: Final = re.compile(r"[A-Za-z0-9_\-.+/=~]{16,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a program; what it printed is hidden in ``repr``.
+
+    Attributes:
+        code: its exit code; None when it was stopped, at the deadline or because it printed too much.
+    """
+
+    code: int | None
+    output: bytes = field(repr=False)
+    errors: bytes = field(repr=False)
+
+    @property
+    def said(self) -> str:
+        """The end of its error output for a message, as a sentence with a space before it; empty when silent."""
+        text = redacted(self.errors.decode("utf-8", "replace"), self.output.decode("utf-8", "replace").strip())
+        return f" It said: {text}" if text else ""
+
+
+def run(
+    arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], clock: Clock, *, deadline: float, most: int
+) -> Finished:
+    """Run a program to its end, or stop it with everything it started.
+
+    Args:
+        arguments: the program and its arguments; no shell unless they name one.
+        cwd: where it runs.
+        variables: its whole environment.
+        clock: measures the deadline.
+        deadline: seconds.
+        most: bytes of output after which it is stopped.
+
+    Raises:
+        OSError: it could not be started.
+        ValueError: an argument or a variable contains a null byte.
+    """
+    process = subprocess.Popen(
+        tuple(arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=dict(variables),
+        start_new_session=True,
+    )
+    with process:
+        try:
+            output, errors = _collect(process, clock, clock.monotonic() + deadline, most)
+            code = process.poll()
+        finally:
+            _kill_tree(process)
+    return Finished(code, output, errors)
+
+
+def redacted(text: str, printed: str = "") -> str:
+    """Return the end of ``text`` on one line, without control characters, ``printed``, or anything like a key."""
+    if printed:
+        text = text.replace(printed, "[redacted]")
+    text = _TOKENS.sub("[redacted]", text)
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[-_SHOWN:]
+
+
+def _collect(process: "subprocess.Popen[bytes]", clock: Clock, end: float, most: int) -> tuple[bytes, bytes]:
+    """Read both streams until the command has exited, has printed too much, or its time is over."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    streams: dict[IO[bytes], bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        exited = False
+        while not exited and clock.monotonic() < end and len(streams[process.stdout]) <= most:
+            exited = process.poll() is not None  # asked before reading, so that nothing printed is missed
+            for key, _ in selector.select(0 if exited else _TICK):
+                if not _drain(key.fd, streams[key.fileobj], most):  # type: ignore[index]
+                    selector.unregister(key.fileobj)
+            if not selector.get_map() and not exited:
+                exited = _wait(process, end - clock.monotonic())
+    return bytes(streams[process.stdout]), bytes(streams[process.stderr])
+
+
+def _drain(descriptor: int, buffer: bytearray, most: int) -> bool:
+    """Read what is there, keeping a bounded part; tell whether more may come."""
+    with suppress(BlockingIOError):
+        while chunk := os.read(descriptor, 65536):
+            buffer += chunk[: max(0, 2 * most - len(buffer))]
+            if len(buffer) > most:
+                return True
+        return False
+    return True
+
+
+def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, seconds))
+    return process.returncode is not None
+
+
+def _kill_tree(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the command's process group, also when the command itself has ended: it may have left children."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
