@@ -10,7 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import IO, Final
 from keystead.clock import Clock
 
 SHELL: Final = ("/bin/sh", "-c")
+PATIENCE: Final = 10.0
+"""Seconds after which, and after each of which, the caller is told that the program still runs."""
 _TICK: Final = 0.05
 _SHOWN: Final = 300
 # Long runs of token characters: a program's error text often contains the key it complains about.
@@ -44,8 +46,39 @@ class Finished:
         return f" It said: {text}" if text else ""
 
 
+class _Watch:
+    """The time a program has, and when to say that it still runs."""
+
+    def __init__(self, clock: Clock, deadline: float, notice: Callable[[float], None] | None) -> None:
+        self._clock = clock
+        self._start = clock.monotonic()
+        self._deadline = deadline
+        self._notice = notice
+        self._next = PATIENCE
+
+    def over(self) -> bool:
+        """Whether the deadline has passed; gives notice when it is due."""
+        elapsed = self._clock.monotonic() - self._start
+        if self._notice is not None and self._next <= elapsed < self._deadline:
+            self._notice(elapsed)
+            self._next = elapsed + PATIENCE
+        return elapsed >= self._deadline
+
+    def rest(self) -> float:
+        """Return the seconds until :meth:`over` should be asked again."""
+        due = self._deadline if self._notice is None else min(self._deadline, self._next)
+        return max(0.0, due - (self._clock.monotonic() - self._start))
+
+
 def run(
-    arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], clock: Clock, *, deadline: float, most: int
+    arguments: Sequence[str],
+    cwd: Path,
+    variables: Mapping[str, str],
+    clock: Clock,
+    *,
+    deadline: float,
+    most: int,
+    notice: Callable[[float], None] | None = None,
 ) -> Finished:
     """Run a program to its end, or stop it with everything it started.
 
@@ -56,11 +89,13 @@ def run(
         clock: measures the deadline.
         deadline: seconds.
         most: bytes of output after which it is stopped.
+        notice: told the seconds so far, every :data:`PATIENCE` seconds that it takes.
 
     Raises:
         OSError: it could not be started.
         ValueError: an argument or a variable contains a null byte.
     """
+    watch = _Watch(clock, deadline, notice)
     process = subprocess.Popen(
         tuple(arguments),
         stdin=subprocess.DEVNULL,
@@ -72,7 +107,7 @@ def run(
     )
     with process:
         try:
-            output, errors = _collect(process, clock, clock.monotonic() + deadline, most)
+            output, errors = _collect(process, watch, most)
             code = process.poll()
         finally:
             _kill_tree(process)
@@ -87,7 +122,7 @@ def redacted(text: str, printed: str = "") -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[-_SHOWN:]
 
 
-def _collect(process: "subprocess.Popen[bytes]", clock: Clock, end: float, most: int) -> tuple[bytes, bytes]:
+def _collect(process: "subprocess.Popen[bytes]", watch: _Watch, most: int) -> tuple[bytes, bytes]:
     """Read both streams until the command has exited, has printed too much, or its time is over."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -97,13 +132,13 @@ def _collect(process: "subprocess.Popen[bytes]", clock: Clock, end: float, most:
             os.set_blocking(stream.fileno(), False)
             selector.register(stream, selectors.EVENT_READ)
         exited = False
-        while not exited and clock.monotonic() < end and len(streams[process.stdout]) <= most:
+        while not exited and not watch.over() and len(streams[process.stdout]) <= most:
             exited = process.poll() is not None  # asked before reading, so that nothing printed is missed
             for key, _ in selector.select(0 if exited else _TICK):
                 if not _drain(key.fd, streams[key.fileobj], most):  # type: ignore[index]
                     selector.unregister(key.fileobj)
             if not selector.get_map() and not exited:
-                exited = _wait(process, end - clock.monotonic())
+                exited = _wait(process, watch.rest())
     return bytes(streams[process.stdout]), bytes(streams[process.stderr])
 
 

@@ -4,7 +4,8 @@ Its output is a key or it is nothing: no banner, no second line, no best effort.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,23 +22,32 @@ _HINT: Final = "Run the command yourself: it must exit with 0 and print the key 
 
 
 def run(
-    command: str, name: str, cwd: Path, variables: Mapping[str, str], clock: Clock, deadline: float = DEADLINE
+    command: str | Sequence[str],
+    name: str,
+    cwd: Path,
+    variables: Mapping[str, str],
+    clock: Clock,
+    deadline: float = DEADLINE,
+    notice: Callable[[float], None] | None = None,
 ) -> Secret:
-    """Run ``command`` with ``/bin/sh -c`` and return the one key it prints.
+    """Run ``command`` and return the one key it prints.
 
     Args:
-        command: as configured.
+        command: one string for ``/bin/sh -c``, as configured; or a program and its arguments, without a shell.
         name: what to call it in an error, such as ``apiKeyHelper (~/.claude/settings.json:3)``.
         cwd: the project directory.
         variables: the environment of the command.
         clock: measures the deadline.
         deadline: seconds after which it and everything it started is killed.
+        notice: told the seconds so far, every ten seconds that it takes.
 
     Raises:
         HelperFailed: it could not run, took too long, failed, or printed something else than one key. The message
             has its exit code and its redacted error output, never its output.
     """
-    finished = _finish(command, name, cwd, variables, clock, deadline)
+    arguments = (*driver.SHELL, command) if isinstance(command, str) else tuple(command)
+    run_it = partial(driver.run, arguments, cwd, variables, clock, deadline=deadline, most=_MOST_OUTPUT, notice=notice)
+    finished = _finish(run_it, name)
     if len(finished.output) > _MOST_OUTPUT:
         raise HelperFailed(f"{name} printed more than {LONGEST} characters.", hint=_HINT)
     if finished.code is None:
@@ -47,13 +57,11 @@ def run(
     return _one_key(finished.output, name, finished.said)
 
 
-def _finish(
-    command: str, name: str, cwd: Path, variables: Mapping[str, str], clock: Clock, deadline: float
-) -> driver.Finished:
+def _finish(run_it: Callable[[], driver.Finished], name: str) -> driver.Finished:
     if sys.platform == "win32":
         raise HelperFailed(f"{name} cannot run on Windows yet.", hint="Set ANTHROPIC_API_KEY instead.")
     try:
-        return driver.run((*driver.SHELL, command), cwd, variables, clock, deadline=deadline, most=_MOST_OUTPUT)
+        return run_it()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the command
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise HelperFailed(f"{name} could not be started: {reason.lower()}.", hint=_HINT) from None

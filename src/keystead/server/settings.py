@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from keystead.errors import ConfigurationError
+from keystead.clock import SYSTEM_CLOCK
+from keystead.errors import ConfigurationError, KeysteadError
 from keystead.secret import Secret
 
 PREFIX: Final = "KEYSTEAD_SERVER_"
@@ -33,7 +34,10 @@ class ServerSettings:
     )
     upstream_api_key: Secret | None = field(
         default=None,
-        metadata={"doc": "API key for the upstream. Without it the built-in test upstream answers, and says so."},
+        metadata={
+            "doc": "API key for the upstream, or a reference to it such as file:/run/secrets/key. Without it the "
+            "built-in test upstream answers, and says so."
+        },
     )
     max_body_bytes: int = field(
         default=33_554_432, metadata={"doc": "Largest request body the gateway takes, in bytes."}
@@ -82,6 +86,8 @@ def load(variables: Mapping[str, str]) -> ServerSettings:
                 move="operator",
             )
         values[name] = _convert(origin, value, types[name])
+        if isinstance(values[name], Secret):
+            values[name] = _referred(origin, value, variables)
     return ServerSettings(data_dir=data_dir, **values)
 
 
@@ -127,6 +133,20 @@ def _convert(origin: str, value: Any, wanted: Any) -> Any:
     if not isinstance(value, str):
         raise _wrong(origin, "a string")
     return Secret(value) if wanted == Secret | None else value
+
+
+def _referred(origin: str, value: str, variables: Mapping[str, str]) -> Secret:
+    """Return the secret, from where ``value`` says it is when it is a reference (R-27)."""
+    from keystead.sources import references  # on demand: most installations set the key itself
+
+    if not references.is_reference(value):
+        return Secret(value)
+    home = Path(variables.get("HOME") or "/")
+    try:
+        return references.resolve(value, origin, references.Place(variables, home, home, SYSTEM_CLOCK))
+    except KeysteadError as error:
+        error.move = "operator"
+        raise
 
 
 def _wrong(origin: str, expected: str) -> ConfigurationError:

@@ -12,6 +12,7 @@ from keystead.clock import SYSTEM_CLOCK
 from keystead.drivers import helper
 from keystead.errors import HelperFailed
 from keystead.secret import Secret
+from keystead.testing.clock import FakeClock
 
 NAME = "apiKeyHelper (~/.claude/settings.json:2)"
 VARIABLES = {"PATH": os.defpath, "GREETING": "hello"}
@@ -154,3 +155,26 @@ def test_output_before_exit_is_never_lost(tmp_path: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -S -c 'import os; os.write(1, b\"k\" * 16000)'"
 
     assert {len(run(command, tmp_path)) for _ in range(5)} == {16000}
+
+
+@pytest.mark.requirement("R-11 notice")
+def test_a_slow_helper_is_announced_every_ten_seconds(tmp_path: Path) -> None:
+    """With its time so far."""
+    told: list[float] = []
+
+    class Hasty(FakeClock):
+        """A second passes whenever somebody looks."""
+
+        def monotonic(self) -> float:
+            self.advance(1)
+            return super().monotonic()
+
+    with pytest.raises(HelperFailed, match="took longer than 35 s"):
+        helper.run("sleep 300", NAME, tmp_path, VARIABLES, Hasty(), 35.0, told.append)
+
+    assert [int(seconds) // 10 for seconds in told] == [1, 2, 3]
+
+
+def test_a_program_with_arguments_needs_no_shell(tmp_path: Path) -> None:
+    """For references, where nobody expects one."""
+    assert helper.run(("printf", "%s", "$HOME;x"), NAME, tmp_path, VARIABLES, SYSTEM_CLOCK).reveal() == "$HOME;x"

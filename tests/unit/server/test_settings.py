@@ -83,3 +83,27 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: str, message: str) -> No
         load(variables(tmp_path))
 
     assert str(path) in raised.value.message
+
+
+@pytest.mark.requirement("R-27 references")
+def test_a_secret_may_be_a_reference(tmp_path: Path) -> None:
+    """In the variable and in the file alike."""
+    path = tmp_path / "key"
+    path.write_text("the-key\n")
+    path.chmod(0o600)
+
+    assert load(variables(tmp_path, upstream_api_key=f"file:{path}")).upstream_api_key == Secret("the-key")
+    (tmp_path / "keystead.toml").write_text('upstream_api_key = "env:ELSEWHERE"')
+    assert load({**variables(tmp_path), "ELSEWHERE": "the-key"}).upstream_api_key == Secret("the-key")
+
+
+@pytest.mark.requirement("R-27 modes")
+def test_a_reference_to_an_open_file_stops_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("canary\n")
+    path.chmod(0o644)
+
+    with pytest.raises(ConfigurationError, match="open to other users") as raised:
+        load(variables(tmp_path, upstream_api_key=f"file:{path}"))
+
+    assert raised.value.move == "operator"
