@@ -21,10 +21,10 @@ HOMES: dict[str, set[str]] = {
     "datetime.now": set(),
     "datetime.utcnow": set(),
     "httpx2": {"drivers/transport.py"},
-    "subprocess": {"drivers/browser.py", "drivers/command.py", "drivers/process.py"},
+    "subprocess": {"drivers/browser.py", "drivers/command.py", "drivers/keyring.py", "drivers/process.py"},
     "webbrowser": set(),
     "termios": {"drivers/terminal.py"},
-    "keyring": set(),
+    "keyring": {"drivers/keyring_worker.py"},
 }
 """What reaches the outside world, and the only files that may name it (paths below ``src/keystead``)."""
 
@@ -41,6 +41,7 @@ REVEALERS = {
     "sources/variables.py": "to look for characters that cannot be sent",
     "stores/helper_cache.py": "into a file of mode 0600",
     "stores/record.py": "into a file of mode 0600",
+    "stores/sealed.py": "into the key derivation",
     "testing/messages_api/server.py": "to compare",
     "wire/oauth.py": "into the body of a request or an answer",
     "wire/pkce.py": "into a hash",

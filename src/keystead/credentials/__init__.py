@@ -146,6 +146,7 @@ class Login:
         retired_at: Unix seconds at which the issuer refused to renew it; it is kept, restorable, and not used.
         extra: fields of the stored record this version does not know, kept as they are (R-02); nested ones as
             the rest of their object. Hidden in ``repr``: a later version may keep secrets there.
+        earlier: sign-ins this one took the place of, newest first, restorable; they have none themselves.
     """
 
     kind: LoginKind
@@ -162,3 +163,4 @@ class Login:
     generation: int = 1
     retired_at: float | None = None
     extra: tuple[tuple[str, object], ...] = field(default=(), repr=False)
+    earlier: "tuple[Login, ...]" = field(default=(), repr=False)

@@ -8,15 +8,16 @@ from keystead.credentials import Freshness, Login, LoginKind
 from keystead.credentials.provenance import Provenance, ProvenanceKind
 from keystead.errors import CredentialExpired, CredentialRejected
 from keystead.sources.candidate import Candidate, Facts, Source
+from keystead.stores import DEFAULT_PROFILE
 
 
 def finder(kind: LoginKind) -> Callable[[Source, Facts], Candidate]:
     """Return the ``find`` of one kind of login."""
 
     def find(source: Source, facts: Facts) -> Candidate:
-        login = facts.store.load(kind)
+        login = facts.store.peek(kind)
         if login is None:
-            return source.absent("nobody is signed in")
+            return source.absent("nobody is signed in" + _in_profile(facts))
         freshness = login.tokens.freshness(facts.now)
         _require_alive(login, freshness)
         return _candidate(source, facts, login, freshness)
@@ -30,7 +31,7 @@ def _candidate(source: Source, facts: Facts, login: Login, freshness: Freshness)
     who = login.account.email or login.account.name or login.account.id
     return replace(
         source.found(
-            f"signed in to {login.issuer}" + (f" as {who}" if who else ""),
+            f"signed in to {login.issuer}" + (f" as {who}" if who else "") + _in_profile(facts),
             Provenance(ProvenanceKind.STORE, f"sign-in to {login.issuer}", shown),
         ),
         billing=login.billing,
@@ -43,6 +44,11 @@ def _candidate(source: Source, facts: Facts, login: Login, freshness: Freshness)
         upstream=login.upstream,
         credential=login.tokens,
     )
+
+
+def _in_profile(facts: Facts) -> str:
+    profile = facts.store.profile
+    return "" if profile == DEFAULT_PROFILE else f" in profile {profile}"
 
 
 def _require_alive(login: Login, freshness: Freshness) -> None:

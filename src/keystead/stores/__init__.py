@@ -4,7 +4,7 @@ A store is a view of one profile: whoever holds it cannot reach another account'
 """
 
 from contextlib import AbstractContextManager
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from keystead.credentials import Login, LoginKind
 
@@ -26,7 +26,7 @@ class TokenStore(Protocol):
     def profile(self) -> str:
         """The profile whose logins this view holds."""
 
-    def at(self, profile: str) -> Self:
+    def at(self, profile: str) -> "TokenStore":
         """Return the view of another profile in the same place."""
 
     def profiles(self) -> tuple[str, ...]:
@@ -51,12 +51,32 @@ class TokenStore(Protocol):
             UnreadableFile: there is something, and it cannot be read or must not be trusted.
         """
 
+    def peek(self, kind: LoginKind) -> Login | None:
+        """Return the login, possibly with empty tokens, without asking a person or a keyring (R-06).
+
+        Raises:
+            UnreadableFile: as :meth:`load`.
+        """
+
     def save(self, login: Login) -> Login:
         """Keep ``login`` durably in place of the one of its kind; return it with the next generation.
+
+        A login of somebody else that it takes the place of stays restorable.
 
         Raises:
             StoreUnavailable: it could not be written; what was there is still there.
         """
+
+    def restore(self, kind: LoginKind) -> Login:
+        """Go one step back: put a retired login in force again, else the sign-in before this one; return it.
+
+        Raises:
+            NoCredential: there is nothing to go back to.
+            StoreUnavailable: it could not be written; nothing was changed.
+        """
+
+    def forget(self, login: Login) -> None:
+        """Make ``login``, which another took the place of, no longer restorable: its server has ended it."""
 
     def delete(self, kind: LoginKind) -> Login | None:
         """Remove the login and every earlier generation of it; return what was removed."""

@@ -5,12 +5,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Self
 
 from keystead.credentials import Login, LoginKind
 from keystead.errors import StoreBusy
 from keystead.stores import DEFAULT_PROFILE
+from keystead.stores.generations import restored, successor, without
 from keystead.stores.record import Key, require_unused
 
 
@@ -46,12 +46,23 @@ class MemoryStore:
     def load(self, kind: LoginKind) -> Login | None:
         return self._logins.get((self._profile, kind))
 
+    def peek(self, kind: LoginKind) -> Login | None:
+        return self.load(kind)
+
     def save(self, login: Login) -> Login:
-        key = self._profile, login.kind
-        previous = self._logins.get(key)
-        saved = replace(login, generation=max(login.generation, previous.generation if previous else 0) + 1)
-        self._logins[key] = saved
-        return saved
+        return self._keep(successor(login, self.load(login.kind)))
+
+    def restore(self, kind: LoginKind) -> Login:
+        return self._keep(restored(self.load(kind)))
+
+    def forget(self, login: Login) -> None:
+        stored = self.load(login.kind)
+        if stored is not None:
+            self._keep(without(stored, login))
+
+    def _keep(self, login: Login) -> Login:
+        self._logins[self._profile, login.kind] = login
+        return login
 
     def delete(self, kind: LoginKind) -> Login | None:
         return self._logins.pop((self._profile, kind), None)

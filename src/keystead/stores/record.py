@@ -107,6 +107,17 @@ def dump(record: Record) -> bytes:
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
+def summary(record: Record) -> Record:
+    """Return the record without anything secret: who is signed in where, until when, and who pays."""
+    return Record(record.store_id, {key: _summary(login) for key, login in record.logins.items()})
+
+
+def _summary(login: Login) -> Login:
+    empty = Secret("")
+    tokens = replace(login.tokens, access_token=empty, refresh_token=login.tokens.refresh_token and empty)
+    return replace(login, tokens=tokens, extra=(), earlier=())
+
+
 def _document(store_id: str, logins: Mapping[Key, Login]) -> Json:
     document: Json = {"schema": SCHEMA, "store_id": store_id, "logins": {}}
     for (profile, kind), login in logins.items():
@@ -167,6 +178,7 @@ def _dump_login(login: Login) -> Json:
         "upstream": login.upstream,
         "generation": login.generation,
         "retired_at": login.retired_at,
+        **({"earlier": [_merge(dict(one.extra), _dump_login(one)) for one in login.earlier]} if login.earlier else {}),
     }
 
 
@@ -185,8 +197,9 @@ def _parse_login(kind: LoginKind, raw: Json) -> Login:
         upstream=_optional(raw.get("upstream")),
         generation=int(_number(raw["generation"])),
         retired_at=_number(raw["retired_at"]) if raw.get("retired_at") is not None else None,
+        earlier=tuple(_parse_login(kind, one) for one in raw.get("earlier", ())),
     )
-    return replace(login, extra=tuple(_rest(raw, _dump_login(login)).items()))
+    return replace(login, extra=tuple(_rest(raw, {"earlier": (), **_dump_login(login)}).items()))
 
 
 def _parse_tokens(raw: Json) -> OAuthTokens:

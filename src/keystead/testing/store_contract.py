@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
-from keystead.errors import ConfigurationError, KeysteadError, StoreBusy
+from keystead.errors import ConfigurationError, KeysteadError, NoCredential, StoreBusy
 from keystead.secret import Secret
 from keystead.stores import TokenStore
 
@@ -110,6 +110,38 @@ class StoreContract:
         assert (moved.load(LoginKind.GATEWAY), moved.load(LoginKind.ACCOUNT)) == (gateway, account)
         assert store.load(LoginKind.GATEWAY) is None
         assert store.profiles() == ("personal", "work")
+
+    def test_a_look_shows_everything_but_the_tokens(self, store: TokenStore) -> None:
+        """Who is signed in and until when can be shown without asking a person or a keyring (R-06)."""
+        saved = store.save(sample_login())
+        seen = store.peek(LoginKind.GATEWAY)
+
+        assert seen is not None
+        assert (seen.issuer, seen.account, seen.generation) == (saved.issuer, saved.account, saved.generation)
+        assert seen.tokens.expires_at == saved.tokens.expires_at
+        assert store.peek(LoginKind.ACCOUNT) is None
+
+    def test_a_retired_login_can_be_put_in_force_again(self, store: TokenStore) -> None:
+        """Its server ended it by mistake; nothing of it was lost (R-02)."""
+        retired = store.save(replace(sample_login(), retired_at=1.0))
+
+        restored = store.restore(LoginKind.GATEWAY)
+
+        assert store.load(LoginKind.GATEWAY) == restored
+        assert restored == replace(retired, retired_at=None, generation=retired.generation + 1)
+
+    def test_a_sign_in_that_was_replaced_can_be_restored_and_forgotten(self, store: TokenStore) -> None:
+        """One step back and forth between two people; a renewal is no step; what is forgotten is gone."""
+        ada = store.save(sample_login(access_token="ada"))
+        bob = store.save(replace(sample_login(access_token="bob-1"), account=Account("per_2")))
+        bob = store.save(replace(bob, tokens=replace(bob.tokens, access_token=Secret("bob-2"))))
+
+        assert store.restore(LoginKind.GATEWAY).tokens == ada.tokens
+        assert store.restore(LoginKind.GATEWAY).tokens == bob.tokens
+        store.forget(ada)
+        assert "no earlier" in _refusal(lambda: store.restore(LoginKind.GATEWAY), NoCredential)
+        store.delete(LoginKind.GATEWAY)
+        assert _refusal(lambda: store.restore(LoginKind.GATEWAY), NoCredential)
 
     def test_one_holder_at_a_time(self, store: TokenStore) -> None:
         """A second holder waits its bound and then gets a typed error; afterwards the lock is free again."""
