@@ -22,7 +22,7 @@ from keystead.resolver import Resolution, Resolver
 from keystead.secret import Secret
 from keystead.sources.candidate import Approval, Candidate, HelperCommand
 from keystead.sources.configuration import Configuration
-from keystead.stores import TokenStore
+from keystead.stores import TokenStore, profiles
 from keystead.stores.approvals import Approvals, Decision
 from keystead.stores.file import FileStore
 from keystead.wire import origin as wire_origin
@@ -30,7 +30,8 @@ from keystead.wire import origin as wire_origin
 if TYPE_CHECKING:
     from keystead.drivers.transport import Transport
 
-_LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
+LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
+"""The sources that are sign-ins, and what each is kept as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,16 @@ class Client:
         self._refresher = Refresher(store, transport_factory, clock)
 
     @classmethod
-    def local(cls, *, interactive: bool = False) -> "Client":
-        """Return a client of this process's environment, the file store and the network."""
+    def local(cls, *, interactive: bool = False, profile: str | None = None) -> "Client":
+        """Return a client of this process's environment, the file store and the network.
+
+        Args:
+            interactive: whether a person can be asked about an API key.
+            profile: which account; None takes the one meant here, by variable, directory binding or default (R-04).
+        """
         environment = Environment.capture()
-        store = FileStore(environment.state_dir, SYSTEM_CLOCK)
+        place = FileStore(environment.state_dir, SYSTEM_CLOCK)
+        store = profiles.view(place, profiles.select(environment, SYSTEM_CLOCK, profile))
         return cls(environment, store, _network, SYSTEM_CLOCK, interactive=interactive)
 
     def resolve(self) -> Resolution:
@@ -131,7 +138,7 @@ class Client:
         candidate = refused.candidate
         if isinstance(candidate.credential, HelperCommand):
             return self._from_helper(candidate, candidate.credential, rejected=refused.secret)
-        if candidate.source in _LOGIN_KINDS:
+        if candidate.source in LOGIN_KINDS:
             return self._from_login(candidate, rejected=refused.generation)
         raise CredentialRejected(
             f"{candidate.api_base} refused the credential from {candidate.provenance}.",
@@ -165,7 +172,7 @@ class Client:
                 )
 
     def _from_login(self, candidate: Candidate, *, rejected: int | None = None) -> Authorized:
-        login = self._refresher.fresh(_LOGIN_KINDS[candidate.source], rejected=rejected)
+        login = self._refresher.fresh(LOGIN_KINDS[candidate.source], rejected=rejected)
         now = self._clock.now()
         candidate = replace(
             candidate,

@@ -21,6 +21,8 @@ class Command:
     name: str
     home: str
     line: str
+    profiled: bool = True
+    """Whether ``--profile`` may stand after the verb too."""
 
 
 COMMANDS: Final = (
@@ -28,10 +30,27 @@ COMMANDS: Final = (
     Command("logout", "keystead.cli.logout:logout", "End the sign-in here and on the server."),
     Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
     Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
+    Command("whoami", "keystead.cli.whoami:whoami", "Say whose credential is used: account, organization, who pays."),
+    Command("accounts", "keystead.cli.accounts:accounts", "Keep several accounts side by side.", profiled=False),
     Command("run", "keystead.cli.run:run", "Run a program with the credential in its environment."),
     Command("trust", "keystead.cli.trust:trust", "Let a project's own command fetch the key, as it stands."),
-    Command("server", "keystead.server.command:server", "Run the self-hosted server."),
+    Command("server", "keystead.server.command:server", "Run the self-hosted server.", profiled=False),
 )
+
+
+def _choose_profile(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    if context.obj is not None and (name is not None or context.parent is None):  # completion has no surroundings
+        context.obj = context.obj.for_profile(name)
+
+
+PROFILE: Final = click.Option(
+    ["--profile"],
+    metavar="NAME",
+    expose_value=False,
+    callback=_choose_profile,
+    help="Use this profile, whatever KEYSTEAD_PROFILE or the directory says.",
+)
+"""One of several accounts; the same option before and after the verb."""
 
 
 class Table(click.Group):
@@ -66,6 +85,8 @@ def load(command: Command) -> click.Command:
             hint="Install it with: pip install 'keystead[server]'",
         ) from error
     assert isinstance(found, click.Command)
+    if command.profiled and PROFILE not in found.params:
+        found.params.append(PROFILE)
     return found
 
 
@@ -87,6 +108,9 @@ def cli(context: click.Context, question: str | None, model: str | None) -> None
         raise click.UsageError("--model goes with -p.")
     else:
         click.echo(context.get_help())
+
+
+cli.params.append(PROFILE)
 
 
 def main(arguments: list[str] | None = None, surroundings: Any = None) -> None:

@@ -1,5 +1,6 @@
 """``keystead logout``: revoke on the server, delete here, and say truthfully what is left and what takes over."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import click
@@ -17,15 +18,28 @@ _LOCK_PATIENCE: Final = 60.0
 @click.command()
 @click.option("--method", type=click.Choice([kind.value for kind in LoginKind]), help="End only this sign-in.")
 @click.option("--local", is_flag=True, help="Delete here only; the server is not told.")
+@click.option("--all", "everyone", is_flag=True, help="End the sign-ins of every profile.")
 @click.pass_obj
-def logout(surroundings: Surroundings, method: str | None, local: bool) -> None:
-    """End the sign-in: revoked on its server, then deleted here with every earlier generation of it."""
+def logout(surroundings: Surroundings, method: str | None, local: bool, everyone: bool) -> None:
+    """End the sign-in: revoked on its server, then deleted here with every earlier generation of it.
+
+    Other profiles stay signed in unless --all is given.
+    """
     kinds = [LoginKind(method)] if method else list(LoginKind)
-    ended = [login for kind in kinds if (login := _end(surroundings, kind, local=local)) is not None]
+    if everyone:
+        names = surroundings.store.profiles()
+        ended = [login for name in names for login in end(surroundings.for_profile(name), kinds, local=local)]
+    else:
+        ended = end(surroundings, kinds, local=local)
     if not ended:
         raise NoCredential("Nobody is signed in here.", hint="keystead status shows where credentials come from.")
     for line in _takes_over(surroundings.client().resolve()):
         click.echo(line)
+
+
+def end(surroundings: Surroundings, kinds: Iterable[LoginKind], *, local: bool) -> list[Login]:
+    """End the sign-ins of these kinds in the selected profile, say how each went, and return them."""
+    return [login for kind in kinds if (login := _end(surroundings, kind, local=local)) is not None]
 
 
 def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> Login | None:

@@ -1,17 +1,22 @@
 """``keystead status``: which credential is used here, who pays, and why no other. It changes and sends nothing."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from keystead.cli.exits import sentence
+from keystead.cli.exits import sentence, visible
 from keystead.cli.paper import Paper, moment, relative
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Account, BillingClass, Freshness
 from keystead.credentials.provenance import ProvenanceKind
 from keystead.resolver import Resolution
 from keystead.sources.candidate import Candidate, CandidateState
+from keystead.stores import profiles
+from keystead.stores.profiles import SelectedBy, Selection
+
+if TYPE_CHECKING:
+    from keystead.cli.verification import Verification
 
 SCHEMA = "keystead.status/1"
 
@@ -35,34 +40,57 @@ _BILLING_WORDS = {
 
 @click.command()
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SCHEMA}.")
+@click.option("--verify", is_flag=True, help="Ask the server about the credential in use.")
 @click.pass_context
-def status(context: click.Context, wants_json: bool) -> None:
+def status(context: click.Context, *, wants_json: bool, verify: bool) -> None:
     """Say which credential is used, where it comes from, who pays, and why no other is used.
 
-    Nothing is sent, renewed or run. Exit code: 0 a usable credential, 4 none, 77 refused by a rule, 78 broken.
+    Nothing is sent, renewed or run, unless --verify asks for it. Exit code: 0 a usable or verified credential, 4 none
+    or a rejected one, 75 it could not be verified, 77 refused by a rule, 78 broken.
     """
     surroundings: Surroundings = context.obj
     resolution = surroundings.client().resolve()
+    answer = _verify(surroundings, resolution) if verify else None
     now = surroundings.clock.now()
     if wants_json:
-        click.echo(json.dumps(document(resolution, now), indent=2))
+        click.echo(json.dumps(document(resolution, now, surroundings.selection, answer), indent=2))
     else:
         paper = Paper.of(surroundings.environment)
-        click.echo("\n".join(lines(resolution, now, paper)), color=paper.colour)
-    context.exit(_exit_code(resolution))
+        click.echo("\n".join(lines(resolution, now, paper, surroundings.selection, answer)), color=paper.colour)
+    context.exit(_exit_code(resolution, answer))
 
 
-def _exit_code(resolution: Resolution) -> int:
-    return resolution.problem.exit_code if resolution.problem else 0
+def _verify(surroundings: Surroundings, resolution: Resolution) -> "Verification | None":
+    """Ask about the winner; where there is none, there is nobody to ask."""
+    if resolution.winner is None:
+        return None
+    from keystead.cli import verification
+
+    return verification.verify(surroundings, resolution.winner)
 
 
-def lines(resolution: Resolution, now: float, paper: Paper) -> list[str]:
+def _exit_code(resolution: Resolution, answer: "Verification | None") -> int:
+    if resolution.problem is not None:
+        return resolution.problem.exit_code
+    return answer.exit_code if answer is not None else 0
+
+
+def lines(
+    resolution: Resolution,
+    now: float,
+    paper: Paper,
+    selection: Selection = profiles.DEFAULT,
+    answer: "Verification | None" = None,
+) -> list[str]:
     """Return the report for people."""
     winner = resolution.winner
     written = _headline(resolution, paper)
     if winner is not None:
-        written += ["", *paper.table(facts(winner, now))]
-    for warning in resolution.warnings:
+        rows = facts(answer.candidate if answer else winner, now, answer)
+        written += ["", *paper.table([*rows, ("Profile", visible(str(selection)))])]
+    elif selection.by is not SelectedBy.DEFAULT:
+        written += ["", *paper.table([("Profile", visible(str(selection)))])]
+    for warning in (*resolution.warnings, *(answer.warnings if answer else ())):
         written += ["", *(paper.style(line, fg="yellow") for line in paper.wrap(sentence(warning), 4, first="  ! "))]
     others = [candidate for candidate in resolution.considered if candidate is not winner]
     written += ["", paper.style("Also considered, in order of precedence:" if winner else "Considered:", bold=True)]
@@ -80,7 +108,7 @@ def _headline(resolution: Resolution, paper: Paper) -> list[str]:
     return said + (paper.wrap(f"fix: {problem.hint}", 2) if problem.hint else [])
 
 
-def facts(winner: Candidate, now: float) -> list[tuple[str, str]]:
+def facts(winner: Candidate, now: float, answer: "Verification | None" = None) -> list[tuple[str, str]]:
     """Return what is known about the credential in use, a label and a text each; unknown things have no text."""
     return [
         ("Source", f"{winner.provenance}" if winner.provenance else ""),
@@ -89,7 +117,7 @@ def facts(winner: Candidate, now: float) -> list[tuple[str, str]]:
         ("Who pays", sentence(winner.payer[:1].upper() + winner.payer[1:]) if winner.payer else ""),
         ("Billing", _BILLING_WORDS[winner.billing]),
         ("Expires", f"{moment(winner.expires_at)}, {relative(winner.expires_at, now)}" if winner.expires_at else ""),
-        ("State", _state(winner)),
+        ("State", f"{answer.verdict}: {answer.reason}" if answer else _state(winner)),
         ("Sent to", f"{winner.api_base} in the header {winner.header}" if winner.api_base and winner.header else ""),
         ("Upstream", _upstream(winner.upstream)),
     ]
@@ -148,13 +176,21 @@ def _reason(candidate: Candidate) -> str:
     return f"{candidate.reason} ({place})"
 
 
-def document(resolution: Resolution, now: float) -> dict[str, Any]:
+def document(
+    resolution: Resolution,
+    now: float,
+    selection: Selection = profiles.DEFAULT,
+    answer: "Verification | None" = None,
+) -> dict[str, Any]:
     """Return the report for programs; times are Unix seconds."""
+    winner = answer.candidate if answer else resolution.winner
     return {
         "schema": SCHEMA,
         "usable": resolution.winner is not None,
-        "exit_code": _exit_code(resolution),
-        "winner": _candidate(resolution.winner, now) if resolution.winner else None,
+        "exit_code": _exit_code(resolution, answer),
+        "profile": selection.to_json(),
+        "verification": answer and answer.to_json(),
+        "winner": _candidate(winner, now) if winner else None,
         "considered": [_candidate(candidate, now) for candidate in resolution.considered],
         "warnings": list(resolution.warnings),
         "error": resolution.problem.to_json() if resolution.problem else None,
@@ -197,7 +233,7 @@ def _candidate(candidate: Candidate, now: float) -> dict[str, Any]:
 
 
 def _freshness(candidate: Candidate) -> str:
-    """Return ``absent``, ``present`` or ``expired``; never ``verified``, for nothing was asked."""
+    """Return ``absent``, ``present`` or ``expired``; what asking says is in ``verification``."""
     if not candidate.present:
         return "absent"
     return "expired" if candidate.freshness is Freshness.EXPIRED else "present"

@@ -1,14 +1,15 @@
 """Everything a command needs from outside, as one value; tests build their own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from keystead.client import Client
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.environment import Environment
-from keystead.stores import TokenStore
+from keystead.stores import TokenStore, profiles
 from keystead.stores.file import FileStore
+from keystead.stores.profiles import Selection
 
 if TYPE_CHECKING:
     from keystead.drivers.transport import Transport
@@ -25,11 +26,13 @@ class Surroundings:
     """What commands work with.
 
     Attributes:
+        store: the sign-ins of the selected profile.
         network: makes the transport; called only when something must be sent.
         random_bytes: ``secrets.token_bytes``.
         open_address: starts the browser.
         stdin: descriptor that lines are read from while something is waited for; None reads nothing.
         to_terminal: writes a control sequence to the terminal, whatever standard output is.
+        selection: which profile, and why.
     """
 
     environment: Environment
@@ -40,6 +43,7 @@ class Surroundings:
     open_address: OpenAddress
     stdin: int | None = 0
     to_terminal: Callable[[str], None] = lambda text: _to_terminal(text)
+    selection: Selection = profiles.DEFAULT
 
     @classmethod
     def real(cls) -> "Surroundings":
@@ -47,6 +51,11 @@ class Surroundings:
         environment = Environment.capture()
         store = FileStore(environment.state_dir, SYSTEM_CLOCK)
         return cls(environment, store, SYSTEM_CLOCK, _network, _random_bytes, _open_address)
+
+    def for_profile(self, name: str | None) -> "Surroundings":
+        """Return these surroundings on the profile ``name``, or with None on the one meant here (R-04)."""
+        selection = profiles.select(self.environment, self.clock, name)
+        return replace(self, store=profiles.view(self.store, selection), selection=selection)
 
     def client(self) -> Client:
         """Return the library's client in these surroundings."""

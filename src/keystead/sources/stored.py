@@ -48,7 +48,7 @@ def _candidate(source: Source, facts: Facts, login: Login, freshness: Freshness)
 
 def _in_profile(facts: Facts) -> str:
     profile = facts.store.profile
-    return "" if profile == DEFAULT_PROFILE else f" in profile {profile}"
+    return "" if profile == DEFAULT_PROFILE else f" (profile {profile})"
 
 
 def _require_alive(login: Login, freshness: Freshness) -> None:

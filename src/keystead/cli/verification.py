@@ -1,0 +1,153 @@
+"""Ask the other side about the credential in use: the one part of ``status`` and ``whoami`` that sends something.
+
+A sign-in is checked at its issuer's userinfo endpoint and its identity is derived anew (R-06); a key or bearer by a
+list of models, which costs nothing. A helper runs and a sign-in is renewed as they would be for a request.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from keystead.cli.surroundings import Surroundings
+from keystead.client import Authorized
+from keystead.credentials import Account, CloudCredential, Login, OAuthTokens
+from keystead.errors import KeysteadError, SignInRequired, TemporaryFailure
+from keystead.secret import Secret
+from keystead.sources.candidate import Candidate
+
+_LOCK_PATIENCE: Final = 10.0
+
+
+class Verdict(StrEnum):
+    """What came of asking.
+
+    VERIFIED: accepted just now. REJECTED: refused. UNVERIFIABLE: nobody who could know has answered.
+    """
+
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    UNVERIFIABLE = "unverifiable"
+
+
+EXIT_CODES: Final[Mapping[Verdict, int]] = {
+    Verdict.VERIFIED: 0,
+    Verdict.REJECTED: SignInRequired.exit_code,
+    Verdict.UNVERIFIABLE: TemporaryFailure.exit_code,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """An answer about one candidate.
+
+    Attributes:
+        reason: why it is that, a clause without a final dot.
+        candidate: as it was asked about, with the account its issuer names now.
+        warnings: sentences about what is not as it was stored.
+    """
+
+    verdict: Verdict
+    reason: str
+    candidate: Candidate
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]
+
+    def to_json(self) -> dict[str, str | list[str]]:
+        """Return the shape of ``verification`` in ``--json`` outputs."""
+        return {"state": self.verdict, "reason": self.reason, "warnings": list(self.warnings)}
+
+
+def verify(surroundings: Surroundings, winner: Candidate) -> Verification:
+    """Ask about ``winner``. What goes wrong on the way is an answer too, and never "verified"."""
+    if isinstance(winner.credential, CloudCredential):
+        return Verification(Verdict.UNVERIFIABLE, f"this version cannot ask {winner.title}", winner)
+    try:
+        authorized = surroundings.client().credential()
+        if isinstance(authorized.candidate.credential, OAuthTokens):
+            return _at_issuer(surroundings, authorized)
+        return _at_api(surroundings, authorized)
+    except SignInRequired as error:
+        return Verification(Verdict.REJECTED, error.message.rstrip("."), winner)
+    except KeysteadError as error:
+        return Verification(Verdict.UNVERIFIABLE, error.message.rstrip("."), winner)
+
+
+def _at_issuer(surroundings: Surroundings, authorized: Authorized) -> Verification:
+    from keystead.drivers import conversation
+    from keystead.flows import discovery, userinfo
+
+    network, clock = surroundings.network(), surroundings.clock
+    candidate = authorized.candidate
+    metadata = conversation.run(discovery.discover(authorized.api_base), network, clock)
+    authorized.for_url(metadata.issuer)  # refuses an origin the sign-in does not belong to
+
+    def ask(current: Authorized) -> Account:
+        info = conversation.run(userinfo.userinfo(metadata, current.secret), network, clock)
+        return Account(info.sub, info.email, info.name, info.organization_id, info.organization_name)
+
+    account = _once_more(surroundings, authorized, ask)
+    warnings = _differences(candidate.account or Account(), account)
+    if warnings:
+        _correct(surroundings, authorized, account)
+    reason = f"{metadata.issuer} accepts it"
+    return Verification(Verdict.VERIFIED, reason, replace(candidate, account=account), warnings)
+
+
+def _once_more(surroundings: Surroundings, authorized: Authorized, ask: Callable[[Authorized], Account]) -> Account:
+    """Ask; after a refusal renew once and ask again, then it is final (R-09)."""
+    try:
+        return ask(authorized)
+    except SignInRequired:
+        return ask(surroundings.client().again(authorized))
+
+
+def _differences(stored: Account, named: Account) -> tuple[str, ...]:
+    pairs = (
+        ("account", stored.email or stored.id, named.email or named.id, stored.id == named.id),
+        (
+            "organization",
+            stored.organization_name or stored.organization_id,
+            named.organization_name or named.organization_id,
+            stored.organization_id == named.organization_id,
+        ),
+    )
+    return tuple(
+        f"The {what} was stored as {before or 'unknown'}, and its server says {now or 'none'}"
+        for what, before, now, same in pairs
+        if not same
+    )
+
+
+def _correct(surroundings: Surroundings, authorized: Authorized, account: Account) -> None:
+    """Keep the identity with the token it belongs to; a token that was replaced meanwhile has its own."""
+    from keystead.client import LOGIN_KINDS
+
+    kind = LOGIN_KINDS[authorized.candidate.source]
+    with surroundings.store.lock(kind, _LOCK_PATIENCE):
+        login: Login | None = surroundings.store.load(kind)
+        if login is not None and login.tokens.access_token == authorized.secret:
+            surroundings.store.save(replace(login, account=account))
+
+
+def _at_api(surroundings: Surroundings, authorized: Authorized) -> Verification:
+    from keystead.wire import messages
+    from keystead.wire.fields import Malformed
+    from keystead.wire.http import Request
+
+    url = f"{authorized.api_base}/v1/models?limit=1"
+    headers: dict[str, str | Secret] = {"anthropic-version": messages.VERSION, **authorized.for_url(url)}
+    response = surroundings.network().send(Request("GET", url, headers))
+    candidate, base = authorized.candidate, authorized.api_base
+    if response.status == 401:
+        return Verification(Verdict.REJECTED, f"{base} refuses it", candidate)
+    if response.status == 200:
+        try:
+            messages.parse_models(response.body)
+        except Malformed:
+            return Verification(Verdict.UNVERIFIABLE, f"{base} answered with something else", candidate)
+        return Verification(Verdict.VERIFIED, f"{base} accepts it", candidate)
+    return Verification(Verdict.UNVERIFIABLE, f"{base} answered with HTTP {response.status}", candidate)
