@@ -7,6 +7,7 @@ loop: gateway on its fast path, and the Django control plane beside it in thread
 import asyncio
 import contextlib
 import errno
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
@@ -158,9 +159,7 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     ledger = LedgerWriter()
     try:
-        # uvicorn raises the signal again once it has stopped; by then there is nothing left to interrupt.
-        with contextlib.suppress(KeyboardInterrupt):
-            _run(_serve(installation, directory, ledger, announce))
+        _run(_serve(installation, directory, ledger, announce))
     finally:
         ledger.close()
         directory.close()
@@ -195,7 +194,7 @@ async def _serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens."""
+    """uvicorn's server, which says when it listens, and for which a signal means stopping in good order."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -204,6 +203,19 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._say_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT and SIGTERM; unlike uvicorn's own, without raising them again.
+
+        Raised again, SIGTERM would end the process before the ledger is written out.
+        """
+        before = {one: signal.signal(one, self.handle_exit) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
 
 def _uvicorn(gateway: Gateway) -> uvicorn.Config:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ class Database:
     keys: dict[bytes, Principal] = field(default_factory=lambda: {b"digest": KEY})
     tokens: dict[str, Principal] = field(default_factory=lambda: {"jwt": SESSION})
     ended: set[str] = field(default_factory=set)
-    public_keys: dict[str, str] = field(default_factory=lambda: {"kid": "public"})
+    public_keys: dict[str, Any] = field(default_factory=lambda: {"kid": "public"})
     verified: int = 0
 
     def verify(self, token: str, now: float, public_keys: Mapping[str, str]) -> Principal | None:

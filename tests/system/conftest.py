@@ -1,0 +1,34 @@
+"""A server with its first administrator, and a machine that is signed in to it; started once for the module."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from people import Person
+from running import Machine, RunningServer
+
+
+@dataclass
+class Installation:
+    """What a small company has after the first ten minutes."""
+
+    server: RunningServer
+    person: Person
+    machine: Machine
+    api_key: str
+
+    @property
+    def base(self) -> str:
+        return self.server.base
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The server, its administrator, one issued key, and one machine that is signed in."""
+    home: Path = tmp_path_factory.mktemp("installation")
+    with RunningServer(home) as server:
+        person = server.administrator()
+        machine = Machine(tmp_path_factory.mktemp("machine"))
+        machine.sign_in(server.base, person)
+        yield Installation(server, person, machine, person.create_key("system tests"))
