@@ -4,6 +4,7 @@ Resolving reads variables, settings files and the store. It runs no helper, rene
 writes nothing (R-06).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,12 +30,14 @@ class Resolution:
         considered: every row of the precedence table in its order, the winner included.
         warnings: sentences for the person.
         problem: why there is no winner; None when there is one.
+        shadows: what the winner passes over that another purse would pay for; one for each purse.
     """
 
     winner: Candidate | None
     considered: tuple[Candidate, ...]
     warnings: tuple[str, ...] = ()
     problem: KeysteadError | None = None
+    shadows: tuple[Candidate, ...] = ()
 
     def require(self) -> Candidate:
         """Return the winner.
@@ -53,6 +56,7 @@ class Resolver:
     Args:
         interactive: whether a person can be asked about an API key (S-05).
         approvals: answers given before; by default those in the state directory.
+        unset: variables and settings to leave out, as if nothing set them.
     """
 
     def __init__(
@@ -63,21 +67,38 @@ class Resolver:
         *,
         interactive: bool,
         approvals: Approvals | None = None,
+        unset: Collection[str] = (),
     ) -> None:
         self._environment = environment
         self._store = store
         self._clock = clock
         self._interactive = interactive
         self._approvals = approvals or Approvals(environment.state_dir, clock)
+        self._unset = unset
 
     def resolve(self) -> Resolution:
         """Decide."""
+        configuration = self._read()
+        return rank(self._look(configuration), (*self._notes(), *_unsent(configuration)))
+
+    def succession(self) -> tuple[Candidate, ...]:
+        """Return who decides, and who would decide after that one is gone, and so on to the last (B-04)."""
+        left = self._look(self._read())
+        line: list[Candidate] = []
+        while (decisive := _decisive(left)) is not None:
+            line.append(decisive)
+            left = tuple(one for one in left if one is not decisive)
+        return tuple(line)
+
+    def _read(self) -> Configuration:
         configuration = Configuration.read(self._environment)
+        return configuration.without(self._unset) if self._unset else configuration
+
+    def _look(self, configuration: Configuration) -> tuple[Candidate, ...]:
         facts = Facts(
             self._environment, configuration, self._store, self._approvals, self._clock.now(), self._interactive
         )
-        candidates = tuple(source.look(facts) for source in SOURCES)
-        return rank(candidates, (*self._notes(), *_unsent(configuration)))
+        return tuple(source.look(facts) for source in SOURCES)
 
     def _notes(self) -> tuple[str, ...]:
         try:
@@ -101,14 +122,18 @@ def rank(candidates: tuple[Candidate, ...], notes: tuple[str, ...] = ()) -> Reso
         candidates: in order of precedence.
         notes: warnings that belong to no row.
     """
-    decisive = next((one for one in candidates if one.state in (CandidateState.SELECTED, CandidateState.BROKEN)), None)
+    decisive = _decisive(candidates)
     winner = decisive if decisive is not None and decisive.state is CandidateState.SELECTED else None
     considered = tuple(_ranked(one, decisive) for one in candidates)
     warnings = [*notes, *(warning for one in considered for warning in one.warnings)]
-    if winner is not None:
-        warnings += _shadowed(winner, considered)
+    shadows = _shadowed(winner, considered) if winner is not None else ()
+    warnings += [shadow_warning(winner, other) for other in shadows if winner is not None]
     problem = None if winner is not None else _problem(decisive, considered)
-    return Resolution(winner, considered, tuple(dict.fromkeys(warnings)), problem)
+    return Resolution(winner, considered, tuple(dict.fromkeys(warnings)), problem, shadows)
+
+
+def _decisive(candidates: tuple[Candidate, ...]) -> Candidate | None:
+    return next((one for one in candidates if one.state in (CandidateState.SELECTED, CandidateState.BROKEN)), None)
 
 
 def _ranked(candidate: Candidate, decisive: Candidate | None) -> Candidate:
@@ -118,21 +143,25 @@ def _ranked(candidate: Candidate, decisive: Candidate | None) -> Candidate:
     return replace(candidate, state=CandidateState.OUTRANKED, reason=f"{candidate.reason}; {decisive.title} {verb}")
 
 
-def _shadowed(winner: Candidate, considered: tuple[Candidate, ...]) -> list[str]:
-    """Say when another purse is passed over: the surprise bill of R-03."""
+def _shadowed(winner: Candidate, considered: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Return what another purse would pay for and is passed over: the surprise bill of R-03."""
+    if winner.billing is BillingClass.UNKNOWN:
+        return ()
     lower = considered[considered.index(winner) + 1 :]
     others = {
-        one.billing: one  # one sentence for each purse is enough
+        one.billing: one  # one for each purse is enough
         for one in reversed(lower)
         if one.state in _THERE and one.billing not in (winner.billing, BillingClass.UNKNOWN)
     }
-    if winner.billing is BillingClass.UNKNOWN:
-        return []
-    return [
+    return tuple(others.values())
+
+
+def shadow_warning(winner: Candidate, other: Candidate) -> str:
+    """Return the sentence that says who pays, and who would without ``winner``."""
+    return (
         f"{winner.title} ({winner.provenance}) is used and bills as {winner.billing}; "
         f"{other.title} ({other.provenance}) would bill as {other.billing}"
-        for other in others.values()
-    ]
+    )
 
 
 def _problem(decisive: Candidate | None, considered: tuple[Candidate, ...]) -> KeysteadError:

@@ -7,7 +7,7 @@ decides which secret goes where (R-07): what they say about a guarded name is re
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -119,6 +119,12 @@ class Configuration:
         files = (_load(scope, path, environment) for scope, path in _places(environment))
         return cls(environment, tuple(file for file in files if file is not None))
 
+    def without(self, names: Collection[str]) -> "Configuration":
+        """Return what would be if nothing set ``names``: neither the process nor a settings file (B-04)."""
+        variables = {name: text for name, text in self.environment.variables.items() if name not in names}
+        files = tuple(replace(file, settings=_unset(file.settings, names)) for file in self.files)
+        return Configuration(replace(self.environment, variables=variables), files)
+
     @property
     def faulty(self) -> SettingsFile | None:
         """The first file that exists and cannot be understood: what it would say is unknown (fail closed)."""
@@ -174,6 +180,13 @@ class Configuration:
             if file.settings is not None and file.scope not in UNTRUSTED:
                 merged.update({name: str(setting.value) for name, setting in file.settings.env.items()})
         return merged
+
+
+def _unset(settings: "Settings | None", names: Collection[str]) -> "Settings | None":
+    if settings is None:
+        return None
+    members = {name: setting for name, setting in settings.members.items() if name not in names}
+    return replace(settings, members=members, env={k: v for k, v in settings.env.items() if k not in names})
 
 
 def require_trusted(reading: Reading) -> None:
