@@ -52,7 +52,9 @@ class Directory:
 
 
 class Ledger:
-    """Rows in memory, and a way to wait for them."""
+    """Rows in memory, a way to wait for them, and a switch for a database that does not keep up."""
+
+    saturated = False
 
     def __init__(self) -> None:
         self.rows: list[UsageRecord] = []

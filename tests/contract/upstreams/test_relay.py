@@ -265,6 +265,18 @@ def test_directory_trouble_is_503_and_heals(running: "Running") -> None:
     assert running.ask().status == 200
 
 
+def test_nothing_is_served_that_cannot_be_written_down(running: "Running") -> None:
+    running.ledger.saturated = True
+    answer = running.ask()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.error["type"] == "api_error"
+    assert running.api.requests == []
+    assert running.ask(target="/v1/messages/count_tokens").status == 200
+    assert running.send(running.head(length=0, key="ksk_no")).status == 401
+    running.ledger.saturated = False
+    assert running.ask().status == 200
+
+
 def test_ledger_trouble_does_not_reach_the_client(running: "Running", monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise OSError("disk full")

@@ -157,6 +157,8 @@ class Exchange:
         )
         if (head.length or 0) > self._gateway.limits.body_bytes:
             raise self._too_large()
+        if METERED[self._path] and self._gateway.ledger.saturated:
+            raise _unwritable()
         self._caller = caller
 
     def take(self, data: bytes) -> None:
@@ -323,3 +325,12 @@ class Exchange:
             counts.input = self._size // 4
         counts.output = reader.floor() if reader is not None else 0
         return counts, True
+
+
+def _unwritable() -> Refusal:
+    return Refusal(
+        503,
+        "The gateway cannot write down what requests use at the moment, so it serves none. Try again shortly.",
+        ("retry-after", "5"),
+        log="the usage ledger is full: the database has not kept up",
+    )

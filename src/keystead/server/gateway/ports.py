@@ -37,6 +37,10 @@ class Directory(Protocol):
 class Ledger(Protocol):
     """Where usage is written down."""
 
+    @property
+    def saturated(self) -> bool:
+        """Whether it cannot take more for now; until it can, no request is served that it would have to hold (G-01)."""
+
     def append(self, record: UsageRecord) -> None:
         """Take the record without blocking; making it durable happens elsewhere."""
 
