@@ -1,0 +1,156 @@
+"""A secret planted in every source is in no output, log or stored byte that is not its own home (R-17).
+
+Everything runs as real processes, with debugging on. What may hold a secret is listed; every other byte is searched.
+"""
+
+import re
+from pathlib import Path
+
+import anthropic
+import pytest
+from people import PASSWORD
+from running import Machine, RunningServer
+
+UPSTREAM_CANARY = "sk-ant-api03-canaryUpstream7x"
+KEY_CANARY = "sk-ant-api03-canaryKey7x"
+TOKEN_CANARY = "canaryToken7xcanaryToken7x"
+SETTINGS_CANARY = "canarySettings7xcanarySettings7x"
+HELPER_CANARY = "canaryHelper7xcanaryHelper7x"
+
+COMMANDS = [
+    ("status",),
+    ("status", "--json"),
+    ("-p", "hello"),
+    ("-p", "hello", "--model", "no-such-model"),
+    ("login", "--device", "--server", "http://127.0.0.1:1"),
+    ("login", "--device", "--json", "--server", "http://127.0.0.1:1"),
+    ("run", "--", "true"),
+    ("run", "--", "no-such-program-anywhere"),
+    ("token", "--no-such-option"),
+    ("logout",),
+]
+
+
+def files_with(directory: Path, secret: str) -> set[str]:
+    """Return the names of all files below ``directory`` that contain ``secret``, in their content or their name."""
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {path.name for path in files if secret.encode() in path.read_bytes() or secret in str(path)}
+
+
+def plant(home: Path, source: str) -> tuple[Machine, str]:
+    """Return a machine with one canary in ``source``, which nothing answers for."""
+    variables = {"KEYSTEAD_DEBUG": "1", "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}
+    settings = home / ".claude" / "settings.json"
+    settings.parent.mkdir(parents=True)
+    if source == "api key":
+        return Machine(home, {**variables, "ANTHROPIC_API_KEY": KEY_CANARY}), KEY_CANARY
+    if source == "bearer token":
+        return Machine(home, {**variables, "ANTHROPIC_AUTH_TOKEN": TOKEN_CANARY}), TOKEN_CANARY
+    if source == "malformed key":
+        return Machine(home, {**variables, "ANTHROPIC_API_KEY": KEY_CANARY + "\u00a0x"}), KEY_CANARY
+    if source == "vendor token":
+        return Machine(home, {**variables, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN_CANARY}), TOKEN_CANARY
+    if source == "another product's file":
+        (home / ".claude" / ".credentials.json").write_text('{"accessToken": "%s"}' % TOKEN_CANARY)
+        return Machine(home, variables), TOKEN_CANARY
+    if source == "settings":
+        settings.write_text('{"env": {"ANTHROPIC_AUTH_TOKEN": "%s"}}' % SETTINGS_CANARY)
+        return Machine(home, variables), SETTINGS_CANARY
+    if source == "broken settings":
+        settings.write_text('{"env": {"ANTHROPIC_AUTH_TOKEN": "%s"' % SETTINGS_CANARY)
+        return Machine(home, variables), SETTINGS_CANARY
+    helper = home / "helper"
+    helper.write_text(f"#!/bin/sh\necho {HELPER_CANARY}\necho {HELPER_CANARY} >&2\n")
+    helper.chmod(0o700)
+    settings.write_text('{"apiKeyHelper": "%s"}' % helper)
+    return Machine(home, variables), HELPER_CANARY
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "api key",
+        "bearer token",
+        "malformed key",
+        "vendor token",
+        "another product's file",
+        "settings",
+        "broken settings",
+        "helper",
+    ],
+)
+def test_no_command_shows_a_planted_secret(tmp_path, source):
+    machine, canary = plant(tmp_path, source)
+
+    for command in COMMANDS:
+        done = machine.keystead(*command)
+
+        assert canary not in done.stdout + done.stderr, command
+        assert "Traceback" not in done.stderr, command
+
+
+def test_a_sign_in_rests_in_one_file_and_shows_in_none_of_the_output(tmp_path, installation):
+    machine = Machine(tmp_path, {"KEYSTEAD_DEBUG": "1"})
+    shown = machine.sign_in(installation.base, installation.person)
+    token = machine.keystead("token").stdout.strip()
+    refresh = re.search(r"ksr_[0-9A-Za-z]+", (tmp_path / ".keystead" / "credentials.json").read_text())
+    assert refresh
+
+    for command in [("status",), ("status", "--json"), ("-p", "hello"), ("run", "--", "true")]:
+        done = machine.keystead(*command)
+        shown += done.stdout + done.stderr
+
+    for secret in (token, refresh[0]):
+        assert secret not in shown
+        assert files_with(tmp_path, secret) == {"credentials.json"}
+        assert files_with(installation.server.home, secret) == set()
+        assert secret not in installation.server.output
+
+
+def test_after_logout_nothing_of_it_is_left_on_the_disk(tmp_path, installation):
+    machine = Machine(tmp_path)
+    machine.sign_in(installation.base, installation.person)
+    token = machine.keystead("token").stdout.strip()
+
+    machine.keystead("logout")
+
+    assert files_with(tmp_path, token) == set()
+
+
+def test_the_server_stores_and_logs_no_secret(tmp_path, sdk_call):
+    with RunningServer(tmp_path, {"KEYSTEAD_SERVER_UPSTREAM_API_KEY": UPSTREAM_CANARY} | NOWHERE) as server:
+        person = server.administrator()
+        key = person.create_key()
+        link = server.setup_link
+        assert link
+        refused = sdk_call(server.base, key)
+        assert refused.status_code in {502, 503, 529}
+        assert UPSTREAM_CANARY not in refused.text
+        damaged = sdk_call(server.base, KEY_CANARY)
+        assert damaged.status_code == 401
+        assert KEY_CANARY not in damaged.text
+
+    code = link.partition("#code=")[2]
+    for secret in (UPSTREAM_CANARY, KEY_CANARY, key, PASSWORD, code):
+        assert files_with(tmp_path, secret) == set(), secret
+        assert secret not in server.output.replace(link, "")
+
+
+NOWHERE = {"KEYSTEAD_SERVER_UPSTREAM_URL": "http://127.0.0.1:1"}
+"""An upstream that nobody serves, so that the error path is walked."""
+
+
+@pytest.fixture
+def sdk_call():
+    """Return a function that asks once with a key and gives the refusal's response."""
+
+    def ask(base, key):
+        question = {"model": "claude-test", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+        with (
+            anthropic.Anthropic(base_url=base, api_key=key, max_retries=0) as client,
+            pytest.raises(anthropic.APIStatusError) as refused,
+        ):
+            client.messages.create(**question)
+        return refused.value.response
+
+    return ask
