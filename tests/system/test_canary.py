@@ -3,6 +3,7 @@
 Everything runs as real processes, with debugging on. What may hold a secret is listed; every other byte is searched.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -51,18 +52,18 @@ def plant(home: Path, source: str) -> tuple[Machine, str]:
     if source == "vendor token":
         return Machine(home, {**variables, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN_CANARY}), TOKEN_CANARY
     if source == "another product's file":
-        (home / ".claude" / ".credentials.json").write_text('{"accessToken": "%s"}' % TOKEN_CANARY)
+        (home / ".claude" / ".credentials.json").write_text(json.dumps({"accessToken": TOKEN_CANARY}))
         return Machine(home, variables), TOKEN_CANARY
     if source == "settings":
-        settings.write_text('{"env": {"ANTHROPIC_AUTH_TOKEN": "%s"}}' % SETTINGS_CANARY)
+        settings.write_text(json.dumps({"env": {"ANTHROPIC_AUTH_TOKEN": SETTINGS_CANARY}}))
         return Machine(home, variables), SETTINGS_CANARY
     if source == "broken settings":
-        settings.write_text('{"env": {"ANTHROPIC_AUTH_TOKEN": "%s"' % SETTINGS_CANARY)
+        settings.write_text(json.dumps({"env": {"ANTHROPIC_AUTH_TOKEN": SETTINGS_CANARY}})[:-2])
         return Machine(home, variables), SETTINGS_CANARY
     helper = home / "helper"
     helper.write_text(f"#!/bin/sh\necho {HELPER_CANARY}\necho {HELPER_CANARY} >&2\n")
     helper.chmod(0o700)
-    settings.write_text('{"apiKeyHelper": "%s"}' % helper)
+    settings.write_text(json.dumps({"apiKeyHelper": str(helper)}))
     return Machine(home, variables), HELPER_CANARY
 
 
