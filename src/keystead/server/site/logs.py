@@ -55,6 +55,8 @@ LOGGING: Final[dict[str, Any]] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "redacting"}},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        # Below an error it reports each 4xx, and a device that polls for its code is answered 400 every five seconds.
+        "django.request": {"level": "ERROR"},
         "keystead": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
     },
 }
