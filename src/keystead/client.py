@@ -22,13 +22,14 @@ from keystead.resolver import Resolution, Resolver
 from keystead.secret import Secret
 from keystead.sources.candidate import Approval, Candidate, HelperCommand
 from keystead.sources.configuration import Configuration
+from keystead.sources.login_store import open_store
 from keystead.stores import TokenStore, profiles
 from keystead.stores.approvals import Approvals, Decision
-from keystead.stores.file import FileStore
 from keystead.wire import origin as wire_origin
 
 if TYPE_CHECKING:
     from keystead.drivers.transport import Transport
+    from keystead.stores.backoff import Backoff
 
 LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
 """The sources that are sign-ins, and what each is kept as."""
@@ -96,18 +97,18 @@ class Client:
         self._clock = clock
         self._approvals = approvals or Approvals(environment.state_dir, clock)
         self._resolver = Resolver(environment, store, clock, interactive=interactive, approvals=self._approvals)
-        self._refresher = Refresher(store, transport_factory, clock)
+        self._refresher = Refresher(store, transport_factory, clock, backoff=self._backoff)
 
     @classmethod
     def local(cls, *, interactive: bool = False, profile: str | None = None) -> "Client":
-        """Return a client of this process's environment, the file store and the network.
+        """Return a client of this process's environment, the chosen store and the network.
 
         Args:
             interactive: whether a person can be asked about an API key.
             profile: which account; None takes the one meant here, by variable, directory binding or default (R-04).
         """
         environment = Environment.capture()
-        place = FileStore(environment.state_dir, SYSTEM_CLOCK)
+        place = open_store(environment, SYSTEM_CLOCK)
         store = profiles.view(place, profiles.select(environment, SYSTEM_CLOCK, profile))
         return cls(environment, store, _network, SYSTEM_CLOCK, interactive=interactive)
 
@@ -156,6 +157,11 @@ class Client:
             raise ConfigurationError(f"{candidate.title} needs no approval.")
         origin = next(iter(candidate.allowed_origins))
         return self._approvals.decide(candidate.credential.secret, origin, accepted=accepted)
+
+    def _backoff(self) -> "Backoff":
+        from keystead.stores.backoff import Backoff
+
+        return Backoff(self._environment.state_dir, self._clock)
 
     def _authorize(self, candidate: Candidate) -> Authorized:
         match candidate.credential:

@@ -101,11 +101,21 @@ class CredentialRejected(SignInRequired):
 
 
 class TemporaryFailure(KeysteadError):
-    """It may work later; nothing was lost."""
+    """It may work later; nothing was lost.
+
+    Args:
+        retry_after: seconds until the next try makes sense, when that is known.
+    """
 
     code = "temporary"
     exit_code = 75
     default_move: ClassVar[Move] = "wait"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, move: Move | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, move=move)
+        self.retry_after = retry_after
 
 
 class ServerUnreachable(TemporaryFailure):
@@ -123,19 +133,9 @@ class ServerFailure(TemporaryFailure):
 
 
 class RateLimited(TemporaryFailure):
-    """The server asked to wait.
-
-    Args:
-        retry_after: seconds until the next try makes sense, when the server said so.
-    """
+    """The server asked to wait."""
 
     code = "rate_limited"
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, move: Move | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message, hint=hint, move=move)
-        self.retry_after = retry_after
 
 
 class StoreBusy(TemporaryFailure):

@@ -15,7 +15,9 @@ from keystead.errors import (
     ConfigurationError,
     CredentialExpired,
     CredentialRejected,
+    KeysteadError,
     NoCredential,
+    RateLimited,
     StoreUnavailable,
     TemporaryFailure,
 )
@@ -24,6 +26,7 @@ from keystead.stores import TokenStore
 
 if TYPE_CHECKING:
     from keystead.drivers.transport import Transport
+    from keystead.stores.backoff import Backoff, Pause
     from keystead.stores.helper_cache import HelperCache
 
 PATIENCE: Final = 60.0
@@ -36,6 +39,7 @@ class Refresher:
     Args:
         transport_factory: called only when a request must be sent, so that nothing heavy is loaded before.
         patience: seconds to wait for another process.
+        backoff: makes the pauses that servers ask for; called only when a renewal is due. Without it none is shared.
     """
 
     def __init__(
@@ -45,11 +49,13 @@ class Refresher:
         clock: Clock,
         *,
         patience: float = PATIENCE,
+        backoff: "Callable[[], Backoff] | None" = None,
     ) -> None:
         self._store = store
         self._transport_factory = transport_factory
         self._clock = clock
         self._patience = patience
+        self._backoff = backoff
 
     def fresh(self, kind: LoginKind, *, rejected: int | None = None) -> Login:
         """Return the login of ``kind`` with an access token that can be sent.
@@ -65,6 +71,7 @@ class Refresher:
             NoCredential: there is no such login any more.
             CredentialRejected: its server ended it; it is kept, retired and restorable.
             CredentialExpired: it is past its time and has no refresh token.
+            RateLimited: its server asked every process to wait; the hint says until when.
             TemporaryFailure: it is needed and could not be renewed now; nothing was changed.
         """
         login = self._load(kind)
@@ -73,7 +80,7 @@ class Refresher:
         try:
             with self._store.lock(kind, self._patience_for(login, rejected)):
                 login = self._load(kind)
-                return self._renew(login) if self._due(login, rejected) else login
+                return self._renew(login, rejected) if self._due(login, rejected) else login
         except (TemporaryFailure, ConfigurationError):
             if rejected is None and login.tokens.freshness(self._clock.now()) is not Freshness.EXPIRED:
                 return login
@@ -103,7 +110,7 @@ class Refresher:
         usable = rejected is None and login.tokens.freshness(self._clock.now()) is not Freshness.EXPIRED
         return 0.0 if usable else self._patience
 
-    def _renew(self, login: Login) -> Login:
+    def _renew(self, login: Login, rejected: int | None) -> Login:
         from keystead.drivers import conversation
         from keystead.flows import refresh
 
@@ -112,13 +119,52 @@ class Refresher:
                 f"The sign-in to {login.issuer} has expired and cannot be renewed.",
                 hint="Run `keystead login` to sign in again.",
             )
+        backoff = self._backoff() if self._backoff else None
+        forced = f"401 {self._store.profile} {login.kind} {login.issuer}"
+        if backoff is not None:
+            _require_no_pause(login, backoff.pause(login.token_endpoint), self._clock.now())
+            if rejected is not None and (pause := backoff.pause(forced)) is not None:
+                raise _refused_again(login, pause, self._clock.now())
         now = self._clock.now()
         try:
             tokens = conversation.run(refresh.refresh(login, now), self._transport_factory(), self._clock)
         except CredentialRejected:
             self._store.save(replace(login, retired_at=now))
             raise
-        return self._store.save(replace(login, tokens=tokens))
+        except KeysteadError as error:
+            if backoff is not None and (pause := backoff.failed(login.token_endpoint, error)) is not None:
+                error.hint = _when(pause, self._clock.now())
+            raise
+        renewed = self._store.save(replace(login, tokens=tokens))
+        if backoff is not None:
+            backoff.succeeded(login.token_endpoint)
+            if rejected is not None:
+                backoff.renewed_in_vain(forced)
+        return renewed
+
+
+def _require_no_pause(login: Login, pause: "Pause | None", now: float) -> None:
+    if pause is not None:
+        raise RateLimited(
+            f"{login.issuer} has asked to wait, so the sign-in is not renewed now.",
+            hint=_when(pause, now),
+            retry_after=pause.remaining(now),
+        )
+
+
+def _refused_again(login: Login, pause: "Pause", now: float) -> CredentialRejected:
+    return CredentialRejected(
+        f"{login.api_base} refuses the sign-in to {login.issuer} although it was renewed just now.",
+        hint=f"Run `keystead login`, or ask whoever runs {login.api_base}. {_when(pause, now)}",
+    )
+
+
+def _when(pause: "Pause", now: float) -> str:
+    """Say when the next try makes sense, to the second and in UTC (R-20)."""
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(pause.until + 1, UTC)
+    return f"Nothing was lost. Try again in {pause.remaining(now) + 1:.0f} s, at {moment:%H:%M:%S} UTC."
 
 
 def helper_key(

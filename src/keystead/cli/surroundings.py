@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from keystead.client import Client
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.environment import Environment
+from keystead.sources.login_store import open_store
 from keystead.stores import TokenStore, profiles
-from keystead.stores.file import FileStore
 from keystead.stores.profiles import Selection
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Surroundings:
     def real(cls) -> "Surroundings":
         """Return those of this process."""
         environment = Environment.capture()
-        store = FileStore(environment.state_dir, SYSTEM_CLOCK)
+        store = open_store(environment, SYSTEM_CLOCK)
         return cls(environment, store, SYSTEM_CLOCK, _network, _random_bytes, _open_address)
 
     def for_profile(self, name: str | None) -> "Surroundings":

@@ -11,6 +11,8 @@ from typing import Final
 from keystead.secret import Secret
 
 ANTHROPIC_API: Final = "https://api.anthropic.com"
+_CLOCK_SLACK: Final = 60.0
+"""Seconds a clock may be adjusted by without casting doubt on what it said before."""
 
 
 class BillingClass(StrEnum):
@@ -98,10 +100,15 @@ class OAuthTokens:
         return self.issued_at + self.expires_in
 
     def freshness(self, now: float) -> Freshness:
-        """Return the window ``now`` falls in; stale in the last fifth of the lifetime, at most five minutes."""
+        """Return the window ``now`` falls in; stale in the last fifth of the lifetime, at most five minutes.
+
+        Before its issue a token is stale too: the clock was set back since, and its end can no longer be told (R-26).
+        """
         remaining = self.expires_at - now
         if remaining <= 0:
             return Freshness.EXPIRED
+        if now < self.issued_at - _CLOCK_SLACK:
+            return Freshness.STALE
         return Freshness.STALE if remaining <= min(300.0, self.expires_in / 5) else Freshness.FRESH
 
 

@@ -81,14 +81,15 @@ def failure(response: Response, what: str) -> KeysteadError:
     """Return the error that a response without the document stands for."""
     host = _host(response)
     if response.status == 429:
-        wait = _seconds(response.headers.get("retry-after"))
+        wait = retry_after(response)
         hint = f"Try again in {wait:.0f} s." if wait else _TRY_LATER
         return RateLimited(f"{host} asks to wait before {what}.", hint=hint, retry_after=wait)
     found = fault(response)
     if found is not None and found.error in _FAULTS and (found.error != "invalid_grant" or response.status != 403):
         kind, sentence, hint = _FAULTS[found.error]
         return kind(f"{host}: {sentence.format(what=what)} ({found.error}).", hint=hint)
-    return ServerFailure(f"{host} answered {what} with HTTP {response.status}.", hint=_TRY_LATER)
+    wait = retry_after(response) if response.status >= 500 else None
+    return ServerFailure(f"{host} answered {what} with HTTP {response.status}.", hint=_TRY_LATER, retry_after=wait)
 
 
 def tokens(response: Response, received: oauth.TokenResponse, now: float) -> OAuthTokens:
@@ -108,5 +109,13 @@ def _host(response: Response) -> str:
     return response.url.partition("?")[0] or "the server"
 
 
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else None
+def retry_after(response: Response) -> float | None:
+    """Return the seconds to wait that the server names (RFC 9110 section 10.2.3), or None when it names none.
+
+    A date counts from the server's own ``Date``, so that the clock of this machine does not matter.
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        return float(text)
+    then, now = dates.parse(text), dates.parse(response.headers.get("date", ""))
+    return max(0.0, then - now) if then is not None and now is not None else None

@@ -1,5 +1,6 @@
 """The file store: ``credentials.json`` in the state directory, 0600, atomic, with the generation before it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from keystead.clock import Clock
@@ -14,8 +15,16 @@ class FileStore(RecordStore):
     Args:
         directory: the state directory; created with the first write.
         files: the steps of a write; tests pass one that dies.
+        unmoved: as for the store it is.
     """
 
-    def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        files: Files | None = None,
+        *,
+        unmoved: Callable[[], None] = lambda: None,
+    ) -> None:
         files = files or Files()
-        super().__init__(directory, FilePlace(directory, clock, files), clock, files)
+        super().__init__(directory, FilePlace(directory, clock, files), clock, files, unmoved=unmoved)

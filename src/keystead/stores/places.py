@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from keystead.clock import Clock
+from keystead.errors import KeysteadError
 from keystead.stores.files import Files, read_private
 
 
@@ -80,3 +81,26 @@ class FilePlace:
                 path.unlink(missing_ok=True)
         for aside in self._directory.glob(f"{self._stem}.damaged-*.json"):
             aside.unlink(missing_ok=True)
+
+
+class UnusablePlace:
+    """A place that is known to be unusable: everything but its name raises why."""
+
+    def __init__(self, location: str, problem: KeysteadError) -> None:
+        self.location = location
+        self._problem = problem
+
+    def read(self) -> NoReturn:
+        raise self._problem
+
+    def read_previous(self) -> NoReturn:
+        raise self._problem
+
+    def write(self, data: bytes, previous: bytes | None) -> NoReturn:  # noqa: ARG002
+        raise self._problem
+
+    def set_aside(self, data: bytes) -> NoReturn:  # noqa: ARG002
+        raise self._problem
+
+    def clear(self, *, but: bytes | None) -> NoReturn:  # noqa: ARG002
+        raise self._problem

@@ -82,7 +82,7 @@ class SealedPlace:
             head: dict[str, Any] = json.loads(sealed)
             box = b64decode(head.pop("box"))
             work = {name: int(head[name]) for name in _WORK}
-            if head["schema"] != SCHEMA or work["p"] > 16 or 128 * work["n"] * work["r"] > _MOST_MEMORY:
+            if head["schema"] != SCHEMA or not _bearable(**work):
                 return _DAMAGED
             salt, check, nonce = (b64decode(head[name]) for name in ("salt", "check", "nonce"))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -118,6 +118,11 @@ def sealed_file(place: FilePlace, key: Callable[[], Secret]) -> SealedPlace:
     """
     _require_cipher()
     return SealedPlace(place, key)
+
+
+def _bearable(*, n: int, r: int, p: int) -> bool:
+    """Whether scrypt can be asked for this much work: a changed file must not cost memory or minutes."""
+    return n > 1 and n & (n - 1) == 0 and r > 0 and 0 < p <= 16 and 128 * n * r <= _MOST_MEMORY
 
 
 def _decrypted(key: bytes, nonce: bytes, box: bytes, head: dict[str, Any]) -> bytes:

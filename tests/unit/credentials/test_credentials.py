@@ -28,6 +28,17 @@ def test_two_windows(lifetime: float, age: float, expected: Freshness) -> None:
     assert tokens.freshness(1000.0 + age) is expected
 
 
+@pytest.mark.requirement("R-26 clock")
+@pytest.mark.parametrize(
+    ("back", "expected"), [(30.0, Freshness.FRESH), (61.0, Freshness.STALE), (86_400.0, Freshness.STALE)]
+)
+def test_a_clock_that_was_set_back_makes_a_token_doubtful(back: float, expected: Freshness) -> None:
+    """It was issued in the future, so its end would be believed too late: it is used, and renewed if that works."""
+    tokens = OAuthTokens(Secret("a"), None, issued_at=1_000_000.0, expires_in=3600.0)
+
+    assert tokens.freshness(1_000_000.0 - back) is expected
+
+
 def test_a_login_shows_no_token_and_no_field_it_does_not_know() -> None:
     """A later version may keep a secret in a field this one does not know."""
     login = sample_login(access_token="canary")

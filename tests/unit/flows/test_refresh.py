@@ -12,6 +12,7 @@ from keystead.errors import (
     KeysteadError,
     RateLimited,
     ServerFailure,
+    TemporaryFailure,
 )
 from keystead.flows.refresh import refresh
 from keystead.secret import Secret
@@ -90,6 +91,29 @@ def test_the_wait_the_server_asks_for_is_kept(login: Login) -> None:
         run(login, json_response(429, {}, {"retry-after": "7"}))
 
     assert caught.value.retry_after == 7.0
+
+
+@pytest.mark.requirement("R-20 retry-after")
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "Thu, 01 Jan 1970 01:00:30 GMT", "date": "Thu, 01 Jan 1970 01:00:00 GMT"}, 30.0),
+        ({"retry-after": "Thu, 01 Jan 1970 01:00:00 GMT", "date": "Thu, 01 Jan 1970 01:00:30 GMT"}, 0.0),
+        ({"retry-after": "Thu, 01 Jan 1970 01:00:30 GMT"}, None),
+        ({"retry-after": "-7"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_wait_is_seconds_or_a_date_by_the_servers_clock(
+    login: Login, headers: dict[str, str], expected: float | None
+) -> None:
+    """RFC 9110 section 10.2.3, on 429 and on 503; a date without the server's time says nothing."""
+    for status in (429, 503):
+        with pytest.raises(TemporaryFailure) as caught:
+            run(login, json_response(status, {}, headers))
+        assert caught.value.retry_after == expected
 
 
 def test_a_login_without_refresh_token_asks_nothing(login: Login) -> None:
