@@ -3,6 +3,7 @@
 The database is a file, not memory, so that threads and real servers see it.
 """
 
+import functools
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -57,13 +58,21 @@ def database(migrated: Path, tmp_path: Path) -> Iterator[Path]:
     connections.close_all()
 
 
+@functools.cache
+def _hashed() -> str:
+    """Hash the password once: argon2 is slow on purpose, and hundreds of tests have an administrator."""
+    from django.contrib.auth.hashers import make_password
+
+    return make_password("correct horse battery")
+
+
 @pytest.fixture
 def administrator(database: Path) -> "Membership":
     """Return the first administrator, ``ada@example.com`` with password ``correct horse battery``."""
     from keystead.server.identity.models import Person
     from keystead.server.organizations.models import Membership, Organization, Workspace
 
-    person = Person.objects.create_user("ada@example.com", "correct horse battery", name="Ada", created_at=NOW)
+    person = Person.objects.create(email="ada@example.com", password=_hashed(), name="Ada", created_at=NOW)
     organization = Organization.objects.create(name="Example", created_at=NOW)
     Workspace.objects.create(organization=organization, name="Default", is_default=True, created_at=NOW)
     return Membership.objects.create(organization=organization, person=person, role="admin", created_at=NOW)
