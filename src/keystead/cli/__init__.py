@@ -29,10 +29,12 @@ COMMANDS: Final = (
     Command("login", "keystead.cli.login:login", "Sign in to a Keystead server."),
     Command("logout", "keystead.cli.logout:logout", "End the sign-in here and on the server."),
     Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
+    Command("explain", "keystead.cli.explain:explain", "Explain the decision, and what another client would send."),
     Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
     Command("whoami", "keystead.cli.whoami:whoami", "Say whose credential is used: account, organization, who pays."),
     Command("accounts", "keystead.cli.accounts:accounts", "Keep several accounts side by side.", profiled=False),
     Command("run", "keystead.cli.run:run", "Run a program with the credential in its environment."),
+    Command("doctor", "keystead.cli.doctor:doctor", "Check this machine, and say what would correct it."),
     Command("trust", "keystead.cli.trust:trust", "Let a project's own command fetch the key, as it stands."),
     Command("server", "keystead.server.command:server", "Run the self-hosted server.", profiled=False),
 )

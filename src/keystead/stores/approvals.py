@@ -46,6 +46,11 @@ class Approvals:
         self._clock = clock
         self._files = files or Files()
 
+    @property
+    def salt(self) -> bytes:
+        """What fingerprints are salted with here; empty before the first answer."""
+        return self._read()[0]
+
     def decision(self, key: Secret, origin: str) -> Decision | None:
         """Return what was answered about ``key`` for ``origin``, or None when nobody was asked yet."""
         salt, decisions = self._read()

@@ -1,0 +1,70 @@
+"""What a leaked secret looks like in a text: known prefixes, checked where there is a checksum (S-13)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.secret import Secret
+from keystead.wire import tokens
+
+_FEWEST: Final = 8
+"""Different characters below which a value is a placeholder such as ``sk-ant-api03-xxxxxxxx``."""
+_TAIL: Final = 20
+_PLACEHOLDER: Final = re.compile(r"example|placeholder|changeme|your[-_]|redacted|dummy", re.IGNORECASE)
+_LONGEST_LINE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One secret in a text.
+
+    Attributes:
+        line: counted from 1.
+        kind: what it is, for people.
+    """
+
+    line: int
+    kind: str
+    secret: Secret
+
+
+_PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("a Keystead token", re.compile(rf"(?<![0-9A-Za-z])ks[krdcs]_[0-9A-Za-z]{{{tokens.LENGTH - 4}}}(?![0-9A-Za-z])")),
+    ("an Anthropic API key", re.compile(r"sk-ant-(?:api|admin)\d\d-[\w-]{20,}", re.ASCII)),
+    ("an Anthropic subscription token", re.compile(r"sk-ant-(?:oat|ort|sid)\d\d-[\w-]{20,}", re.ASCII)),
+    ("an OpenAI API key", re.compile(r"(?<![\w-])sk-(?:proj-|svcacct-)[\w-]{20,}", re.ASCII)),
+    ("an AWS access key", re.compile(r"(?<![0-9A-Za-z])(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])")),
+    ("an Amazon Bedrock API key", re.compile(r"(?<![0-9A-Za-z])ABSK[0-9A-Za-z+/]{32,}={0,2}")),
+    ("a Google API key", re.compile(r"(?<![0-9A-Za-z])AIza[\w-]{35}", re.ASCII)),
+    (
+        "a credential variable with its value",
+        re.compile(
+            r"(?:ANTHROPIC_(?:AWS_|FOUNDRY_)?API_KEY|ANTHROPIC_AUTH_TOKEN|AWS_BEARER_TOKEN_BEDROCK|"
+            r"KEYSTEAD_SERVER_UPSTREAM_API_KEY)[\"']?\s*[:= ]\s*[\"']?([\w.+/=-]{16,})",
+            re.ASCII,
+        ),
+    ),
+)
+"""Kind and pattern, the surest first; the secret is the first group, or all of it."""
+
+
+def leaks(text: str) -> Iterator[Leak]:
+    """Yield every secret in ``text``, each place once."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        taken: list[tuple[int, int]] = []
+        for kind, pattern in _PATTERNS:
+            for match in pattern.finditer(line[:_LONGEST_LINE]):
+                start, end = match.span(pattern.groups)
+                value = match[pattern.groups]
+                if any(start < other_end and other < end for other, other_end in taken) or not _real(kind, value):
+                    continue
+                taken.append((start, end))
+                yield Leak(number, kind, Secret(value))
+
+
+def _real(kind: str, value: str) -> bool:
+    """Whether ``value`` is more than a placeholder; one of our own has a checksum to tell."""
+    if kind == _PATTERNS[0][0]:
+        return isinstance(tokens.parse(value), tokens.TokenKind)
+    return len(set(value[-_TAIL:])) >= _FEWEST and not _PLACEHOLDER.search(value)
