@@ -9,6 +9,7 @@ import click
 from keystead.cli.exits import sentence, visible
 from keystead.cli.paper import Paper, duration
 from keystead.drivers import terminal
+from keystead.stores import DEFAULT_PROFILE
 
 SCHEMA: Final = "keystead.login/1"
 
@@ -74,7 +75,12 @@ class ForPeople:
     def signed_in(self, facts: Mapping[str, str | None]) -> None:
         who = facts.get("email") or facts.get("account")
         self._plain("\n".join(self._paper.wrap(f"Signed in to {facts['server']} as {visible(str(who))}.")))
-        rows = [("Organization", facts.get("organization")), ("Who pays", facts.get("payer"))]
+        profile = facts.get("profile")
+        rows = [
+            ("Organization", facts.get("organization")),
+            ("Who pays", facts.get("payer")),
+            ("Profile", None if profile == DEFAULT_PROFILE else profile),
+        ]
         self._plain("\n".join(self._paper.table([(label, visible(text)) for label, text in rows if text])))
 
     def warning(self, text: str) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from keystead.cli import approval, servers
+from keystead.cli import approval, organizations, servers
 from keystead.cli.announcements import Announcer, ForPeople, ForPrograms
 from keystead.cli.paper import Paper
 from keystead.cli.surroundings import Surroundings
@@ -14,6 +14,7 @@ from keystead.drivers import conversation, terminal
 from keystead.drivers.transport import Transport
 from keystead.errors import ConfigurationError, KeysteadError, ServerUnreachable, StoreUnavailable, UsageError
 from keystead.flows import discovery, revoke, userinfo
+from keystead.stores import TokenStore
 from keystead.wire import origin
 from keystead.wire.oauth import ServerMetadata, UserInfo
 
@@ -24,6 +25,7 @@ _SOURCES: Final = {LoginKind.GATEWAY: "gateway_session", LoginKind.ACCOUNT: "log
 @click.command()
 @click.option("--server", metavar="URL", help="The server to sign in to.")
 @click.option("--method", type=click.Choice([kind.value for kind in LoginKind]), help="What to sign in as.")
+@click.option("--org", metavar="NAME", help="The organization it must be for, by name or id; else nothing is kept.")
 @click.option("--device", is_flag=True, help="Use a code on another device, not the browser here.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
 @click.option("--json", "wants_json", is_flag=True, help="Print events as JSON lines, schema keystead.login/1.")
@@ -32,6 +34,7 @@ def login(
     surroundings: Surroundings,
     server: str | None,
     method: str | None,
+    org: str | None,
     device: bool,
     no_browser: bool,
     wants_json: bool,
@@ -39,6 +42,8 @@ def login(
     """Sign in to a Keystead server, with the browser or with a code on another device."""
     if device and no_browser:
         raise UsageError("--device and --no-browser exclude each other.", hint="Give one of them.")
+    if surroundings.selection.problem is not None:
+        raise surroundings.selection.problem
     announcer: Announcer = ForPrograms() if wants_json else for_people(surroundings)
     network = surroundings.network()
     metadata = _ask_server(surroundings, network, servers.choose(surroundings, server), announcer)
@@ -47,10 +52,17 @@ def login(
         tokens = approval.by_device(surroundings, network, metadata, announcer)
     else:
         tokens = approval.by_browser(surroundings, network, metadata, announcer, no_browser=no_browser)
-    new, old = _keep(surroundings, network, _unnamed(metadata, kind, tokens), metadata)
-    _tell(announcer, new)
+    new, old, store = _keep(surroundings, network, _unnamed(metadata, kind, tokens), metadata, org)
+    _tell(announcer, new, store.profile)
     _retire(surroundings, network, old, announcer)
-    _warn_if_outranked(surroundings, new, announcer)
+    if store.profile == surroundings.store.profile:
+        _warn_if_outranked(surroundings, new, announcer)
+    else:
+        announcer.warning(
+            f"It is kept as profile {store.profile} beside the sign-in to another organization, and not used here yet. "
+            f'Use it in this shell with eval "$(keystead accounts use {store.profile})", '
+            f"or in this directory with keystead accounts bind {store.profile}"
+        )
 
 
 def for_people(surroundings: Surroundings) -> ForPeople:
@@ -103,37 +115,41 @@ def _unnamed(metadata: ServerMetadata, kind: LoginKind, tokens: OAuthTokens) -> 
 
 
 def _keep(
-    surroundings: Surroundings, network: Transport, login: Login, metadata: ServerMetadata
-) -> tuple[Login, Login | None]:
-    """Verify the new login, store it, read it back; return it and the one it replaced.
+    surroundings: Surroundings, network: Transport, login: Login, metadata: ServerMetadata, org: str | None
+) -> tuple[Login, Login | None, TokenStore]:
+    """Verify the new login, store it, read it back; return it, the one it replaced, and the profile's store.
 
     Whatever fails or interrupts before it is stored, the old login is untouched and the new grant is given back.
     """
     store = surroundings.store
     try:
         info = conversation.run(userinfo.userinfo(metadata, login.tokens.access_token), network, surroundings.clock)
+        named = _named(login, info)
+        if org is not None:
+            organizations.require(named, org)
+            store = organizations.home(surroundings, named)
         with store.lock(login.kind, _LOCK_PATIENCE):  # or a renewal of the old login could overwrite the new one
-            old = _loaded(surroundings, login.kind)
-            new = store.save(_named(login, info))
-            if not _is_kept(surroundings, new):
+            old = _loaded(store, login.kind)
+            new = store.save(named)
+            if not _is_kept(store, new):
                 raise StoreUnavailable(
                     f"{store.location} did not keep the sign-in.", hint="Check that its disk has room and is writable."
                 )
     except BaseException:  # Ctrl-C too
-        if not _is_kept(surroundings, login):
+        if not _is_kept(store, login):
             _give_back(surroundings, network, login)
         raise
-    return new, old
+    return new, old, store
 
 
-def _is_kept(surroundings: Surroundings, login: Login) -> bool:
-    kept = _loaded(surroundings, login.kind)
+def _is_kept(store: TokenStore, login: Login) -> bool:
+    kept = _loaded(store, login.kind)
     return kept is not None and kept.tokens.access_token == login.tokens.access_token
 
 
-def _loaded(surroundings: Surroundings, kind: LoginKind) -> Login | None:
+def _loaded(store: TokenStore, kind: LoginKind) -> Login | None:
     try:
-        return surroundings.store.load(kind)
+        return store.load(kind)
     except KeysteadError:  # what cannot be read cannot be revoked; the store says so where it matters
         return None
 
@@ -156,7 +172,7 @@ def _give_back(surroundings: Surroundings, network: Transport, login: Login) -> 
         return
 
 
-def _tell(announcer: Announcer, new: Login) -> None:
+def _tell(announcer: Announcer, new: Login, profile: str) -> None:
     organization = new.account.organization_name or new.account.organization_id
     announcer.signed_in(
         {
@@ -165,6 +181,8 @@ def _tell(announcer: Announcer, new: Login) -> None:
             "account": new.account.id,
             "email": new.account.email,
             "organization": organization,
+            "organization_id": new.account.organization_id,
+            "profile": profile,
             "billing": new.billing.value,
             "payer": f"{organization or 'whoever the server charges'}, through {new.issuer}.",
             "upstream": new.upstream,

@@ -28,7 +28,8 @@ def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
     from keystead.drivers.process import become
 
     authorized = surroundings.client().credential()
-    become(command, child_variables(surroundings.environment.variables, authorized))
+    variables = {**surroundings.environment.variables, **surroundings.selection.variables()}
+    become(command, child_variables(variables, authorized))
 
 
 def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dict[str, str]:

@@ -146,8 +146,10 @@ def _at_api(surroundings: Surroundings, authorized: Authorized) -> Verification:
         return Verification(Verdict.REJECTED, f"{base} refuses it", candidate)
     if response.status == 200:
         try:
-            messages.parse_models(response.body)
+            offers = bool(messages.parse_models(response.body))
         except Malformed:
-            return Verification(Verdict.UNVERIFIABLE, f"{base} answered with something else", candidate)
+            offers = False
+        if not offers:  # a portal's or proxy's page, in whatever format
+            return Verification(Verdict.UNVERIFIABLE, f"{base} answered with something other than models", candidate)
         return Verification(Verdict.VERIFIED, f"{base} accepts it", candidate)
     return Verification(Verdict.UNVERIFIABLE, f"{base} answered with HTTP {response.status}", candidate)

@@ -49,6 +49,10 @@ class Selection:
         """Return the shape of ``profile`` in ``--json`` outputs."""
         return {"name": self.profile, "selected_by": self.by, "place": self.place or None}
 
+    def variables(self) -> dict[str, str]:
+        """Return what makes a child process choose the same; what it sees for itself needs no saying."""
+        return {VARIABLE: self.profile} if self.by is SelectedBy.FLAG else {}
+
     def __str__(self) -> str:
         match self.by:
             case SelectedBy.DEFAULT:
