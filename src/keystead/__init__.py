@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keystead.errors import (
     Cancelled,
+    CloudNotReady,
     ConfigurationError,
     CredentialExpired,
     CredentialRejected,
@@ -51,6 +52,7 @@ __all__ = [
     "Cancelled",
     "Candidate",
     "Client",
+    "CloudNotReady",
     "ConfigurationError",
     "CredentialExpired",
     "CredentialRejected",

@@ -28,6 +28,7 @@ from keystead.stores.approvals import Approvals, Decision
 from keystead.wire import origin as wire_origin
 
 if TYPE_CHECKING:
+    from keystead.credentials.cloud import CloudIdentity
     from keystead.drivers.transport import Transport
     from keystead.stores.backoff import Backoff
 
@@ -81,6 +82,7 @@ class Client:
         transport_factory: called only when a renewal must be sent.
         interactive: whether a person can be asked about an API key (S-05).
         approvals: by default those in the state directory.
+        notice: told, in a sentence, that a helper takes long; every ten seconds of it (S-06).
     """
 
     def __init__(
@@ -92,7 +94,9 @@ class Client:
         *,
         interactive: bool = False,
         approvals: Approvals | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
+        self._notice = notice
         self._environment = environment
         self._clock = clock
         self._approvals = approvals or Approvals(environment.state_dir, clock)
@@ -116,15 +120,38 @@ class Client:
         """Decide which credential is used and why; no side effects."""
         return self._resolver.resolve()
 
-    def credential(self) -> Authorized:
+    def credential(self, resolution: Resolution | None = None) -> Authorized:
         """Return the winner, renewed or fetched from its helper when needed.
 
+        Args:
+            resolution: a decision of :meth:`resolve` that was looked at before; by default a new one.
+
         Raises:
+            ExpectationFailed: another purse would pay than the declared one; nothing was sent or run (B-05).
             SignInRequired: there is none, or its server has ended it.
             UnsupportedCredential: a cloud switch won, and this version cannot sign for a cloud.
             KeysteadError: it is refused, broken, or could not be renewed now.
         """
-        return self._authorize(self.resolve().require())
+        return self._authorize((resolution or self.resolve()).require())
+
+    def cloud(self, *, fresh: bool = False) -> "CloudIdentity | None":
+        """Return who the cloud in use takes this machine for, as its own SDK finds out; None when no cloud is used.
+
+        Call it before a program that talks to the cloud itself: what would fail later fails here (S-09).
+
+        Args:
+            fresh: ask now, whatever was answered in the last five minutes.
+
+        Raises:
+            CloudNotReady: its credentials are missing, have ended, or are refused.
+            KeysteadError: nothing can be used at all, or the cloud cannot be asked.
+        """
+        winner = self.resolve().require()
+        if not isinstance(winner.credential, CloudCredential):
+            return None
+        from keystead.clouds import Clouds
+
+        return Clouds(self._environment, self._clock).prove(winner.credential.provider, fresh=fresh)
 
     def again(self, refused: Authorized) -> Authorized:
         """Return a credential to try once more after a server answered 401 to ``refused`` (R-09).
@@ -205,7 +232,9 @@ class Client:
 
             variables = Configuration.read(environment).variables()
             name = f"apiKeyHelper ({candidate.provenance})"
-            return driver.run(helper.command, name, environment.cwd, variables, self._clock)
+            say = self._notice
+            slow = None if say is None else lambda elapsed: say(f"{name} is taking a while ({elapsed:.0f} s)")
+            return driver.run(helper.command, name, environment.cwd, variables, self._clock, notice=slow)
 
         cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock)
         secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)

@@ -20,6 +20,7 @@ Three questions decide an error's class: what happened, *whose move it is*, and 
         ├── UnreadableFile              78   a file is missing, unreadable, too open, or not what it should be
         ├── HelperFailed                78   apiKeyHelper gave no usable key
         ├── StoreUnavailable            78   the credential store cannot be read or written
+        ├── CloudNotReady               78   a cloud's own credential is missing, has ended or is refused
         ├── UnsupportedCredential       78   found, but this build cannot use it yet
         └── ExpectationFailed           78   another account would pay than the declared one
 
@@ -181,6 +182,12 @@ class StoreUnavailable(ConfigurationError):
     """The credential store cannot be read or written."""
 
     code = "store_unavailable"
+
+
+class CloudNotReady(ConfigurationError):
+    """A cloud is switched on, and its own credential chain has nothing that it accepts."""
+
+    code = "cloud_not_ready"
 
 
 class UnsupportedCredential(ConfigurationError):

@@ -1,11 +1,15 @@
 """A small HTTP server on loopback that answers from a table and remembers what it was asked."""
 
+import ipaddress
 import json
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Answer = tuple[int, str, object]
 """Status, content type, and a body: text, or anything else as JSON."""
@@ -25,9 +29,10 @@ class Asked:
 class LocalServer:
     """The table, by ``METHOD /path`` without the query; ``*`` answers the rest."""
 
-    answers: dict[str, Answer | Callable[[Asked], Answer]]
+    answers: Mapping[str, Answer | Callable[[Asked], Answer]]
     asked: list[Asked] = field(default_factory=list)
     port: int = 0
+    scheme: str = "http"
 
     @property
     def host(self) -> str:
@@ -35,7 +40,7 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{self.scheme}://{self.host}"
 
     def answer(self, asked: Asked) -> Answer:
         self.asked.append(asked)
@@ -46,8 +51,15 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(answers: dict[str, Answer | Callable[[Asked], Answer]]) -> Iterator[LocalServer]:
-    """Serve ``answers`` for the block."""
+def local_server(
+    answers: Mapping[str, Answer | Callable[[Asked], Answer]], certificate: Path | None = None
+) -> Iterator[LocalServer]:
+    """Serve ``answers`` for the block.
+
+    Args:
+        answers: the table.
+        certificate: a file of :func:`make_certificate`, to serve TLS.
+    """
     state = LocalServer(answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,13 +76,18 @@ def local_server(answers: dict[str, Answer | Callable[[Asked], Answer]]) -> Iter
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = _serve
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815  the names that http.server looks for
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        state.scheme = "https"
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -80,3 +97,34 @@ def local_server(answers: dict[str, Answer | Callable[[Asked], Answer]]) -> Iter
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def make_certificate(directory: Path) -> Path:
+    """Write key and certificate of 127.0.0.1 to one file, which is its own authority."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "loopback.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path

@@ -5,11 +5,13 @@ from typing import Final
 
 import click
 
+from keystead.cli.exits import sentence
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized
 from keystead.credentials import Header
 from keystead.sources import SOURCES
-from keystead.sources.configuration import GUARDED
+from keystead.sources.cloud import CLOUDS
+from keystead.sources.configuration import GUARDED, Configuration
 
 _VARIABLES: Final = {Header.AUTHORIZATION: "ANTHROPIC_AUTH_TOKEN", Header.X_API_KEY: "ANTHROPIC_API_KEY"}
 _SCRUBBED: Final = GUARDED | {name for source in SOURCES for name in source.reads}
@@ -23,13 +25,19 @@ def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
     """Run COMMAND with the credential in its environment: keystead run -- COMMAND [ARGUMENTS].
 
     It gets ANTHROPIC_BASE_URL and the one variable of the credential in use; every other credential variable is
-    taken away. Its exit code is the exit code.
+    taken away. With a cloud switched on it gets that cloud's own variables, once the cloud has accepted its
+    credentials. Its exit code is the exit code.
     """
     from keystead.drivers.process import become
 
-    authorized = surroundings.client().credential()
+    client = surroundings.client()
     variables = {**surroundings.environment.variables, **surroundings.selection.variables()}
-    become(command, child_variables(variables, authorized))
+    cloud = client.cloud()
+    if cloud is None:
+        become(command, child_variables(variables, client.credential()))
+    for note in cloud.notes:
+        click.echo(f"keystead: {sentence(note)}", err=True)
+    become(command, cloud_variables(variables, Configuration.read(surroundings.environment), cloud.cloud))
 
 
 def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dict[str, str]:
@@ -39,3 +47,11 @@ def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dic
         "ANTHROPIC_BASE_URL": authorized.api_base,
         _VARIABLES[authorized.header]: authorized.secret.reveal(),
     }
+
+
+def cloud_variables(variables: Mapping[str, str], configuration: Configuration, name: str) -> dict[str, str]:
+    """Return the environment of a child that signs for the cloud ``name`` itself: its own variables, as they count."""
+    cloud = CLOUDS[name]
+    kept = {name: value for name, value in variables.items() if name not in _SCRUBBED}
+    own = (cloud.switch, cloud.skip, *cloud.own, *cloud.places)
+    return kept | {name: value.text for name in own if (value := configuration.variable(name).value) is not None}

@@ -12,7 +12,7 @@ from typing import Final
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized
 from keystead.credentials import Account, CloudCredential, Login, OAuthTokens
-from keystead.errors import KeysteadError, SignInRequired, TemporaryFailure
+from keystead.errors import CloudNotReady, KeysteadError, SignInRequired, TemporaryFailure
 from keystead.secret import Secret
 from keystead.sources.candidate import Candidate
 
@@ -64,7 +64,7 @@ class Verification:
 def verify(surroundings: Surroundings, winner: Candidate) -> Verification:
     """Ask about ``winner``. What goes wrong on the way is an answer too, and never "verified"."""
     if isinstance(winner.credential, CloudCredential):
-        return Verification(Verdict.UNVERIFIABLE, f"this version cannot ask {winner.title}", winner)
+        return _at_cloud(surroundings, winner)
     try:
         authorized = surroundings.client().credential()
         if isinstance(authorized.candidate.credential, OAuthTokens):
@@ -74,6 +74,26 @@ def verify(surroundings: Surroundings, winner: Candidate) -> Verification:
         return Verification(Verdict.REJECTED, error.message.rstrip("."), winner)
     except KeysteadError as error:
         return Verification(Verdict.UNVERIFIABLE, error.message.rstrip("."), winner)
+
+
+def _at_cloud(surroundings: Surroundings, winner: Candidate) -> Verification:
+    """Ask the cloud through its own SDK: STS for AWS, a token for Google and Entra ID."""
+    try:
+        found = surroundings.client().cloud(fresh=True)
+    except CloudNotReady as error:
+        fix = (error.hint,) if error.hint else ()
+        return Verification(Verdict.REJECTED, error.message.rstrip("."), winner, fix)
+    except KeysteadError as error:
+        return Verification(Verdict.UNVERIFIABLE, error.message.rstrip("."), winner)
+    assert found is not None
+    account = Account(id=found.principal, organization_id=found.account)
+    seen = replace(winner, account=account, expires_at=found.expires_at)
+    if not found.proven:
+        reason = f"found by {found.source}; only the cloud can say whether it is accepted"
+        return Verification(Verdict.UNVERIFIABLE, reason, seen, found.notes)
+    place = f" in {found.region}" if found.region else ""
+    who = f"{winner.title} accepts {found.principal or 'the credential'} of {found.account or 'an unnamed account'}"
+    return Verification(Verdict.VERIFIED, f"{who}{place}, found by {found.source}", seen, found.notes)
 
 
 def _at_issuer(surroundings: Surroundings, authorized: Authorized) -> Verification:

@@ -36,6 +36,10 @@ class Fields:
             raise Malformed(f"the {path} is not a JSON object")
         return cls(values, path)
 
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self._values.get(name) is not None
+
     def text(self, name: str) -> str:
         """Return a string field that must be there and not be empty."""
         value = self.optional_text(name)

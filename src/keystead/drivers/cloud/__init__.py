@@ -1,0 +1,85 @@
+"""Ask a cloud's own SDK which credential it finds, in a process of its own.
+
+The SDKs read the process environment, start programs that may prompt, and wait for metadata services that do not
+answer. In a process of its own a chain gets exactly the variables that count here, no input, and a deadline at
+which it dies with everything it started (R-33). It also keeps the weight of the SDKs out of every other start.
+"""
+
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from keystead.clock import Clock
+from keystead.credentials.cloud import CloudIdentity, parse
+from keystead.drivers import command
+from keystead.environment import Environment
+from keystead.errors import CloudNotReady, KeysteadError, ServerUnreachable, UnsupportedCredential
+from keystead.wire.fields import Fields, Malformed
+
+DEADLINE: Final = 20.0
+"""Seconds for the whole chain and its proof; a sign-in that needs a person belongs into the refresh commands."""
+STEP: Final = 4.0
+"""Seconds for one request within it."""
+CHAINS: Final = MappingProxyType(
+    {"bedrock": "aws", "aws": "aws", "mantle": "aws", "vertex": "google", "foundry": "entra"}
+)
+"""Which module here asks for which cloud."""
+EXTRAS: Final = MappingProxyType({"aws": "bedrock", "google": "vertex", "entra": "foundry"})
+"""Which extra of this distribution brings the SDK of a module."""
+
+_IMPATIENT: Final = {
+    # Outside a cloud nothing answers at the metadata address: one try of one second each.
+    "AWS_METADATA_SERVICE_TIMEOUT": "1",
+    "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "1",
+    "GCE_METADATA_TIMEOUT": "1",
+    "GCE_METADATA_DETECT_RETRIES": "1",
+}
+_LONGEST_ANSWER: Final = 65_536
+_ERRORS: Final[Mapping[str, type[KeysteadError]]] = {
+    error.code: error for error in (CloudNotReady, ServerUnreachable, UnsupportedCredential)
+}
+
+
+def obtain(
+    cloud: str, environment: Environment, variables: Mapping[str, str], clock: Clock, deadline: float = DEADLINE
+) -> CloudIdentity:
+    """Return who ``cloud`` takes this machine for.
+
+    Args:
+        cloud: a key of :data:`CHAINS`.
+        environment: whose home and working directory count.
+        variables: the variables that count, those of trusted settings included.
+        clock: measures the deadline.
+        deadline: seconds after which the chain is stopped with everything it started.
+
+    Raises:
+        CloudNotReady: there is no credential, it has ended, or the cloud refuses it.
+        ServerUnreachable: the cloud could not be asked.
+        UnsupportedCredential: its SDK is not installed.
+    """
+    child = {"HOME": str(environment.home)} | _IMPATIENT | dict(variables)
+    arguments = (sys.executable, "-P", "-m", __name__, cloud)  # -P: nothing is imported from the project directory
+    finished = command.run(arguments, environment.cwd, child, clock, deadline=deadline, most=_LONGEST_ANSWER)
+    if finished.code is None:
+        raise CloudNotReady(
+            f"The credential chain of {cloud} took longer than {deadline:g} s and was stopped.",
+            hint="Look for a credential_process or a login that waits for input, and run it yourself once.",
+        )
+    try:
+        return _read(finished.output)
+    except Malformed:
+        raise CloudNotReady(
+            f"The SDK of {cloud} stopped with exit code {finished.code}.{finished.said}",
+            hint="Run `keystead status --verify` again; if it lasts, reinstall the SDK.",
+        ) from None
+
+
+def _read(output: bytes) -> CloudIdentity:
+    """Read the child's last line; a program that a chain started may have written before it."""
+    answer = Fields.parse(output.strip().rpartition(b"\n")[2], "answer of the SDK")
+    if answer.has("identity"):
+        return parse(answer.object("identity"))
+    error = answer.object("error")
+    raised = _ERRORS.get(error.text("code"), CloudNotReady)
+    raise raised(error.text("message"), hint=error.optional_text("hint"))
