@@ -5,11 +5,11 @@
 menu:  ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run:  ## start the server on this machine; sets itself up the first time
+run:  ## start the server; sets itself up the first time
 	@scripts/bootstrap run
 	@exec .venv/bin/keystead server run
 
-test:  ## install what the tests need, then run every check and every test
+test:  ## every check and every test, and what they need
 	@scripts/need chromium chromium
 	@scripts/bootstrap dev
 	@scripts/test
@@ -26,7 +26,7 @@ lock:  ## renew requirements/*.lock from pyproject.toml
 	@scripts/bootstrap dev
 	@scripts/lock
 
-bench-gateway:  ## nginx, Keystead and LiteLLM side by side on this machine
+bench-gateway:  ## nginx, Keystead and LiteLLM side by side
 	@scripts/need nginx nginx && scripts/need wrk wrk && scripts/need cc gcc
 	@scripts/bootstrap run
 	@.venv/bin/python -m benchmarks.gateway

@@ -48,7 +48,10 @@ def run(**given: Any) -> None:
 
 @server.command("setup-link")
 def setup_link(**given: Any) -> None:
-    """Print a new one-time link that creates the first administrator; older links end."""
+    """Print a new link for the first administrator.
+
+    It works once; links printed before stop working.
+    """
     settings = _settings(Environment.capture(), **given)
     code = app.new_setup_code(settings, SYSTEM_CLOCK, secrets.token_bytes)
     if code is None:
