@@ -59,7 +59,8 @@ class Surroundings:
 
     def client(self) -> Client:
         """Return the library's client in these surroundings."""
-        return Client(self.environment, self.store, self.network, self.clock)
+        notice = (lambda text: self.to_terminal(f"{text}\n")) if self.environment.stderr_tty else None
+        return Client(self.environment, self.store, self.network, self.clock, notice=notice)
 
 
 def _network() -> "Transport":

@@ -33,11 +33,13 @@ class Finished:
 
     Attributes:
         code: its exit code; None when it was stopped, at the deadline or because it printed too much.
+        left: whether something it had started was still there when it had ended.
     """
 
     code: int | None
     output: bytes = field(repr=False)
     errors: bytes = field(repr=False)
+    left: bool = False
 
     @property
     def said(self) -> str:
@@ -110,8 +112,8 @@ def run(
             output, errors = _collect(process, watch, most)
             code = process.poll()
         finally:
-            _kill_tree(process)
-    return Finished(code, output, errors)
+            left = _kill_tree(process)
+    return Finished(code, output, errors, left and code is not None)
 
 
 def redacted(text: str, printed: str = "") -> str:
@@ -159,10 +161,12 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
     return process.returncode is not None
 
 
-def _kill_tree(process: "subprocess.Popen[bytes]") -> None:
-    """Kill the command's process group, also when the command itself has ended: it may have left children."""
+def _kill_tree(process: "subprocess.Popen[bytes]") -> bool:
+    """Kill the command's process group, also when the command itself has ended; tell whether it left children."""
     if sys.platform == "win32":
         process.kill()
-        return
+        return False
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+        return True
+    return False

@@ -82,3 +82,25 @@ def test_a_cloud_cannot_be_printed_as_a_token(machine: "Machine") -> None:
 
     assert (outcome.code, outcome.out) == (78, "")
     assert "Bedrock" in outcome.err
+
+
+@pytest.mark.requirement("R-11 notice")
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_slow_helper_is_announced_to_a_person_only(machine: "Machine", watched: bool) -> None:
+    """On a terminal's standard error, with the time so far; a script's error output stays empty."""
+    told: list[str] = []
+
+    class Hasty(FakeClock):
+        """A second passes whenever somebody looks."""
+
+        def monotonic(self) -> float:
+            self.advance(1)
+            return super().monotonic()
+
+    machine.user_settings('{"apiKeyHelper": "sleep 300"}')
+    environment = replace(machine.surroundings.environment, stderr_tty=watched)
+    machine.change(environment=environment, clock=Hasty(), to_terminal=told.append)
+
+    assert machine.run("token").code == 78
+    assert bool(told) is watched
+    assert all("apiKeyHelper (~/.claude/settings.json:1) is taking a while (1" in one for one in told[:1])

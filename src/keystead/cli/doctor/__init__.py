@@ -104,6 +104,22 @@ def undo(surroundings: Surroundings, *, wants_json: bool) -> None:
         click.echo("\n".join(f"Done: {one}" for one in done) if done else "There is nothing to undo.")
 
 
+@doctor.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--deadline", default=60.0, show_default=True, help="Seconds after which it is stopped.")
+@click.option("--json", "wants_json", is_flag=True, help="Print JSON, schema keystead.doctor-helper/1.")
+@click.pass_context
+def helper(context: click.Context, command: tuple[str, ...], *, deadline: float, wants_json: bool) -> None:
+    """Run COMMAND twice as apiKeyHelper is run, and say which rules it breaks. The key is not shown.
+
+    One argument is a shell command, as in the setting; several are a program and its arguments. Exit code: 0 it keeps
+    every rule, 78 it does not.
+    """
+    from keystead.cli.doctor import helpers
+
+    context.exit(helpers.report(context.obj, command, deadline, wants_json=wants_json))
+
+
 def survey(surroundings: Surroundings, *, wants_network: bool) -> Ground:
     """Return what the checks look at."""
     environment = surroundings.environment
