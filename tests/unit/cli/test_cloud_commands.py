@@ -1,0 +1,135 @@
+"""``run``, ``status --verify``, ``token`` and ``-p`` on a machine with a cloud switched on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clouds import AWS_KEYS, CALLER, NOWHERE
+from local_server import local_server
+
+PRINT = "import json, os; print(json.dumps(dict(os.environ)))"
+SWITCH = {"CLAUDE_CODE_USE_BEDROCK": "1"}
+
+
+def keystead(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run the client as a process of its own, with no way off loopback."""
+    environment = {"HOME": str(home), **NOWHERE, **variables}
+    program = "from keystead.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment, cwd=home, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_run_without_credentials_starts_nothing(tmp_path: Path) -> None:
+    """S-09: at launch, with the fix, not at the first request."""
+    done = keystead(tmp_path, "run", "--", "touch", "started", **SWITCH)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("keystead: AWS credentials were not found")
+    assert "fix: Run `aws sso login`" in done.stderr
+    assert not (tmp_path / "started").exists()
+
+
+def test_run_with_refused_credentials_starts_nothing(tmp_path: Path) -> None:
+    refusal = (
+        "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>no such key</Message></Error></ErrorResponse>"
+    )
+    with local_server({"*": (403, "text/xml", refusal)}) as sts:
+        variables = SWITCH | AWS_KEYS | {"AWS_ENDPOINT_URL_STS": sts.url}
+        done = keystead(tmp_path, "run", "--", "touch", "started", **variables)
+    assert done.returncode == 78
+    assert "InvalidClientTokenId" in done.stderr
+    assert "made-up-secret" not in done.stderr
+    assert not (tmp_path / "started").exists()
+
+
+def test_run_gives_the_clouds_own_variables_and_no_other_credential(tmp_path: Path) -> None:
+    """Also those that stand in the user's settings; the addresses and keys of every other way are taken away."""
+    settings = tmp_path / ".claude/settings.json"
+    settings.parent.mkdir()
+    settings.write_text(
+        json.dumps({"env": {"CLAUDE_CODE_USE_BEDROCK": "true", "ANTHROPIC_BEDROCK_BASE_URL": "http://b"}})
+    )
+    with local_server({"*": CALLER}) as sts:
+        done = keystead(
+            tmp_path, "run", "--", sys.executable, "-c", PRINT, **AWS_KEYS, AWS_ENDPOINT_URL_STS=sts.url,
+            ANTHROPIC_API_KEY="key", ANTHROPIC_BASE_URL="http://127.0.0.1:9", ANTHROPIC_AUTH_TOKEN="token",
+            ANTHROPIC_FOUNDRY_API_KEY="foundry", CLAUDE_CODE_USE_VERTEX="1", OTHER="kept",
+        )  # fmt: skip
+    child = json.loads(done.stdout)
+    assert AWS_KEYS.items() <= child.items()
+    assert (child["CLAUDE_CODE_USE_BEDROCK"], child["ANTHROPIC_BEDROCK_BASE_URL"]) == ("true", "http://b")
+    assert child["OTHER"] == "kept"
+    taken = {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_FOUNDRY_API_KEY"}
+    assert not (taken | {"CLAUDE_CODE_USE_VERTEX"}) & child.keys()
+
+
+def test_run_goes_on_with_a_note_when_sts_cannot_be_asked(tmp_path: Path) -> None:
+    """Not reached is not refused."""
+    done = keystead(tmp_path, "run", "--", "echo", "started", **SWITCH, **AWS_KEYS)
+    assert (done.returncode, done.stdout) == (0, "started\n")
+    assert "AWS STS could not be asked" in done.stderr
+
+
+def test_status_verify_names_account_and_principal(tmp_path: Path) -> None:
+    with local_server({"*": CALLER}) as sts:
+        variables = SWITCH | AWS_KEYS | {"AWS_ENDPOINT_URL_STS": sts.url}
+        done = keystead(tmp_path, "status", "--verify", "--json", **variables)
+        keystead(tmp_path, "status", "--verify", **variables)
+        assert len(sts.asked) == 2  # each asks now
+    document = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert document["verification"]["state"] == "verified"
+    for part in ("arn:aws:iam::111122223333:user/ada", "111122223333", "eu-west-1", "env"):
+        assert part in document["verification"]["reason"]
+
+
+def test_status_verify_says_what_a_launch_would_say(tmp_path: Path) -> None:
+    done = keystead(tmp_path, "status", "--verify", "--json", **SWITCH)
+    verification = json.loads(done.stdout)["verification"]
+    assert (done.returncode, verification["state"]) == (4, "rejected")
+    assert "AWS credentials were not found" in verification["reason"]
+    assert "aws sso login" in verification["warnings"][0]
+
+
+def test_status_verify_does_not_claim_what_nobody_asked(tmp_path: Path) -> None:
+    variables = {
+        "CLAUDE_CODE_USE_FOUNDRY": "1",
+        "ANTHROPIC_FOUNDRY_API_KEY": "made-up",
+        "ANTHROPIC_FOUNDRY_RESOURCE": "r",
+    }
+    done = keystead(tmp_path, "status", "--verify", "--json", **variables)
+    assert (done.returncode, json.loads(done.stdout)["verification"]["state"]) == (75, "unverifiable")
+
+
+def test_status_alone_asks_nobody(tmp_path: Path) -> None:
+    with local_server({"*": CALLER}) as sts:
+        keystead(tmp_path, "status", **SWITCH, **AWS_KEYS, AWS_ENDPOINT_URL_STS=sts.url)
+        assert sts.asked == []
+
+
+@pytest.mark.parametrize("arguments", [("token",), ("-p", "hello")])
+def test_what_cannot_speak_to_a_cloud_says_so(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """One sentence and the fix, exit 78, before anything is sent."""
+    with local_server({"*": CALLER}) as server:
+        done = keystead(tmp_path, *arguments, **SWITCH, AWS_ENDPOINT_URL=server.url)
+        assert server.asked == []
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "Amazon Bedrock is switched on by CLAUDE_CODE_USE_BEDROCK in the environment" in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_without_the_sdk_traces_decide(tmp_path: Path) -> None:
+    """Nothing at hand stops; something at hand goes on, with a note of what would check it."""
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow/botocore.py").write_text("raise ModuleNotFoundError('no', name='botocore')")
+    variables = SWITCH | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "shadow")])}
+    stopped = keystead(tmp_path, "run", "--", "echo", "started", **variables)
+    assert (stopped.returncode, stopped.stdout) == (78, "")
+    went_on = keystead(tmp_path, "run", "--", "echo", "started", **variables, **AWS_KEYS)
+    assert (went_on.returncode, went_on.stdout) == (0, "started\n")
+    assert "pip install 'keystead[bedrock]'" in stopped.stderr
+    assert "pip install 'keystead[bedrock]'" in went_on.stderr
