@@ -15,6 +15,7 @@ from keystead.credentials import Account, Freshness, Login, LoginKind
 from keystead.errors import NoCredential, UsageError
 from keystead.stores import TokenStore
 from keystead.stores.bindings import Bindings
+from keystead.stores.expectations import Expectations
 from keystead.stores.profiles import VARIABLE, bound_to, require_name
 
 SCHEMA: Final = "keystead.accounts/1"
@@ -134,6 +135,7 @@ def rename(surroundings: Surroundings, old: str, new: str, wants_json: bool) -> 
             held.enter_context(store.lock(kind, _LOCK_PATIENCE))
         store.rename(new)
     _bindings(surroundings).rename(old, new)
+    Expectations(surroundings.environment.state_dir, surroundings.clock).rename(old, new)
     if wants_json:
         click.echo(json.dumps({"schema": SCHEMA, "profile": new, "was": old}))
     else:
@@ -143,18 +145,27 @@ def rename(surroundings: Surroundings, old: str, new: str, wants_json: bool) -> 
 @accounts.command("remove", short_help="Sign a profile out and forget its name.")
 @click.argument("name")
 @click.option("--local", is_flag=True, help="Delete here only; the server is not told.")
+@_JSON
 @click.pass_obj
-def remove(surroundings: Surroundings, name: str, local: bool) -> None:
+def remove(surroundings: Surroundings, name: str, *, local: bool, wants_json: bool) -> None:
     """Sign profile NAME out, on its server and here, and unbind its directories. Other profiles stay signed in."""
     from keystead.cli.logout import end
 
     at_profile = surroundings.for_profile(require_name(name, "The argument"))
     bindings = _bindings(surroundings)
-    ended = end(at_profile, list(LoginKind), local=local)
+    ended = []
+    for one in end(at_profile, LoginKind, local=local):
+        ended.append(one)
+        if not wants_json:
+            click.echo(visible(one.text))
     bound = bound_to(bindings.all(), name)
     if not ended and not bound:
         raise _unknown(name)
     bindings.rename(name, None)
+    if wants_json:
+        rows = [one.to_json() for one in ended]
+        click.echo(json.dumps({"schema": SCHEMA, "profile": name, "ended": rows, "unbound": bound}))
+        return
     for directory in bound:
         click.echo(f"{visible(directory)} is no longer bound to profile {name}.")
 

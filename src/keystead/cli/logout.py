@@ -1,77 +1,138 @@
 """``keystead logout``: revoke on the server, delete here, and say truthfully what is left and what takes over."""
 
-from collections.abc import Iterable
-from typing import Final
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
 
 import click
 
-from keystead.cli.exits import sentence
+from keystead.cli.exits import sentence, visible
 from keystead.cli.paper import duration
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Login, LoginKind
 from keystead.errors import KeysteadError, NoCredential
 from keystead.resolver import Resolution
+from keystead.stores import DEFAULT_PROFILE
 
+SCHEMA: Final = "keystead.logout/1"
 _LOCK_PATIENCE: Final = 60.0
+
+
+class Revocation(StrEnum):
+    """What became of the sign-in on its server."""
+
+    REVOKED = "revoked"
+    NOT_REVOKED = "not_revoked"
+    NOT_OFFERED = "not_offered"
+    NOT_ASKED = "not_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A sign-in that is gone here.
+
+    Attributes:
+        outcome: what became of it on its server, and how long a copy would still work, in sentences.
+    """
+
+    profile: str
+    login: Login
+    revocation: Revocation
+    outcome: str
+
+    @property
+    def text(self) -> str:
+        """Two lines for people."""
+        who = self.login.account.email or self.login.account.id
+        place = "" if self.profile == DEFAULT_PROFILE else f" (profile {self.profile})"
+        return f"Signed out of {self.login.issuer}" + (f" as {who}" if who else "") + f"{place}.\n{self.outcome}"
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the same for programs."""
+        return {
+            "profile": self.profile,
+            "server": self.login.issuer,
+            "method": self.login.kind,
+            "account": self.login.account.id,
+            "email": self.login.account.email,
+            "organization": self.login.account.organization_id,
+            "revocation": self.revocation,
+            "message": self.outcome,
+        }
 
 
 @click.command()
 @click.option("--method", type=click.Choice([kind.value for kind in LoginKind]), help="End only this sign-in.")
 @click.option("--local", is_flag=True, help="Delete here only; the server is not told.")
 @click.option("--all", "everyone", is_flag=True, help="End the sign-ins of every profile.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SCHEMA}.")
 @click.pass_obj
-def logout(surroundings: Surroundings, method: str | None, local: bool, everyone: bool) -> None:
+def logout(surroundings: Surroundings, *, method: str | None, local: bool, everyone: bool, wants_json: bool) -> None:
     """End the sign-in: revoked on its server, then deleted here with every earlier generation of it.
 
     Other profiles stay signed in unless --all is given.
     """
     kinds = [LoginKind(method)] if method else list(LoginKind)
-    if everyone:
-        names = surroundings.store.profiles()
-        ended = [login for name in names for login in end(surroundings.for_profile(name), kinds, local=local)]
-    else:
-        ended = end(surroundings, kinds, local=local)
+    names = surroundings.store.profiles() if everyone else (surroundings.store.profile,)
+    ended = []
+    for name in names:
+        for one in end(replace(surroundings, store=surroundings.store.at(name)), kinds, local=local):
+            ended.append(one)
+            if not wants_json:  # at once: a later one may fail
+                click.echo(visible(one.text))
     if not ended:
         raise NoCredential("Nobody is signed in here.", hint="keystead status shows where credentials come from.")
-    for line in _takes_over(surroundings.client().resolve()):
-        click.echo(line)
+    resolution = surroundings.client().resolve()
+    if wants_json:
+        click.echo(json.dumps(document(ended, resolution), indent=2))
+    else:
+        click.echo(_takes_over(resolution))
 
 
-def end(surroundings: Surroundings, kinds: Iterable[LoginKind], *, local: bool) -> list[Login]:
-    """End the sign-ins of these kinds in the selected profile, say how each went, and return them."""
-    return [login for kind in kinds if (login := _end(surroundings, kind, local=local)) is not None]
+def document(ended: Sequence[Ended], resolution: Resolution) -> dict[str, Any]:
+    """Return the report for programs."""
+    winner = resolution.winner
+    takes_over = winner and {"source": winner.source, "provenance": str(winner.provenance), "billing": winner.billing}
+    return {"schema": SCHEMA, "ended": [one.to_json() for one in ended], "takes_over": takes_over}
 
 
-def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> Login | None:
+def end(surroundings: Surroundings, kinds: Iterable[LoginKind], *, local: bool) -> Iterator[Ended]:
+    """End the sign-ins of these kinds in the selected profile, one after the other."""
+    for kind in kinds:
+        ended = _end(surroundings, kind, local=local)
+        if ended is not None:
+            yield ended
+
+
+def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> Ended | None:
     """End one sign-in; what happens on the network does not keep the local copy from being deleted (R-16)."""
-    if surroundings.store.load(kind) is None:
+    store = surroundings.store
+    if store.load(kind) is None:
         return None
-    with surroundings.store.lock(kind, _LOCK_PATIENCE):  # or a renewal under way would bring the login back
-        login = surroundings.store.load(kind)
-        return _end_locked(surroundings, login, local=local) if login is not None else None
+    with store.lock(kind, _LOCK_PATIENCE):  # or a renewal under way would bring the login back
+        login = store.load(kind)
+        if login is None:
+            return None
+        revocation, said = (
+            (Revocation.NOT_ASKED, "It was not revoked, as asked.") if local else _revoke(surroundings, login)
+        )
+        leftover = "" if revocation is Revocation.REVOKED else f" {_leftover(surroundings, login)}"
+        store.delete(kind)
+        return Ended(store.profile, login, revocation, said + leftover)
 
 
-def _end_locked(surroundings: Surroundings, login: Login, *, local: bool) -> Login:
-    outcome = (
-        f"It was not revoked, as asked. {_leftover(surroundings, login)}" if local else _revoke(surroundings, login)
-    )
-    surroundings.store.delete(login.kind)
-    who = login.account.email or login.account.id
-    click.echo(f"Signed out of {login.issuer}" + (f" as {who}." if who else "."))
-    click.echo(outcome)
-    return login
-
-
-def _revoke(surroundings: Surroundings, login: Login) -> str:
+def _revoke(surroundings: Surroundings, login: Login) -> tuple[Revocation, str]:
     from keystead.drivers import conversation
     from keystead.flows import revoke
 
     try:
         if conversation.run(revoke.revoke(login), surroundings.network(), surroundings.clock):
-            return "The server has revoked it."
-        return f"The server offers no revocation. {_leftover(surroundings, login)}"
+            return Revocation.REVOKED, "The server has revoked it."
+        return Revocation.NOT_OFFERED, "The server offers no revocation."
     except KeysteadError as error:
-        return f"It was NOT revoked: {sentence(error.message)} {_leftover(surroundings, login)}"
+        return Revocation.NOT_REVOKED, f"It was NOT revoked: {sentence(error.message)}"
 
 
 def _leftover(surroundings: Surroundings, login: Login) -> str:
@@ -83,9 +144,9 @@ def _leftover(surroundings: Surroundings, login: Login) -> str:
     return sentence(" and ".join(parts)[:1].upper() + " and ".join(parts)[1:]) if parts else "It has expired anyway."
 
 
-def _takes_over(resolution: Resolution) -> list[str]:
+def _takes_over(resolution: Resolution) -> str:
     winner = resolution.winner
     if winner is None:
-        return ["No other credential takes over on this machine."]
+        return "No other credential takes over on this machine."
     pays = f", paid by {winner.payer}" if winner.payer else ""
-    return [f"From now on {winner.title} is used ({winner.provenance}){pays}."]
+    return f"From now on {winner.title} is used ({winner.provenance}){pays}."

@@ -1,6 +1,6 @@
 """The last output of ``apiKeyHelper``, shared by all processes: 0600, with the time it was printed.
 
-One file per command and project directory, because a command may answer differently elsewhere.
+One file per command, project directory and profile, because a command may answer differently for another.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from typing import Final
 
 from keystead.clock import Clock
 from keystead.secret import Secret
+from keystead.stores import DEFAULT_PROFILE
 from keystead.stores.files import Files, read_private
 from keystead.stores.locks import locked
 
@@ -35,10 +36,20 @@ class HelperKey:
 
 
 class HelperCache:
-    """Keeps the output of one command run in one directory."""
+    """Keeps the output of one command run in one directory for one profile."""
 
-    def __init__(self, directory: Path, command: str, cwd: Path, clock: Clock, files: Files | None = None) -> None:
-        name = hashlib.sha256(f"{cwd}\0{command}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    def __init__(
+        self,
+        directory: Path,
+        command: str,
+        cwd: Path,
+        clock: Clock,
+        files: Files | None = None,
+        *,
+        profile: str = DEFAULT_PROFILE,
+    ) -> None:
+        asked = f"{cwd}\0{command}" + ("" if profile == DEFAULT_PROFILE else f"\0{profile}")
+        name = hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         self._path = directory / f"helper-{name}.json"
         self._lock = directory / f"helper-{name}.lock"
         self._clock = clock

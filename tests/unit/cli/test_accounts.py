@@ -205,6 +205,8 @@ def test_removing_one_account_leaves_the_others_signed_in(machine: "Machine", ke
     assert machine.surroundings.store.load(LoginKind.GATEWAY) == other
     assert machine.run("token").out == "canary-default\n"
     assert machine.run("accounts", "remove", "work").code == 4
+    removed = json.loads(machine.run("accounts", "remove", "default", "--local", "--json").out)
+    assert (removed["ended"][0]["revocation"], removed["unbound"]) == ("not_asked", [])
 
 
 @pytest.mark.requirement("R-04 switch")
@@ -214,7 +216,13 @@ def test_logout_ends_the_profile_meant_here_and_all_of_them_only_when_asked(mach
 
     assert machine.run("logout", "--profile", "work").code == 0
     assert machine.surroundings.store.profiles() == ("default", "home")
-    assert machine.run("logout", "--all").code == 0
+    outcome = machine.run("logout", "--all", "--json")
+    ended = json.loads(outcome.out)
+    assert [(one["profile"], one["revocation"]) for one in ended["ended"]] == [
+        ("default", "revoked"),
+        ("home", "revoked"),
+    ]
+    assert (outcome.code, ended["takes_over"], "canary" in outcome.out) == (0, None, False)
     assert machine.surroundings.store.profiles() == ()
     assert machine.issuer.revoked[::2] == ["r-work", "r-default", "r-home"]
     assert machine.run("logout", "--all").code == 4
