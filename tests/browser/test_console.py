@@ -43,7 +43,7 @@ def record_usage(member: "Membership") -> None:
     store(
         [
             UsageRecord(
-                id=uuid7(),
+                id=uuid7().hex,
                 request_id=f"req_{number}",
                 organization_id=ids.dump("organization", member.organization_id),
                 workspace_id=ids.dump("workspace", workspace.id),

@@ -136,20 +136,26 @@ class ResponseHead:
     """Status and headers of a response.
 
     Attributes:
-        headers: in order; names lower-case, values without surrounding blanks.
+        fields: the header lines as they came, each *after* its line break.
+        content_type: lower-case, without parameters.
         keep_alive: whether the connection can be used again after the body.
     """
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    fields: bytes
     content_type: bytes
     length: int | None
     chunked: bool
     keep_alive: bool
 
+    @property
+    def bodiless(self) -> bool:
+        """Whether no body follows, whatever the headers say."""
+        return self.status in (204, 304)
+
     def body(self) -> Body:
         """Return the reader for the body that follows (RFC 9112 section 6.3), the request not being ``HEAD``."""
-        if self.status in (204, 304):
+        if self.bodiless:
             return LengthBody(0)
         if self.chunked:
             return ChunkedBody()
@@ -165,34 +171,45 @@ def parse_head(block: bytes) -> ResponseHead:
     status = _STATUS_LINE.match(block)
     if status is None:
         raise MalformedResponse("the first line is not an HTTP/1.1 status line")
-    fields = _FIELD.findall(block, status.end())
+    start = status.end()
+    fields = _FIELD.findall(block.lower(), start)
     count = len(fields)
-    if block.count(b"\r\n") != count or block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
+    if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
         raise MalformedResponse("a header line is malformed")
-    head = ResponseHead(int(status[2]), [], b"", None, chunked=False, keep_alive=status[1] == b"1")
-    for name, value in fields:
-        name, value = name.lower(), value.rstrip(b" \t")
-        head.headers.append((name, value))
-        if name in _NOTED:
-            _note(head, name, value)
-    if head.chunked and head.length is not None:
+    named = dict(fields)
+    if len(named) != count:
+        _join_repeated(named, fields)
+    length, coding = named.get(b"content-length"), named.get(b"transfer-encoding")
+    keep_alive = status[1] == b"1" and (b"connection" not in named or b"close" not in named[b"connection"])
+    return ResponseHead(
+        int(status[2]),
+        block[start:],
+        named.get(b"content-type", b"").partition(b";")[0].rstrip(b" \t"),
+        None if length is None else _length(length, coding),
+        coding is not None and _is_chunked(coding),
+        keep_alive,
+    )
+
+
+def _join_repeated(named: dict[bytes, bytes], fields: list[tuple[bytes, bytes]]) -> None:
+    """Make of several lines of one name what is meant by them, where it matters."""
+    for name in (b"connection", b"transfer-encoding"):
+        if name in named:
+            named[name] = b",".join([value for other, value in fields if other == name])
+    if len({value.rstrip(b" \t") for name, value in fields if name == b"content-length"}) > 1:
+        raise MalformedResponse("its Content-Length is not one number")
+
+
+def _length(value: bytes, coding: bytes | None) -> int:
+    value = value.rstrip(b" \t")
+    if not value.isdigit() or len(value) > 18:
+        raise MalformedResponse("its Content-Length is not one number")
+    if coding is not None:
         raise MalformedResponse("it has both Content-Length and Transfer-Encoding")
-    return head
+    return int(value)
 
 
-_NOTED: Final = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-type"})
-
-
-def _note(head: ResponseHead, name: bytes, value: bytes) -> None:
-    if name == b"content-type":
-        head.content_type = value.partition(b";")[0].strip().lower()
-    elif name == b"connection":
-        head.keep_alive = head.keep_alive and b"close" not in value.lower()
-    elif name == b"transfer-encoding":
-        if value.lower() != b"chunked" or head.chunked:
-            raise MalformedResponse("its Transfer-Encoding is not chunked")
-        head.chunked = True
-    else:
-        if not value.isdigit() or len(value) > 18 or head.length not in (None, int(value)):
-            raise MalformedResponse("its Content-Length is not one number")
-        head.length = int(value)
+def _is_chunked(coding: bytes) -> bool:
+    if coding.rstrip(b" \t") != b"chunked":
+        raise MalformedResponse("its Transfer-Encoding is not chunked")
+    return True

@@ -9,7 +9,7 @@ in plain letters. Then either it is the top-level one, or there is none and the 
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _ESCAPED_LETTER: Final = b"\\u00"
 """Letters are never escaped by an encoder; a key could hide behind it, so such a body is read in full."""
@@ -18,8 +18,7 @@ _STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*(true|false)[ \t\r\n
 _BLANK: Final = b" \t\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """What a policy and the meter need to know of a request body."""
 
     model: str
@@ -35,7 +34,8 @@ class BodyFault:
 
 def scan(body: bytes) -> RequestFacts | BodyFault:
     """Return the facts of a request body, or why it is refused. Total: any bytes give one or the other."""
-    return _fast(body) or _thorough(body)
+    facts = _fast(body)
+    return _thorough(body) if facts is None else facts
 
 
 def _fast(body: bytes) -> RequestFacts | None:

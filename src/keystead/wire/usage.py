@@ -34,9 +34,9 @@ class TokenCounts:
         """Take over the counts of a ``usage`` object; they are cumulative, so a later one replaces an earlier."""
         if not isinstance(usage, dict):
             return
-        for wire_name, name in _FIELDS.items():
-            value = usage.get(wire_name)
-            if type(value) is int and value >= 0:
+        for wire_name, value in usage.items():
+            name = _FIELDS.get(wire_name)
+            if name is not None and type(value) is int and value >= 0:
                 setattr(self, name, value)
 
 
@@ -136,16 +136,42 @@ class DocumentUsage:
             self._parts.append(data)
 
     def finish(self) -> None:
-        body = b"".join(self._parts)
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size > _LARGEST_DOCUMENT or _MARK not in body:
             return
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(document, dict) and isinstance(document.get("usage"), dict):
-            self.counts.take(document["usage"])
+        usage = _last_field(body)
+        if usage is None:
+            usage = _any_field(body)
+        if usage is not None:
+            self.counts.take(usage)
             self.seen = self.final = True
 
     def floor(self) -> int:
         return max(self.counts.output, self._size // 4)
+
+
+_decode: Final = json.JSONDecoder().raw_decode
+
+
+def _last_field(body: bytes) -> dict[str, Any] | None:
+    """Return ``usage`` where it is the document's last field, without reading the rest.
+
+    What stands between the name and the document's closing brace must be one object of its own. Were the name that of
+    a deeper object, a brace would be left over; were it part of a text, its quotes would be escaped.
+    """
+    try:
+        text = body[body.rindex(_MARK) + len(_MARK) :].decode()
+        usage, end = _decode(text, 1)
+    except (ValueError, RecursionError):
+        return None
+    return usage if text[0] == ":" and text[end:] == "}" and type(usage) is dict else None
+
+
+def _any_field(body: bytes) -> dict[str, Any] | None:
+    """Return ``usage`` wherever it is at the top level of the document."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    usage = document.get("usage") if isinstance(document, dict) else None
+    return usage if isinstance(usage, dict) else None

@@ -402,3 +402,48 @@ def test_shutdown_lets_a_stream_finish(running: "Running") -> None:
     assert received.endswith(b"0\r\n\r\n")
     (row,) = running.ledger.wait()
     assert (row.aborted, row.output_tokens) == (False, 23)
+
+
+# -- one head after another ------------------------------------------------------------------------------------------
+
+
+def test_requests_that_repeat_a_head_are_each_checked_and_written_down(running: "Running") -> None:
+    """Bodies differ, a key is revoked between two of them, a body is refused, and the connection goes on."""
+    with running.connect() as connection:
+
+        def ask(sent: bytes) -> "Answer":
+            connection.sendall(running.head("user-agent: agent/1", length=len(sent)) + sent)
+            return running.read(connection)
+
+        bodies = [body("one"), body("another"), body("x" * 5000), GOLDEN]
+        assert [ask(sent).status for sent in bodies] == [200] * 4
+        assert ask(b'{"model":1}').status == 400
+        owners = dict(running.directory.keys)
+        running.directory.keys.clear()
+        assert ask(GOLDEN).status == 401
+        running.directory.keys.update(owners)
+        assert ask(GOLDEN).status == 200
+    assert [recorded.body for recorded in running.api.requests] == [*bodies, GOLDEN]
+    rows = running.ledger.wait(5)
+    assert len({row.request_id for row in rows}) == 5
+    assert {(row.client, row.status, row.principal_id) for row in rows} == {("agent/1", 200, "key_1")}
+
+
+def test_a_request_after_a_repeated_one_is_read_anew(running: "Running") -> None:
+    """Another address, other headers, a second request at once, a part of one: none passes as the last one's head."""
+    with running.connect() as connection:
+        usual = running.head(length=len(GOLDEN)) + GOLDEN
+        for raw in (usual, usual, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", usual, usual):
+            connection.sendall(raw)
+            assert running.read(connection).status == 200
+        connection.sendall(running.head(length=len(GOLDEN), key="ksk_no") + GOLDEN)
+        assert running.read(connection).status == 401
+        connection.sendall(running.head(length=len(GOLDEN), target="/v1/messages/count_tokens") + GOLDEN)
+        assert running.read(connection).status == 200
+        connection.sendall(usual)
+        assert running.read(connection).status == 200
+        connection.sendall(usual + usual)
+        answer = running.read(connection)
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert len(running.api.requests) == 6
+    assert len(running.ledger.wait(5)) == 5

@@ -87,7 +87,14 @@ def test_head_tells_how_the_body_ends() -> None:
     assert parse_head(b"HTTP/1.1 304 Not Modified").body().done
 
 
-@pytest.mark.parametrize("lines", [b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK\r\nconnection: Close"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 200 OK\r\nconnection: Close",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nconnection: x-other",
+    ],
+)
 def test_connection_that_ends_is_not_kept(lines: bytes) -> None:
     assert not parse_head(lines).keep_alive
 
@@ -104,6 +111,11 @@ def test_connection_that_ends_is_not_kept(lines: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nname: a\nb",
         b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2",
         b"HTTP/1.1 200 OK\r\ncontent-length: +1",
+        b"HTTP/1.1 200 OK\r\ncontent-length:",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nContent-Length: 01",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"HTTP/1.1 200 OK\r\nname: a\0b: c",
+        b"HTTP/1.1 200 OK\r\nname: a\rb",
         b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked",
     ],
@@ -111,6 +123,11 @@ def test_connection_that_ends_is_not_kept(lines: bytes) -> None:
 def test_ambiguous_heads_are_refused(block: bytes) -> None:
     with pytest.raises(MalformedResponse):
         parse_head(block)
+
+
+def test_fields_are_kept_as_they_came() -> None:
+    head = parse_head(b"HTTP/1.1 200 OK\r\nX-Name:  Some Value \r\ncontent-length: 12 \r\nContent-Length:12")
+    assert (head.fields, head.length) == (b"\r\nX-Name:  Some Value \r\ncontent-length: 12 \r\nContent-Length:12", 12)
 
 
 @given(st.binary(max_size=200))

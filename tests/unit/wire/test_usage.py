@@ -73,6 +73,26 @@ def test_document_counts_equal_what_the_upstream_said(
     assert feed(DocumentUsage(), cut(document, positions)) == TokenCounts(given_input, output)
 
 
+@given(
+    COUNT,
+    st.recursive(
+        st.none() | TEXT | COUNT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["usage", "a", "b"]), inner),
+    ),
+    st.booleans(),
+    st.sampled_from([None, (",", ":"), (", ", ": ")]),
+)
+def test_document_counts_are_those_of_the_top_level_wherever_usage_stands(
+    output: int, other: Any, last: bool, separators: tuple[str, str] | None
+) -> None:
+    usage = {"output_tokens": output, "nested": other}
+    document = {"content": other, "usage": usage} if last else {"usage": usage, "content": other}
+    text = json.dumps(document, separators=separators).encode()
+    assert feed(DocumentUsage(), [text]) == TokenCounts(output=output)
+    without = json.dumps({"content": other, "message": {"usage": usage}}, separators=separators).encode()
+    assert feed(DocumentUsage(), [without]) == TokenCounts()
+
+
 def test_later_counts_replace_earlier_ones() -> None:
     stream = event("message_start", message={"usage": {"input_tokens": 5, "output_tokens": 1}}) + event(
         "message_delta", usage={"input_tokens": 9, "output_tokens": 20, "cache_read_input_tokens": None}

@@ -20,7 +20,6 @@ import functools
 import logging
 from collections.abc import Callable
 from typing import Any, Final
-from uuid import UUID
 
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.server.gateway.pages import ASGIApp, Pages
@@ -35,11 +34,13 @@ from keystead.server.gateway.ports import (
 from keystead.server.gateway.protocol import GatewayProtocol
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.upstream import Pool
-from keystead.server.identifiers import new_id
+from keystead.server.identifiers import new_hex
+from keystead.wire import ids
 
 __all__ = ["Directory", "DirectoryUnavailable", "Gateway", "Ledger", "Limits", "Readiness", "Upstream"]
 
 _LOG: Final = logging.getLogger("keystead.gateway")
+REQUEST: Final = f"{ids.PREFIXES['request']}_"
 
 
 async def _always_ready() -> str | None:
@@ -57,7 +58,7 @@ class Gateway:
         ready: whether the rest of the server can work; ``/readyz`` asks it.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
-        new_id: makes request ids, which are the ledger's row ids.
+        new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
 
     Raises:
         ConfigurationError: the upstream's address or key cannot be used.
@@ -72,7 +73,7 @@ class Gateway:
         limits: Limits | None = None,
         ready: Readiness = _always_ready,
         clock: Clock = SYSTEM_CLOCK,
-        new_id: Callable[[], UUID] = new_id,
+        new_hex: Callable[[], str] = new_hex,
     ) -> None:
         self.directory = directory
         self.ledger = ledger
@@ -80,7 +81,8 @@ class Gateway:
         self.ready = ready
         self.clock = clock
         self.monotonic = clock.monotonic
-        self.new_id = new_id
+        self.new_hex = new_hex
+        self.now = clock.now
         self.pool = Pool(upstream, self.limits)
         self._connections: set[GatewayProtocol] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -103,6 +105,10 @@ class Gateway:
         self.pool.close()
         if self._sweep is not None:
             self._sweep.cancel()
+
+    def request_id(self) -> str:
+        """Return a new request id, ``req_…``."""
+        return REQUEST + self.new_hex()
 
     def note(self, request_id: str, refusal: Refusal) -> None:
         """Log a refusal that the operator should know of."""

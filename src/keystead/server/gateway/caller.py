@@ -6,8 +6,7 @@ different ones.
 """
 
 import logging
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION
 from keystead.server.gateway.ports import Directory, DirectoryUnavailable
@@ -26,8 +25,7 @@ CONFLICT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """An authenticated caller.
 
     Attributes:

@@ -5,20 +5,23 @@
     admit()      headers read, caller known            raises Refusal
     take()       body arrives                          raises Refusal
     dispatch()   body scanned, sent upstream           raises Refusal
-    on_head()  on_body()*  on_end() | on_failure()     from the upstream's connection
+    on_answer()                                        the whole answer in one piece, from the upstream's connection
+    on_head()  on_body()*  on_end() | on_failure()     the same in pieces
     client_lost()                                      any time
 """
 
 import logging
+import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
-from uuid import UUID
 
-from keystead.server.gateway import request_head
 from keystead.server.gateway.caller import Caller, authenticate
 from keystead.server.gateway.refusals import Refusal
+from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.upstream import Connection, Failure
+from keystead.server.policy import Principal
 from keystead.server.usage.record import UsageRecord
-from keystead.wire import ids, model_scan
+from keystead.wire import model_scan
 from keystead.wire.http1 import ResponseHead
 from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, UsageReader
 
@@ -26,31 +29,39 @@ if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
 
 _LOG: Final = logging.getLogger("keystead.gateway")
+_NOTHING: Final = TokenCounts()
+_SMALL: Final = 16_384
 
-METERED: Final = {b"/v1/messages": True, b"/v1/messages/count_tokens": False}
-"""The paths relayed raw, and whether an answer there is paid for by the token."""
-
-_NOT_RELAYED: Final = frozenset(
-    {
-        b"alt-svc",
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-connection",
-        b"set-cookie",
-        b"strict-transport-security",
-        b"trailer",
-        b"upgrade",
-        b"x-request-id",
-    }
+_NOT_RELAYED: Final = (
+    b"alt-svc",
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-connection",
+    b"set-cookie",
+    b"strict-transport-security",
+    b"trailer",
+    b"upgrade",
+    b"x-request-id",
 )
 """Headers of the answer that are about the upstream's own connection, host or cookies."""
+
+
+def _lines_of(names: Iterable[bytes]) -> "re.Pattern[bytes]":
+    """Return what matches each header line of these names, from its line break on."""
+    return re.compile(rb"\r\n(?:%b):[^\r\n]*" % b"|".join(names), re.IGNORECASE)
+
+
+_UNWANTED: Final = _lines_of(_NOT_RELAYED)
+_UNWANTED_WITHOUT_CHUNKS: Final = _lines_of([*_NOT_RELAYED, b"transfer-encoding"])
 
 
 class Client(Protocol):
     """The connection a request came in on."""
 
-    def write(self, data: bytes) -> None: ...
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Send bytes to the client; the transport's own method, without a step between."""
 
     def awaiting(self, seconds: float) -> None:
         """Expect the next sign of life within ``seconds``."""
@@ -84,48 +95,39 @@ class Exchange:
         "_caller",
         "_close",
         "_dechunk",
-        "_facts",
         "_gateway",
         "_head",
-        "_headers",
-        "_method",
-        "_path",
+        "_model",
         "_pending",
-        "_query",
         "_reader",
         "_size",
         "_started",
         "_started_at",
         "_status",
+        "_stream",
         "_streamed",
         "client",
         "connection",
         "dispatched",
         "gone",
-        "id",
         "request_id",
     )
 
-    def __init__(
-        self, gateway: "Gateway", client: Client, method: bytes, target: bytes, headers: request_head.Headers
-    ) -> None:
+    def __init__(self, gateway: "Gateway", client: Client) -> None:
         self.client = client
         self.connection: Connection | None = None
         self.gone = False
         self.dispatched = False
-        self.id: UUID = gateway.new_id()
-        self.request_id = ids.dump("request", self.id)
+        self.request_id = gateway.request_id()
         self._gateway = gateway
-        self._method = method
-        self._path, _, self._query = target.partition(b"#")[0].partition(b"?")
-        self._headers = headers
         self._body: list[bytes] = []
         self._size = 0
         self._caller: Caller | None = None
-        self._facts = model_scan.RequestFacts("", stream=False)
+        self._model = ""
+        self._stream = False
         self._reader: UsageReader | None = None
         self._started = gateway.monotonic()
-        self._started_at = gateway.clock.now()
+        self._started_at = gateway.now()
         self._status = 0
         self._streamed = False
         self._close = False
@@ -137,28 +139,23 @@ class Exchange:
         """Whether the caller is known and the headers are in order."""
         return self._caller is not None
 
-    @property
-    def expects_continue(self) -> bool:
-        """Whether the client waits for ``100 Continue`` before it sends the body."""
-        return b"expect" in self._head.read
+    def admit(self, head: RequestHead, length: int) -> None:
+        """Check the caller, before any of the body is needed.
 
-    def admit(self) -> None:
-        """Check the headers and the caller, before any of the body is needed.
+        Args:
+            head: what was asked, and by whom.
+            length: of the body, or 0 while that is unknown.
 
         Raises:
             Refusal: the request goes no further.
         """
-        if self._method != b"POST":
-            raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
-        self._head = head = request_head.sort(self._headers)
-        read = head.read
-        caller = authenticate(
-            self._gateway.directory, read.get(b"authorization"), read.get(b"x-api-key"), self._started_at
-        )
-        if (head.length or 0) > self._gateway.limits.body_bytes:
+        gateway, read = self._gateway, head.read
+        caller = authenticate(gateway.directory, read.get(b"authorization"), read.get(b"x-api-key"), self._started_at)
+        if length > gateway.limits.body_bytes:
             raise self._too_large()
-        if METERED[self._path] and self._gateway.ledger.saturated:
+        if head.metered and gateway.ledger.saturated:
             raise _unwritable()
+        self._head = head
         self._caller = caller
 
     def take(self, data: bytes) -> None:
@@ -188,44 +185,48 @@ class Exchange:
         facts = model_scan.scan(body)
         if isinstance(facts, model_scan.BodyFault):
             raise Refusal(400, facts.reason)
-        self._facts = facts
+        self._model, self._stream = facts
         self.dispatched = True
-        self.client.awaiting(self._gateway.limits.first_byte_seconds)
-        self._gateway.pool.send(self, (self._request_head(len(body)), body))
+        gateway = self._gateway
+        self.client.awaiting(gateway.limits.first_byte_seconds)
+        lines, length = self._head.upstream_lines(gateway.pool), len(body)
+        if length < _SMALL:  # one buffer costs less than a vector of two
+            gateway.pool.send(self, (b"%b%d\r\n\r\n%b" % (lines, length, body),))
+        else:
+            gateway.pool.send(self, (b"%b%d\r\n\r\n" % (lines, length), body))
 
-    def _request_head(self, length: int) -> bytes:
-        pool = self._gateway.pool
-        query = b"?" + self._query if self._query else b""
-        return b"".join(
-            (
-                b"POST %b%b%b HTTP/1.1\r\n" % (pool.prefix, self._path, query),
-                pool.head,
-                *self._head.forward,
-                b"content-length: %d\r\n\r\n" % length,
-            )
-        )
+    def on_answer(self, head: ResponseHead, body: bytes) -> None:
+        """Pass an answer on that came in one piece, in one piece."""
+        self.client.write(self._open(head) + body)
+        if self._reader is not None:
+            self._reader.feed(body)
+        self.on_end()
 
     def on_head(self, head: ResponseHead, *, more: bool) -> None:
         """Pass the upstream's head on, with our request id."""
-        self._status = head.status
-        self._streamed = head.content_type == b"text/event-stream"
-        if METERED[self._path] and head.status < 400:
-            self._reader = StreamUsage() if self._streamed else DocumentUsage()
-        self._dechunk = head.chunked and self.client.is_old()
-        unframed = not head.chunked and head.length is None and head.status not in (204, 304)
-        self._close = self.client.closes_after() or self._dechunk or unframed
-        lines = [b"HTTP/1.1 %d \r\n" % head.status]
-        for name, value in head.headers:
-            if name not in _NOT_RELAYED and not (self._dechunk and name == b"transfer-encoding"):
-                lines += (name, b": ", value, b"\r\n")
-        lines.append(b"x-request-id: %b\r\n" % self.request_id.encode())
-        if self._caller is not None and self._caller.warning:
-            lines.append(b"x-keystead-warning: %b\r\n" % self._caller.warning.encode())
-        lines.append(b"connection: close\r\n\r\n" if self._close else b"\r\n")
+        lines = self._open(head)
         if more:
-            self._pending = b"".join(lines)
+            self._pending = lines
         else:
-            self.client.write(b"".join(lines))
+            self.client.write(lines)
+
+    def _open(self, head: ResponseHead) -> bytes:
+        """Begin the answer; returns its head for the client."""
+        client, status = self.client, head.status
+        self._status = status
+        self._streamed = head.content_type == b"text/event-stream"
+        if status < 400 and self._head.metered:
+            self._reader = StreamUsage() if self._streamed else DocumentUsage()
+        if head.chunked and client.is_old():
+            self._dechunk = True
+        unframed = head.length is None and not head.chunked and not head.bodiless
+        self._close = unframed or self._dechunk or client.closes_after()
+        fields = (_UNWANTED_WITHOUT_CHUNKS if self._dechunk else _UNWANTED).sub(b"", head.fields)
+        warning = self._caller.warning if self._caller is not None else ""
+        if warning or self._close:
+            fields += b"\r\nx-keystead-warning: %b" % warning.encode() if warning else b""
+            fields += b"\r\nconnection: close" if self._close else b""
+        return b"HTTP/1.1 %d %b\r\nx-request-id: %b\r\n\r\n" % (status, fields, self.request_id.encode())
 
     def on_body(self, raw: bytes, payload: bytes) -> None:
         """Pass a piece of the answer on, then look at it."""
@@ -278,39 +279,39 @@ class Exchange:
     def _record(self, *, aborted: bool) -> None:
         """Append this request's one row. Nothing that fails here may reach the client."""
         self.gone = True
-        if not METERED[self._path] or self._caller is None:
+        caller = self._caller
+        if caller is None or not self._head.metered:
             return
         try:
-            self._gateway.ledger.append(self._usage(self._caller, aborted=aborted))
+            self._gateway.ledger.append(self._usage(caller.principal, aborted=aborted))
         except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
             _LOG.exception("%s: the ledger took no record.", self.request_id)
 
-    def _usage(self, caller: Caller, *, aborted: bool) -> UsageRecord:
+    def _usage(self, principal: Principal, *, aborted: bool) -> UsageRecord:
         counts, estimated = self._counts(aborted=aborted)
-        headers = dict(self._headers)
-        principal = caller.principal
-        return UsageRecord(
-            id=self.id,
-            request_id=self.request_id,
-            organization_id=principal.organization_id,
-            workspace_id=principal.workspace_id,
-            member_id=principal.member_id,
-            principal_kind=principal.kind.value,
-            principal_id=principal.id,
-            client=headers.get(b"user-agent", b"")[:200].decode("latin-1"),
-            session_id=headers.get(b"x-claude-code-session-id", b"")[:200].decode("latin-1"),
-            upstream=self._gateway.pool.upstream.name,
-            model=self._facts.model,
-            status=self._status,
-            started_at=self._started_at,
-            duration_ms=int((self._gateway.monotonic() - self._started) * 1000),
-            input_tokens=counts.input,
-            output_tokens=counts.output,
-            cache_read_tokens=counts.cache_read,
-            cache_write_tokens=counts.cache_write,
-            streamed=self._streamed or self._facts.stream,
-            aborted=aborted,
-            estimated=estimated,
+        gateway, head = self._gateway, self._head
+        return UsageRecord(  # by place: naming 21 fields would cost as much as checking the key
+            self.request_id[-32:],
+            self.request_id,
+            principal.organization_id,
+            principal.workspace_id,
+            principal.member_id,
+            principal.kind.value,
+            principal.id,
+            head.client,
+            head.session_id,
+            gateway.pool.upstream.name,
+            self._model,
+            self._status,
+            self._started_at,
+            int((gateway.monotonic() - self._started) * 1000),
+            counts.input,
+            counts.output,
+            counts.cache_read,
+            counts.cache_write,
+            self._streamed or self._stream,
+            aborted,
+            estimated,
         )
 
     def _counts(self, *, aborted: bool) -> tuple[TokenCounts, bool]:
@@ -319,7 +320,7 @@ class Exchange:
         if reader is not None and (reader.final or not aborted):
             return reader.counts, False
         if not aborted:
-            return TokenCounts(), False
+            return _NOTHING, False
         counts = reader.counts if reader is not None else TokenCounts()
         if reader is None or not reader.seen:
             counts.input = self._size // 4

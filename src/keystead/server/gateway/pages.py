@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keystead.server.gateway import request_head
 from keystead.server.gateway.caller import authenticate
-from keystead.server.gateway.exchange import METERED
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
+from keystead.server.gateway.request_head import METERED
 from keystead.server.gateway.upstream import Connection, Failure
-from keystead.wire import ids
 from keystead.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:
@@ -54,6 +53,11 @@ class Fetch:
             self.connection.abandon()
             self.on_failure(Failure(502, "The upstream's list of models is too long.", "answer too large"))
 
+    def on_answer(self, head: ResponseHead, body: bytes) -> None:
+        self.on_head(head, more=True)
+        self.on_body(body, body)
+        self.on_end()
+
     def on_end(self) -> None:
         if not self.answer.done():
             self.answer.set_result(b"".join(self._parts))
@@ -91,7 +95,7 @@ class Pages:
             if self._otherwise is not None:
                 await self._otherwise(scope, receive, send)
             return
-        request_id = ids.dump("request", self._gateway.new_id())
+        request_id = self._gateway.request_id()
         try:
             page = await handler(scope)
         except Refusal as refusal:
@@ -138,7 +142,7 @@ class Pages:
         forward = self._authenticate(scope)
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         pool = self._gateway.pool
-        request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b\r\n" % (pool.prefix, query, pool.head, b"".join(forward))
+        request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b\r\n" % (pool.prefix, query, pool.head, forward)
         fetch = Fetch()
         try:
             async with asyncio.timeout(self._gateway.limits.connect_seconds):
@@ -160,7 +164,7 @@ class Pages:
         known = sorted({path for _, path in self._table if path.startswith("/v1/")} | {p.decode() for p in METERED})
         raise Refusal(404, f"The gateway does not know this address. It has {', '.join(known)}.")
 
-    def _authenticate(self, scope: Scope) -> list[bytes]:
+    def _authenticate(self, scope: Scope) -> bytes:
         """Check the caller and return the header lines for the upstream."""
         head = request_head.sort(scope["headers"])
         authenticate(

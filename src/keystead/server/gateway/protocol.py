@@ -7,15 +7,17 @@ Coupling to uvicorn, pinned by ``tests/contract/upstreams/test_pages.py``: the p
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from keystead.server.gateway.exchange import METERED, Exchange
+from keystead.server.gateway.exchange import Exchange
+from keystead.server.gateway.known_head import KnownHead
 from keystead.server.gateway.refusals import Refusal, render
-from keystead.wire import ids
+from keystead.server.gateway.request_head import METERED, RequestHead, of_messages
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -38,6 +40,9 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._gateway = gateway
         self._exchange: Exchange | None = None
+        self._known: KnownHead | None = None
+        self._between = True
+        self._segment = b""
         self.deadline = math.inf
         self._in_head = False
         self._unfinished = 0
@@ -54,6 +59,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.write: Callable[[bytes], None] = transport.write
         self._gateway.watch(self)
         self.awaiting(self._gateway.limits.head_seconds)
 
@@ -61,11 +67,19 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._closing or (self._exchange is not None and self._exchange.dispatched):
             self._discard(len(data))
             return
+        if self._known is not None:
+            body = self._known.body_of(data)
+            if body is not None:
+                self._repeat(self._known.head, body)
+                return
+            self._known = None
+        self._segment = data if self._between else b""
         super().data_received(data)
         if self._exchange is not None and not self._closing:
             self._advance(self._exchange)
         elif not self._closing:
             self._check_head_size(len(data) if self._in_head else 0)
+        self._segment = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.forget(self)
@@ -98,6 +112,7 @@ class GatewayProtocol(HttpToolsProtocol):
     # -- from the parser -----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self._between = False
         if self._exchange is not None:
             self._surplus = True
             return
@@ -127,7 +142,7 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             self._old = self.parser.get_http_version() == "1.0"
             self._keep_alive = self.parser.should_keep_alive() and not self._old
-            self._exchange = Exchange(self._gateway, self, self.parser.get_method(), self.url, self.headers)
+            self._exchange = Exchange(self._gateway, self)
             self.awaiting(self._gateway.limits.body_seconds)
 
     def _hand_over(self) -> None:
@@ -148,6 +163,7 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._between = True
         if self._exchange is not None:
             self._complete = True
         elif not self._surplus and not self._head_is_large():
@@ -172,14 +188,31 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._surplus:
                 raise Refusal(400, "A second request was sent before the first was answered (pipelining). Wait for it.")
             if not exchange.admitted:
-                exchange.admit()
-                if exchange.expects_continue and not self._complete:
-                    self.transport.write(_CONTINUE)
+                self._admit(exchange)
             if self._complete or exchange.overflowed:
                 exchange.dispatch()
         except Refusal as refusal:
             odd = not exchange.admitted and refusal.status == 400  # who knows what else its sender gets wrong
             self.refuse(refusal, close=odd or not self._complete)
+
+    def _admit(self, exchange: Exchange) -> None:
+        head = of_messages(self.parser.get_method(), self.url, self.headers)
+        exchange.admit(head, head.length or 0)
+        if b"expect" in head.read and not self._complete:
+            self.transport.write(_CONTINUE)
+        if self._complete and self._segment and self._keep_alive:
+            self._known = KnownHead.of(self._segment, head)
+
+    def _repeat(self, head: RequestHead, body: bytes) -> None:
+        """Answer a request whose head is the last one's: everything the parser would say of it is known."""
+        exchange = self._exchange = Exchange(self._gateway, self)
+        self._complete = True
+        try:
+            exchange.admit(head, len(body))
+            exchange.take(body)
+            exchange.dispatch()
+        except Refusal as refusal:
+            self.refuse(refusal)
 
     def _head_is_large(self) -> bool:
         limits, headers = self._gateway.limits, self.headers
@@ -195,9 +228,6 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_is_large():
             self.refuse(Refusal(431, "The request's headers are too large, or too many. Send fewer."), close=True)
 
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
-
     def awaiting(self, seconds: float) -> None:
         self.deadline = self.loop.time() + seconds
 
@@ -210,7 +240,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def refuse(self, refusal: Refusal, *, close: bool = False) -> None:
         """Answer by ourselves; ``close`` when the rest of the request must not be read as another one."""
         exchange = self._exchange
-        request_id = ids.dump("request", self._gateway.new_id()) if exchange is None else exchange.request_id
+        request_id = self._gateway.request_id() if exchange is None else exchange.request_id
         self._gateway.note(request_id, refusal)
         close = close or self.closes_after()
         head_only = self.parser is not None and self.parser.get_method() == b"HEAD"

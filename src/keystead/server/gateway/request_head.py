@@ -1,9 +1,15 @@
 """A client's request headers: what is read, what is forwarded, what is dropped, what is refused."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from keystead.server.gateway.refusals import Refusal
+
+if TYPE_CHECKING:
+    from keystead.server.gateway.upstream import Pool
+
+METERED: Final = {b"/v1/messages": True, b"/v1/messages/count_tokens": False}
+"""The paths relayed raw, and whether an answer there is paid for by the token."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -59,16 +65,46 @@ class RequestHead:
     Attributes:
         read: the values of the headers this gateway acts upon, by lower-case name.
         forward: lines for the upstream, as they came, each with its line end.
+        target: path and query.
+        metered: whether an answer there is paid for by the token.
+        client: what the client calls itself, for the ledger.
+        session_id: the agent session it belongs to, for the ledger.
     """
 
-    read: dict[bytes, bytes] = field(default_factory=dict)
-    forward: list[bytes] = field(default_factory=list, repr=False)
+    read: dict[bytes, bytes]
+    forward: bytes = field(repr=False)
+    client: str = ""
+    session_id: str = ""
+    target: bytes = b""
+    metered: bool = False
+    _upstream: bytes = field(default=b"", repr=False)
 
     @property
     def length(self) -> int | None:
         """The declared body length, or None when it comes in chunks or there is none."""
         value = self.read.get(b"content-length")
         return None if value is None else int(value)
+
+    def upstream_lines(self, pool: "Pool") -> bytes:
+        """Return the head for the upstream up to the value of Content-Length, which is the last line of all."""
+        if not self._upstream:
+            line = b"POST %b%b HTTP/1.1\r\n" % (pool.prefix, self.target)
+            self._upstream = b"%b%b%bcontent-length: " % (line, pool.head, self.forward)
+        return self._upstream
+
+
+def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
+    """Return the head of a request on the messages path.
+
+    Raises:
+        Refusal: 400 or 405, it cannot be relayed.
+    """
+    if method != b"POST":
+        raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
+    head = sort(headers)
+    head.target = target.partition(b"#")[0]
+    head.metered = METERED[head.target.partition(b"?")[0]]
+    return head
 
 
 def sort(headers: Headers) -> RequestHead:
@@ -77,19 +113,25 @@ def sort(headers: Headers) -> RequestHead:
     Raises:
         Refusal: 400, the request is ambiguous or wants something a relay cannot do.
     """
-    head = RequestHead()
-    read, forward = head.read, head.forward
+    read: dict[bytes, bytes] = {}
+    forward: Headers = []
     for name, value in headers:
         if name not in _NOT_FORWARDED:
-            forward += (name, b": ", value, b"\r\n")
+            forward.append((name, value))
         elif name in _READ:
             if name in read:
                 raise Refusal(400, f"The header {name.decode('ascii')} was sent twice. Send it once.")
             read[name] = value
     _check(read)
     if b"connection" in read and read[b"connection"].lower() not in (b"keep-alive", b"close"):
-        head.forward = _without(head.forward, read[b"connection"])
-    return head
+        forward = _without(forward, read[b"connection"])
+    lines = b"".join([b"%b: %b\r\n" % line for line in forward])
+    known = dict(headers)
+    return RequestHead(read, lines, _text(known, b"user-agent"), _text(known, b"x-claude-code-session-id"))
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"")[:200].decode("latin-1")
 
 
 def _check(read: dict[bytes, bytes]) -> None:
@@ -108,8 +150,7 @@ def _check(read: dict[bytes, bytes]) -> None:
         raise Refusal(400, "Only '100-continue' is supported in the Expect header.")
 
 
-def _without(forward: list[bytes], connection: bytes) -> list[bytes]:
+def _without(forward: Headers, connection: bytes) -> Headers:
     """Return the lines without those that the Connection header names (RFC 9110 section 7.6.1)."""
     named = {token.strip().lower() for token in connection.split(b",")}
-    lines = [forward[start : start + 4] for start in range(0, len(forward), 4)]
-    return [part for line in lines if line[0] not in named for part in line]
+    return [line for line in forward if line[0] not in named]

@@ -1,7 +1,8 @@
 """Connections to an upstream: kept open, reused, bounded; bytes in, bytes out.
 
 A :class:`Listener` asks :meth:`Pool.send` and is told, in this order, ``on_head`` once, ``on_body`` any number
-of times, then ``on_end`` or ``on_failure``. Everything happens on the event loop; nothing blocks.
+of times, then ``on_end`` or ``on_failure``; or ``on_answer`` instead of all that. Everything happens on the event
+loop; nothing blocks.
 """
 
 import asyncio
@@ -18,7 +19,6 @@ from keystead.wire.http1 import Body, CloseBody, MalformedResponse, ResponseHead
 
 _LOG: Final = logging.getLogger("keystead.gateway")
 _LARGEST_HEAD: Final = 65_536
-_SMALL: Final = 16_384
 
 
 class Failure(Exception):
@@ -54,6 +54,9 @@ class Listener(Protocol):
     def on_body(self, raw: bytes, payload: bytes) -> None: ...
 
     def on_end(self) -> None: ...
+
+    def on_answer(self, head: ResponseHead, body: bytes) -> None:
+        """Take head, body and end at once: an answer that arrived in one piece."""
 
     def on_failure(self, failure: Failure) -> None: ...
 
@@ -95,8 +98,8 @@ class Connection(asyncio.Protocol):
         self._listener, self._request, self._reused = listener, request, reused
         self._head, self._body = b"", None
         listener.connection = self
-        if len(request) == 2 and len(request[1]) < _SMALL:
-            self.transport.write(request[0] + request[1])  # one buffer costs less than a vector of two
+        if len(request) == 1:
+            self.transport.write(request[0])
         else:
             self.transport.writelines(request)
 
@@ -155,7 +158,12 @@ class Connection(asyncio.Protocol):
                 raise MalformedResponse("it switches to a protocol nobody asked for")
             if head.status >= 200:
                 self._head, self._request = b"", ()
-                self._body, self._keep_alive = head.body(), head.keep_alive
+                self._keep_alive = head.keep_alive
+                if head.length == len(data) and not head.bodiless:
+                    self._release(listener)
+                    listener.on_answer(head, data)
+                    return b""
+                self._body = head.body()
                 listener.on_head(head, more=bool(data) and not self._body.done)
                 return data
         if len(data) > _LARGEST_HEAD:
@@ -164,6 +172,11 @@ class Connection(asyncio.Protocol):
         return b""
 
     def _finish(self, listener: Listener) -> None:
+        self._release(listener)
+        listener.on_end()
+
+    def _release(self, listener: Listener) -> None:
+        """The answer is complete: the next request may have this connection."""
         self._listener = None
         listener.connection = None
         if self._keep_alive and not self.transport.is_closing():
@@ -171,7 +184,6 @@ class Connection(asyncio.Protocol):
             self._pool.give_back(self)
         else:
             self.transport.close()
-        listener.on_end()
 
     def _fail(self, failure: Failure) -> None:
         listener, self._listener = self._listener, None

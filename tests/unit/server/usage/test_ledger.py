@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 def record(**changes: Any) -> UsageRecord:
     given: dict[str, Any] = {
-        "id": uuid7(),
+        "id": uuid7().hex,
         "request_id": "req_1",
         "organization_id": ids.dump("organization", UUID(int=1)),
         "workspace_id": ids.dump("workspace", UUID(int=2)),
@@ -60,7 +60,7 @@ def test_what_was_appended_is_stored_when_the_ledger_closes(database: Path) -> N
     ledger.append(original)
     assert ledger.close() == 0
     entry = UsageEntry.objects.get()
-    assert entry.id == original.id
+    assert entry.id.hex == original.id
     assert entry.organization_id == UUID(int=1)
     assert entry.started_at.timestamp() == original.started_at
     assert (entry.input_tokens, entry.output_tokens, entry.streamed, entry.aborted) == (3, 5, True, False)
@@ -74,6 +74,19 @@ def test_the_same_record_twice_counts_once(database: Path) -> None:
     store([one, one])
     store([one, two])
     assert stored_requests() == ["req_1", "req_2"]
+
+
+def test_a_batch_of_any_size_is_stored_whole(database: Path) -> None:
+    from keystead.server.usage.ledger import store
+    from keystead.server.usage.models import UsageEntry
+
+    for size in (0, 1, 49, 50, 51, 137):
+        batch = [record() for _ in range(size)]
+        store(batch)
+        store(batch)
+        stored = UsageEntry.objects.values_list("id", flat=True)
+        assert {one.hex for one in stored} == {one.id for one in batch}
+        UsageEntry.objects.all().delete()
 
 
 def test_a_busy_database_loses_nothing_and_keeps_the_order(database: Path, caplog: pytest.LogCaptureFixture) -> None:
