@@ -1,5 +1,6 @@
 """``keystead login``: the old sign-in stays until the new one is verified and stored; then it is revoked."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -54,7 +55,7 @@ def login(
         tokens = approval.by_browser(surroundings, network, metadata, announcer, no_browser=no_browser)
     new, old, store = _keep(surroundings, network, _unnamed(metadata, kind, tokens), metadata, org)
     _tell(announcer, new, store.profile)
-    _retire(surroundings, network, old, announcer)
+    _retire(surroundings, network, old, store, announcer)
     if store.profile == surroundings.store.profile:
         _warn_if_outranked(surroundings, new, announcer)
     else:
@@ -192,14 +193,20 @@ def _tell(announcer: Announcer, new: Login, profile: str) -> None:
         announcer.warning("This server answers with its test upstream, which is not a model")
 
 
-def _retire(surroundings: Surroundings, network: Transport, old: Login | None, announcer: Announcer) -> None:
+def _retire(
+    surroundings: Surroundings, network: Transport, old: Login | None, store: TokenStore, announcer: Announcer
+) -> None:
     """End the grant that was replaced; a failure is told, because that sign-in is then still alive."""
     if old is None or old.retired_at is not None:
         return
     try:
-        conversation.run(revoke.revoke(old), network, surroundings.clock)
+        ended = conversation.run(revoke.revoke(old), network, surroundings.clock)
     except KeysteadError as error:
         announcer.warning(f"The earlier sign-in to {old.issuer} could not be revoked: {error.message}")
+        return
+    if ended:
+        with suppress(KeysteadError):  # what stays of it is good for nothing
+            store.forget(old)
 
 
 def _warn_if_outranked(surroundings: Surroundings, new: Login, announcer: Announcer) -> None:

@@ -12,7 +12,7 @@ import pytest
 from keystead.cli import approval
 from keystead.credentials import BillingClass, Login, LoginKind
 from keystead.environment import Environment
-from keystead.errors import ServerUnreachable, StoreUnavailable
+from keystead.errors import NoCredential, ServerUnreachable, StoreUnavailable
 from keystead.secret import Secret
 from keystead.stores.file import FileStore
 from keystead.testing.clock import FakeClock
@@ -214,6 +214,18 @@ def test_the_old_grant_is_revoked_after_the_new_one_is_kept(machine: "Machine", 
 
     assert machine.run("login", "--server", BASE).code == 0
     assert machine.issuer.revoked == ["canary-old-refresh", "canary-old-access"]
+
+
+def test_a_sign_in_its_server_has_ended_cannot_be_gone_back_to(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+    machine.run("login", "--server", BASE)
+    with pytest.raises(NoCredential):
+        machine.surroundings.store.restore(LoginKind.GATEWAY)
+
+    machine.surroundings.store.save(login)
+    machine.issuer.answer("POST /oauth/revoke", Response(503, {}, b""))
+    machine.run("login", "--server", BASE)
+    assert machine.surroundings.store.restore(LoginKind.GATEWAY).account == login.account
 
 
 def test_an_old_grant_that_cannot_be_revoked_is_said(machine: "Machine", login: Login) -> None:
