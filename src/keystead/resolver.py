@@ -17,6 +17,7 @@ from keystead.sources.candidate import Approval, Candidate, CandidateState, Fact
 from keystead.sources.configuration import Configuration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
+from keystead.stores.expectations import Expectation, Expectations
 
 _THERE: Final = (CandidateState.OUTRANKED, CandidateState.DECLINED, CandidateState.REFUSED)
 
@@ -29,8 +30,9 @@ class Resolution:
         winner: the credential to use; None when there is none or when it cannot be known.
         considered: every row of the precedence table in its order, the winner included.
         warnings: sentences for the person.
-        problem: why there is no winner; None when there is one.
+        problem: why nothing can be used: there is no winner, or it is not of the expected purse.
         shadows: what the winner passes over that another purse would pay for; one for each purse.
+        expectations: what was declared for this directory and profile (B-05).
     """
 
     winner: Candidate | None
@@ -38,14 +40,15 @@ class Resolution:
     warnings: tuple[str, ...] = ()
     problem: KeysteadError | None = None
     shadows: tuple[Candidate, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
 
     def require(self) -> Candidate:
-        """Return the winner.
+        """Return the winner: the one gate before anything is sent or run.
 
         Raises:
             KeysteadError: :attr:`problem`.
         """
-        if self.winner is None:
+        if self.winner is None or self.problem is not None:
             raise self.problem or NoCredential("No credential was found.")
         return self.winner
 
@@ -79,7 +82,7 @@ class Resolver:
     def resolve(self) -> Resolution:
         """Decide."""
         configuration = self._read()
-        return rank(self._look(configuration), (*self._notes(), *_unsent(configuration)))
+        return self._held(rank(self._look(configuration), (*self._notes(), *_unsent(configuration))))
 
     def succession(self) -> tuple[Candidate, ...]:
         """Return who decides, and who would decide after that one is gone, and so on to the last (B-04)."""
@@ -99,6 +102,19 @@ class Resolver:
             self._environment, configuration, self._store, self._approvals, self._clock.now(), self._interactive
         )
         return tuple(source.look(facts) for source in SOURCES)
+
+    def _held(self, resolution: Resolution) -> Resolution:
+        """Hold the winner to what was declared for this directory and profile."""
+        book = Expectations(self._environment.state_dir, self._clock)
+        try:
+            expectations = book.applying(self._environment.cwd, self._store.profile)
+        except KeysteadError as error:  # who may pay is not known, so nobody does
+            return replace(resolution, problem=resolution.problem or error)
+        if not expectations or resolution.winner is None:
+            return replace(resolution, expectations=expectations) if expectations else resolution
+        from keystead.sources.expectation import mismatch
+
+        return replace(resolution, problem=mismatch(resolution.winner, expectations), expectations=expectations)
 
     def _notes(self) -> tuple[str, ...]:
         try:

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from keystead.cli.exits import visible
+from keystead.cli.purse import open_purse
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized, Client
 from keystead.drivers.transport import StreamedResponse, Transport
@@ -53,8 +54,8 @@ def ask(surroundings: Surroundings, question: str, model: str | None) -> None:
     if not text.strip():
         raise UsageError("The question is empty.", hint='Ask something: keystead -p "hello"')
     client, network = surroundings.client(), surroundings.network()
-    authorized = client.credential()
-    chosen = model or _configured_model(surroundings)
+    authorized = open_purse(surroundings, client)
+    chosen = model or configured_model(surroundings)
     if chosen is None:
         chosen, authorized = _first_model(client, authorized, network)
     is_terminal = surroundings.environment.stdout_tty
@@ -86,7 +87,8 @@ def _read_piped() -> str:
         return ""
 
 
-def _configured_model(surroundings: Surroundings) -> str | None:
+def configured_model(surroundings: Surroundings) -> str | None:
+    """Return the model that the variable or a settings file names."""
     configuration = Configuration.read(surroundings.environment)
     found = configuration.variable("ANTHROPIC_MODEL").value or configuration.setting("model").value
     return found.text.strip() or None if found else None

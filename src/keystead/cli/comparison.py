@@ -77,9 +77,10 @@ def compare(surroundings: Surroundings, file: str, here: Resolution) -> Differen
     variables = _parse(data, file)
     environment = replace(surroundings.environment, variables=variables)
     other = Resolver(environment, surroundings.store, surroundings.clock, interactive=False).resolve()
-    ours = surroundings.environment.variables
-    count = sum(ours.get(name) != variables.get(name) for name in ours.keys() | variables if not _matters(name))
-    return _difference(_mattering(ours), _mattering(variables), count, (winner, other.winner and other.winner.source))
+    there_winner = other.winner.source if other.winner else None
+    own = surroundings.environment.variables
+    count = sum(own.get(name) != variables.get(name) for name in own.keys() | variables if not _matters(name))
+    return _difference(_mattering(own), _mattering(variables), count, (winner, there_winner))
 
 
 def fingerprints(surroundings: Surroundings) -> dict[str, Any]:

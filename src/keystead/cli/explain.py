@@ -78,10 +78,12 @@ def explain(
 def _decision(resolution: Resolution, line: tuple[Candidate, ...], unset: tuple[str, ...], paper: Paper) -> list[str]:
     """Return the decision for people."""
     winner, problem = resolution.winner, resolution.problem
-    head = f"{winner.title} is used" if winner else "No credential can be used"
+    head = "No credential can be used"
+    if winner is not None:
+        head = f"{winner.title} is used" if problem is None else f"{winner.title} is refused"
     if unset:
         head = f"Without {', '.join(unset)}: {head}"
-    if winner is None and problem is not None:
+    if problem is not None:
         head = f"{head}: {problem.message}"
     written = [paper.style(one, bold=True) for one in paper.wrap(sentence(visible(head)))]
     written += ["", *paper.table((one.title, visible(f"{one.state}: {_why(one)}")) for one in resolution.considered)]

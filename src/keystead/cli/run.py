@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from keystead.cli.exits import sentence
+from keystead.cli.purse import checked
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized
 from keystead.credentials import Header
@@ -32,9 +33,10 @@ def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
 
     client = surroundings.client()
     variables = {**surroundings.environment.variables, **surroundings.selection.variables()}
+    resolution = checked(surroundings, client)
     cloud = client.cloud()
     if cloud is None:
-        become(command, child_variables(variables, client.credential()))
+        become(command, child_variables(variables, client.credential(resolution)))
     for note in cloud.notes:
         click.echo(f"keystead: {sentence(note)}", err=True)
     become(command, cloud_variables(variables, Configuration.read(surroundings.environment), cloud.cloud))

@@ -87,7 +87,7 @@ def lines(
     written = _headline(resolution, paper)
     if winner is not None:
         rows = facts(answer.candidate if answer else winner, now, answer)
-        written += ["", *paper.table([*rows, ("Profile", visible(str(selection)))])]
+        written += ["", *paper.table([*rows, ("Profile", visible(str(selection))), *_expected(resolution)])]
     elif selection.by is not SelectedBy.DEFAULT:
         written += ["", *paper.table([("Profile", visible(str(selection)))])]
     for warning in (*resolution.warnings, *(answer.warnings if answer else ())):
@@ -98,14 +98,18 @@ def lines(
 
 
 def _headline(resolution: Resolution, paper: Paper) -> list[str]:
-    if resolution.winner is not None:
-        return [paper.style(line, bold=True) for line in paper.wrap(f"{resolution.winner.title} is used.")]
-    problem = resolution.problem
+    winner, problem = resolution.winner, resolution.problem
+    if winner is not None and problem is None:
+        return [paper.style(line, bold=True) for line in paper.wrap(f"{winner.title} is used.")]
     assert problem is not None
-    said = [
-        paper.style(line, bold=True) for line in paper.wrap(f"No credential can be used: {sentence(problem.message)}")
-    ]
+    refused = f"{winner.title} is refused" if winner else "No credential can be used"
+    said = [paper.style(line, bold=True) for line in paper.wrap(visible(f"{refused}: {sentence(problem.message)}"))]
     return said + (paper.wrap(f"fix: {problem.hint}", 2) if problem.hint else [])
+
+
+def _expected(resolution: Resolution) -> list[tuple[str, str]]:
+    """Return what was declared with ``keystead expect``; whether it holds, the headline says."""
+    return [("Expected", visible(f"{one} (for {one.place})")) for one in resolution.expectations]
 
 
 def facts(winner: Candidate, now: float, answer: "Verification | None" = None) -> list[tuple[str, str]]:
@@ -186,13 +190,14 @@ def document(
     winner = answer.candidate if answer else resolution.winner
     return {
         "schema": SCHEMA,
-        "usable": resolution.winner is not None,
+        "usable": resolution.winner is not None and resolution.problem is None,
         "exit_code": _exit_code(resolution, answer),
         "profile": selection.to_json(),
         "verification": answer and answer.to_json(),
         "winner": _candidate(winner, now) if winner else None,
         "considered": [_candidate(candidate, now) for candidate in resolution.considered],
         "warnings": list(resolution.warnings),
+        "expectations": [one.to_json() for one in resolution.expectations],
         "error": resolution.problem.to_json() if resolution.problem else None,
     }
 

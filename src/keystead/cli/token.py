@@ -4,6 +4,7 @@ import json
 
 import click
 
+from keystead.cli.purse import open_purse
 from keystead.cli.surroundings import Surroundings
 
 SCHEMA = "keystead.token/1"
@@ -14,7 +15,7 @@ SCHEMA = "keystead.token/1"
 @click.pass_obj
 def token(surroundings: Surroundings, wants_json: bool) -> None:
     """Print the credential in use: one line, nothing else. It is renewed first when it is due."""
-    authorized = surroundings.client().credential()
+    authorized = open_purse(surroundings)
     value = authorized.secret.reveal()
     if not wants_json:
         click.echo(value)
