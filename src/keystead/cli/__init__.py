@@ -30,6 +30,7 @@ COMMANDS: Final = (
     Command("logout", "keystead.cli.logout:logout", "End the sign-in here and on the server."),
     Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
     Command("explain", "keystead.cli.explain:explain", "Explain the decision, and what another client would send."),
+    Command("expect", "keystead.cli.expect:expect", "Declare who pays here; anything else is refused.", profiled=False),
     Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
     Command("whoami", "keystead.cli.whoami:whoami", "Say whose credential is used: account, organization, who pays."),
     Command("accounts", "keystead.cli.accounts:accounts", "Keep several accounts side by side.", profiled=False),
