@@ -178,12 +178,19 @@ class Client:
         considered = self.resolve().considered
         return next((one for one in considered if one.approval is Approval.PENDING), None)
 
+    def environment_key(self) -> Candidate | None:
+        """Return the API key of the environment, asked about or not, used or not; None when there is none."""
+        considered = self.resolve().considered
+        return next((one for one in considered if isinstance(one.credential, ApiKey)), None)
+
+    def fingerprint(self, candidate: Candidate) -> str:
+        """Return what stands for an API key of the environment where a person sees it (R-21)."""
+        return self._approvals.fingerprint(_api_key(candidate))
+
     def decide(self, candidate: Candidate, *, accepted: bool) -> Decision:
         """Remember the person's answer about an API key from the environment."""
-        if not isinstance(candidate.credential, ApiKey):
-            raise ConfigurationError(f"{candidate.title} needs no approval.")
         origin = next(iter(candidate.allowed_origins))
-        return self._approvals.decide(candidate.credential.secret, origin, accepted=accepted)
+        return self._approvals.decide(_api_key(candidate), origin, accepted=accepted)
 
     def _backoff(self) -> "Backoff":
         from keystead.stores.backoff import Backoff
@@ -239,6 +246,12 @@ class Client:
         cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock)
         secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
         return Authorized(candidate.header or Header.X_API_KEY, secret, candidate.api_base or "", candidate)
+
+
+def _api_key(candidate: Candidate) -> Secret:
+    if not isinstance(candidate.credential, ApiKey):
+        raise ConfigurationError(f"{candidate.title} needs no approval.")
+    return candidate.credential.secret
 
 
 def _network() -> "Transport":

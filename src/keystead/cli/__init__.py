@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Command("run", "keystead.cli.run:run", "Run a program with the credential in its environment."),
     Command("doctor", "keystead.cli.doctor:doctor", "Check this machine, and say what would correct it."),
     Command("trust", "keystead.cli.trust:trust", "Let a project's own command fetch the key, as it stands."),
+    Command("approve", "keystead.cli.approve:approve", "Approve an API key for the session without being asked."),
     Command("server", "keystead.server.command:server", "Run the self-hosted server.", profiled=False),
 )
 
@@ -99,7 +100,10 @@ def load(command: Command) -> click.Command:
 @click.option("--model", metavar="NAME", help="With -p: the model to ask.")
 @click.pass_context
 def cli(context: click.Context, question: str | None, model: str | None) -> None:
-    """Sign-in, credentials and a gateway for coding agents."""
+    """Sign-in, credentials and a gateway for coding agents.
+
+    On a terminal and without a command: a prompt where questions are answered; /help there says more.
+    """
     if context.invoked_subcommand is not None:
         if question is not None or model is not None:
             raise click.UsageError("-p and --model go without a command.")
@@ -109,6 +113,10 @@ def cli(context: click.Context, question: str | None, model: str | None) -> None
         ask(context.obj, question, model)
     elif model is not None:
         raise click.UsageError("--model goes with -p.")
+    elif context.obj is not None and context.obj.at_prompt:
+        from keystead.cli.interactive import start
+
+        start(context.obj)
     else:
         click.echo(context.get_help())
 

@@ -24,7 +24,7 @@ def exit_code(command: click.Command, arguments: list[str], surroundings: Surrou
         return 1
     except Exception as error:  # noqa: BLE001  the last line of defence: no traceback reaches a person
         wants_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
-        return report(_as_ours(error, surroundings.environment.variables), wants_json=wants_json)
+        return report(as_ours(error, surroundings.environment.variables), wants_json=wants_json)
     return result if isinstance(result, int) else 0
 
 
@@ -49,7 +49,7 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
-def _as_ours(error: Exception, variables: Mapping[str, str]) -> KeysteadError:
+def as_ours(error: Exception, variables: Mapping[str, str]) -> KeysteadError:
     """Return any exception as one of the error tree."""
     if isinstance(error, KeysteadError):
         return error

@@ -33,6 +33,7 @@ class Surroundings:
         stdin: descriptor that lines are read from while something is waited for; None reads nothing.
         to_terminal: writes a control sequence to the terminal, whatever standard output is.
         selection: which profile, and why.
+        interactive: whether a person sits at a prompt and can be asked about an API key (S-05).
     """
 
     environment: Environment
@@ -44,6 +45,7 @@ class Surroundings:
     stdin: int | None = 0
     to_terminal: Callable[[str], None] = lambda text: _to_terminal(text)
     selection: Selection = profiles.DEFAULT
+    interactive: bool = False
 
     @classmethod
     def real(cls) -> "Surroundings":
@@ -57,10 +59,17 @@ class Surroundings:
         selection = profiles.select(self.environment, self.clock, name)
         return replace(self, store=profiles.view(self.store, selection), selection=selection)
 
+    @property
+    def at_prompt(self) -> bool:
+        """Whether a person can type here and read the answer."""
+        return self.environment.stdin_tty and self.environment.stdout_tty
+
     def client(self) -> Client:
         """Return the library's client in these surroundings."""
         notice = (lambda text: self.to_terminal(f"{text}\n")) if self.environment.stderr_tty else None
-        return Client(self.environment, self.store, self.network, self.clock, notice=notice)
+        return Client(
+            self.environment, self.store, self.network, self.clock, interactive=self.interactive, notice=notice
+        )
 
 
 def _network() -> "Transport":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from keystead.clock import Clock
-from keystead.errors import UnreadableFile
+from keystead.errors import ConfigurationError, UnreadableFile
 from keystead.secret import Secret
 from keystead.stores.files import Files, read_private
 from keystead.stores.locks import locked
@@ -51,6 +51,10 @@ class Approvals:
         """What fingerprints are salted with here; empty before the first answer."""
         return self._read()[0]
 
+    def fingerprint(self, key: Secret) -> str:
+        """Return what stands for ``key`` here; the first one asked for makes the salt, and keeps it."""
+        return key.fingerprint(self.salt or self._salted(b""))
+
     def decision(self, key: Secret, origin: str) -> Decision | None:
         """Return what was answered about ``key`` for ``origin``, or None when nobody was asked yet."""
         salt, decisions = self._read()
@@ -62,10 +66,28 @@ class Approvals:
         with locked(self._lock, _WRITE_TIMEOUT, self._clock):
             salt, decisions = self._read()
             salt = salt or self._files.random_bytes(16)
-            answer = Decision(key.fingerprint(salt), origin, accepted, self._clock.now())
-            others = [one for one in decisions if (one.fingerprint, one.origin) != (answer.fingerprint, origin)]
-            self._write(salt, [*others, answer])
-            return answer
+            return self._put(salt, decisions, Decision(key.fingerprint(salt), origin, accepted, self._clock.now()))
+
+    def accept(self, fingerprint: str, origin: str, *, salt: bytes = b"") -> Decision:
+        """Remember a yes about a key that need not be here yet, as when a container is built (R-21).
+
+        Args:
+            fingerprint: 12 hex digits.
+            origin: where the key may be sent.
+            salt: what the fingerprint was made with, when it was made elsewhere.
+
+        Raises:
+            ConfigurationError: without its salt the fingerprint stands for no key, or another salt is in use here.
+        """
+        kept = self._salted(salt) if salt else self.salt
+        if not kept:
+            raise ConfigurationError(
+                "That fingerprint was not made here.",
+                hint="Give its salt too, as keystead approve --list shows it where the fingerprint is from.",
+            )
+        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
+            _, decisions = self._read()
+            return self._put(kept, decisions, Decision(fingerprint, origin, True, self._clock.now()))
 
     def forget(self, fingerprint: str) -> bool:
         """Forget every answer about ``fingerprint``; tell whether there was one."""
@@ -80,6 +102,24 @@ class Approvals:
     def all(self) -> tuple[Decision, ...]:
         """Return every answer, oldest first."""
         return tuple(sorted(self._read()[1], key=lambda one: one.decided_at))
+
+    def _salted(self, salt: bytes) -> bytes:
+        """Settle on a salt, the one given or a new one, unless there is one already; return it."""
+        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
+            kept, decisions = self._read()
+            if kept and salt and kept != salt:
+                raise ConfigurationError(
+                    "Another salt is in use here.", hint=f"Approve the key as it is seen here, or remove {self._path}."
+                )
+            if not kept:
+                kept = salt or self._files.random_bytes(16)
+                self._write(kept, decisions)
+            return kept
+
+    def _put(self, salt: bytes, decisions: list[Decision], answer: Decision) -> Decision:
+        others = [one for one in decisions if (one.fingerprint, one.origin) != (answer.fingerprint, answer.origin)]
+        self._write(salt, [*others, answer])
+        return answer
 
     def _read(self) -> tuple[bytes, list[Decision]]:
         data = read_private(self._path)

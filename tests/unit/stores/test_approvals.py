@@ -80,3 +80,12 @@ def test_a_damaged_file_is_named_with_the_fix(approvals: Approvals, tmp_path: Pa
         approvals.decision(KEY, ORIGIN)
 
     assert str(path) in (caught.value.hint or "")
+
+
+def test_a_fingerprint_is_stable_before_any_answer(approvals: Approvals) -> None:
+    """What a person is shown is what is then remembered."""
+    shown = approvals.fingerprint(KEY)
+
+    assert approvals.fingerprint(KEY) == shown
+    assert approvals.all() == ()
+    assert approvals.decide(KEY, ORIGIN, accepted=True).fingerprint == shown
