@@ -89,11 +89,11 @@ def _at_cloud(surroundings: Surroundings, winner: Candidate) -> Verification:
     account = Account(id=found.principal, organization_id=found.account)
     seen = replace(winner, account=account, expires_at=found.expires_at)
     if not found.proven:
-        reason = f"found by {found.source}; only the cloud can say whether it is accepted"
+        reason = f"its SDK found it by {found.source}; only the cloud can say whether it is accepted"
         return Verification(Verdict.UNVERIFIABLE, reason, seen, found.notes)
-    place = f" in {found.region}" if found.region else ""
-    who = f"{winner.title} accepts {found.principal or 'the credential'} of {found.account or 'an unnamed account'}"
-    return Verification(Verdict.VERIFIED, f"{who}{place}, found by {found.source}", seen, found.notes)
+    region = f"; region {found.region}" if found.region else ""
+    reason = f"{winner.title} accepts it; its SDK found it by {found.source}{region}"
+    return Verification(Verdict.VERIFIED, reason, seen, found.notes)
 
 
 def _at_issuer(surroundings: Surroundings, authorized: Authorized) -> Verification:

@@ -142,4 +142,4 @@ def _missing(cloud: Cloud, facts: Facts) -> tuple[str, ...]:
     variable = facts.configuration.variable
     if at_hand(cloud, lambda name: variable(name).value is not None, facts.environment.home):
         return ()
-    return (f"{cloud.switch} is on, but no credentials of that cloud were found: {cloud.fix}",)
+    return (f"{cloud.switch} is on, and no variable or file has credentials of that cloud: {cloud.fix}",)

@@ -83,8 +83,9 @@ def test_status_verify_names_account_and_principal(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert done.returncode == 0
     assert document["verification"]["state"] == "verified"
-    for part in ("arn:aws:iam::111122223333:user/ada", "111122223333", "eu-west-1", "env"):
-        assert part in document["verification"]["reason"]
+    assert document["verification"]["reason"] == "Amazon Bedrock accepts it; its SDK found it by env; region eu-west-1"
+    account = document["winner"]["account"]
+    assert (account["id"], account["organization"]["id"]) == ("arn:aws:iam::111122223333:user/ada", "111122223333")
 
 
 def test_status_verify_says_what_a_launch_would_say(tmp_path: Path) -> None:
@@ -133,3 +134,31 @@ def test_without_the_sdk_traces_decide(tmp_path: Path) -> None:
     assert (went_on.returncode, went_on.stdout) == (0, "started\n")
     assert "pip install 'keystead[bedrock]'" in stopped.stderr
     assert "pip install 'keystead[bedrock]'" in went_on.stderr
+
+
+@pytest.mark.requirement("R-33 probe")
+def test_the_doctor_asks_the_cloud_only_over_the_network(tmp_path: Path) -> None:
+    with local_server({"*": CALLER}) as sts:
+        variables = SWITCH | AWS_KEYS | {"AWS_ENDPOINT_URL_STS": sts.url}
+        keystead(tmp_path, "doctor", "--only", "cloud", **variables)
+        assert sts.asked == []
+        done = keystead(tmp_path, "doctor", "--only", "cloud", "--network", "--json", **variables)
+    (check,) = json.loads(done.stdout)["checks"]
+    assert done.returncode == 0
+    assert "arn:aws:iam::111122223333:user/ada" in check["findings"][0]["message"]
+
+
+@pytest.mark.requirement("R-33 probe")
+@pytest.mark.parametrize(
+    ("switch", "fix"),
+    [
+        ({"CLAUDE_CODE_USE_BEDROCK": "1"}, "aws sso login"),
+        ({"CLAUDE_CODE_USE_VERTEX": "1"}, "gcloud auth application-default login"),
+        ({"CLAUDE_CODE_USE_FOUNDRY": "1", "ANTHROPIC_FOUNDRY_RESOURCE": "r"}, "az login"),
+    ],
+)
+def test_the_doctor_says_what_each_cloud_needs(switch: dict[str, str], fix: str, tmp_path: Path) -> None:
+    done = keystead(tmp_path, "doctor", "--only", "cloud", "--network", "--json", **switch)
+    (check,) = json.loads(done.stdout)["checks"]
+    assert done.returncode == 78
+    assert fix in check["findings"][0]["fix"]

@@ -11,6 +11,7 @@ import click
 
 from keystead.cli.doctor import (
     certificates,
+    clouds,
     leaks,
     malformed,
     network,
@@ -43,6 +44,7 @@ CHECKS: Final = (
     Check("surfaces", "Desktop and shell", "Both see the same variables", surfaces.look),
     Check("leaks", "Keys in the open", "None found", leaks.look),
     Check("others", "Other products", "None is signed in", others.look),
+    Check("cloud", "Cloud", "No cloud is switched on", clouds.look),
     Check("network", "Network", "Nothing to ask", network.look),
 )
 """Every check, in the order in which they are shown."""
@@ -60,7 +62,12 @@ _STYLES: Final[dict[Weight, dict[str, str | bool]]] = {
 @click.option(
     "--only", multiple=True, type=click.Choice([check.id for check in CHECKS]), help="Run this check only; repeatable."
 )
-@click.option("--network", "wants_network", is_flag=True, help="Also ask the servers, without a credential.")
+@click.option(
+    "--network",
+    "wants_network",
+    is_flag=True,
+    help="Also ask the servers, without a credential, and a cloud in use through its own SDK.",
+)
 @click.option("--fix", is_flag=True, help="Correct what can be corrected safely: modes and leftovers.")
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SCHEMA}.")
 @click.pass_context

@@ -5,7 +5,7 @@ import binascii
 from typing import Final
 
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
-from azure.identity import DefaultAzureCredential
+from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
 
 from keystead.credentials.cloud import CloudIdentity
 from keystead.drivers.cloud import STEP
@@ -18,6 +18,11 @@ KEY: Final = "ANTHROPIC_FOUNDRY_API_KEY"
 PLACES: Final = ("ANTHROPIC_FOUNDRY_RESOURCE", "ANTHROPIC_FOUNDRY_BASE_URL")
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 FIX: Final = f"Run `az login`, or set {KEY}."
+_PUBLIC: Final = (
+    AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
+    AzureAuthorityHosts.AZURE_CHINA,
+    AzureAuthorityHosts.AZURE_GOVERNMENT,
+)
 _REFUSALS: Final = ("AADSTS", "Authentication failed", "invalid_client", "Unexpected response")
 _PRINCIPALS: Final = ("upn", "unique_name", "oid", "appid")
 
@@ -30,7 +35,11 @@ def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  
     if variables.get(KEY):
         return CloudIdentity(cloud, KEY)
     credential = DefaultAzureCredential(
-        process_timeout=int(STEP), connection_timeout=STEP, read_timeout=STEP, retry_total=0
+        process_timeout=int(STEP),
+        connection_timeout=STEP,
+        read_timeout=STEP,
+        retry_total=0,
+        disable_instance_discovery=_is_private(variables.get("AZURE_AUTHORITY_HOST")),
     )
     try:
         token = credential.get_token(SCOPE)
@@ -50,9 +59,16 @@ def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  
     )
 
 
+def _is_private(authority: str | None) -> bool:
+    """Whether tokens come from a cloud that the public discovery does not know: a private cloud, or Azure Stack."""
+    return authority is not None and authority.strip(" /").removeprefix("https://") not in {"", *_PUBLIC}
+
+
 def _translate(report: str) -> CloudNotReady:
     """Tell "nothing there" from "refused" in a report on every credential; keep the line that matters."""
-    telling = next((line.strip() for line in report.splitlines() if any(sign in line for sign in _REFUSALS)), None)
+    telling = next(
+        (line[line.find(sign) :] for sign in _REFUSALS for line in report.splitlines() if sign in line), None
+    )
     if telling is None:
         return CloudNotReady("Azure credentials were not found in any place that the Azure SDK looks.", hint=FIX)
     return CloudNotReady(f"Entra ID gave no token: {redacted(telling)}", hint=FIX)

@@ -2,12 +2,14 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from clouds import NOWHERE, blackhole
-from local_server import local_server
+from local_server import Answer, Asked, LocalServer, local_server, make_certificate
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.credentials.cloud import CloudIdentity
@@ -44,6 +46,48 @@ def test_a_managed_identity_is_proven_by_a_token(tmp_path: Path) -> None:
     assert (found.source, found.account, found.principal) == ("ManagedIdentityCredential", "tenant-1", "object-1")
     assert found.proven
     assert found.expires_at is not None
+
+
+CLIENT = {"AZURE_TENANT_ID": "tenant-1", "AZURE_CLIENT_ID": "client-1", "AZURE_CLIENT_SECRET": "made-up-secret"}
+
+
+@contextmanager
+def entra(root: Path, status: int, answer: object) -> Iterator[tuple[LocalServer, dict[str, str]]]:
+    """Serve Entra ID by TLS that verifies; give the server and the variables that lead to it."""
+    certificate = make_certificate(root)
+
+    def about_itself(asked: Asked) -> Answer:
+        base = f"https://{asked.headers['host']}/tenant-1"
+        document = {"issuer": f"{base}/v2.0", "authorization_endpoint": base, "token_endpoint": f"{base}/token"}
+        return 200, "application/json", document
+
+    answers: dict[str, Answer | Callable[[Asked], Answer]] = {
+        "GET /tenant-1/v2.0/.well-known/openid-configuration": about_itself,
+        "POST /tenant-1/token": (status, "application/json", answer),
+    }
+    with local_server(answers, certificate) as server:
+        yield server, RESOURCE | CLIENT | {"AZURE_AUTHORITY_HOST": server.url, "REQUESTS_CA_BUNDLE": str(certificate)}
+
+
+def test_a_client_secret_is_proven_at_the_token_endpoint(tmp_path: Path) -> None:
+    """At the authority of a private cloud, for the scope that Foundry asks for."""
+    claims = {"tid": "tenant-1", "appid": "client-1"}
+    answer = {"access_token": token(claims), "expires_in": 3600, "token_type": "Bearer"}
+    with entra(tmp_path, 200, answer) as (server, variables):
+        found = obtain(tmp_path, variables)
+    assert (found.source, found.account, found.principal) == ("EnvironmentCredential", "tenant-1", "client-1")
+    asked = parse_qs(server.asked[-1].body)
+    assert asked["scope"] == ["https://cognitiveservices.azure.com/.default"]
+    assert asked["grant_type"] == ["client_credentials"]
+
+
+def test_a_client_secret_that_is_refused(tmp_path: Path) -> None:
+    """The reason is Entra's own; the secret is not repeated."""
+    answer = {"error": "invalid_client", "error_description": "AADSTS7000222: The client secret keys are expired."}
+    with entra(tmp_path, 401, answer) as (_, variables), pytest.raises(CloudNotReady) as caught:
+        obtain(tmp_path, variables)
+    assert caught.value.message == "Entra ID gave no token: AADSTS7000222: The client secret keys are expired."
+    assert "az login" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("claims", [[], "text", {"tid": 7, "oid": None}])
