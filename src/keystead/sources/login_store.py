@@ -15,8 +15,8 @@ from keystead.stores.kept import RecordStore
 if TYPE_CHECKING:
     from keystead.drivers.keyring import KeyringProcess
 
-SUMMARY: Final = "credentials.summary.json"
-"""Who is signed in, without a secret, for places that cannot be looked into without asking somebody."""
+SUMMARY: Final = "credentials.{}.summary.json"
+"""Who is signed in, without a secret, for backends that cannot be looked into without asking somebody."""
 _LONGEST_DEADLINE: Final = 600.0
 
 
@@ -29,9 +29,8 @@ def open_store(environment: Environment, clock: Clock) -> RecordStore:
     directory = environment.state_dir
     try:
         chosen = choice.read(directory, environment.platform)
-        if not chosen.remembered:
-            return FileStore(directory, clock)  # nothing is kept anywhere else yet
-        return store_of(chosen, environment, clock)
+        # while nothing was chosen nothing is kept anywhere but in a file
+        return store_of(chosen if chosen.remembered else Choice(Backend.FILE), environment, clock)
     except KeysteadError as problem:
         from keystead.stores.places import UnusablePlace
 
@@ -62,12 +61,13 @@ def store_of(
 
     def unmoved() -> None:
         now = choice.read(directory, environment.platform)
-        if not new and now != chosen:
+        now = now if now.remembered else Choice(Backend.FILE)
+        if not new and _place(now) != _place(chosen):
             raise StoreBusy(f"Sign-ins were moved to another store ({now.backend}) meanwhile.", hint="Try again.")
 
     if chosen.backend is Backend.FILE:
         return FileStore(directory, clock, unmoved=unmoved)
-    summary = directory / SUMMARY
+    summary = directory / SUMMARY.format(chosen.backend)
     if chosen.backend is Backend.KEYRING:
         from keystead.stores.keyring import LARGEST_ITEM, KeyringPlace
 
@@ -79,6 +79,10 @@ def store_of(
 
     sealed = sealed_file(FilePlace(directory, clock, stem=STEM), key or (lambda: _key(chosen, environment, clock)))
     return RecordStore(directory, sealed, clock, summary=summary, unmoved=unmoved)
+
+
+def _place(chosen: Choice) -> tuple[Backend, str]:
+    return chosen.backend, chosen.store_id if chosen.backend is Backend.KEYRING else ""
 
 
 def keyring_of(environment: Environment) -> "KeyringProcess":

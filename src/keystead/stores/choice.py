@@ -67,6 +67,14 @@ def read(directory: Path, platform: str) -> Choice:
         ) from None
 
 
+def with_id(choice: Choice, files: Files) -> Choice:
+    """Return ``choice`` with a new random id, unless it has one."""
+    import uuid
+
+    fresh = choice.store_id or str(uuid.UUID(bytes=files.random_bytes(16), version=4))
+    return replace(choice, store_id=fresh, remembered=True)
+
+
 def write(directory: Path, choice: Choice, files: Files) -> Choice:
     """Remember ``choice`` durably, with a new id when it has none; return it as remembered.
 
@@ -75,17 +83,12 @@ def write(directory: Path, choice: Choice, files: Files) -> Choice:
     """
     import json
 
-    chosen = replace(choice, store_id=choice.store_id or _random_id(files), remembered=True)
+    chosen = with_id(choice, files)
     document = {"schema": SCHEMA, "backend": chosen.backend, "store_id": chosen.store_id, "key": chosen.key}
     path = directory / "store.json"
+    files.sweep(path)
     files.put(path, json.dumps(document).encode() + b"\n")
     return chosen
-
-
-def _random_id(files: Files) -> str:
-    import uuid
-
-    return str(uuid.UUID(bytes=files.random_bytes(16), version=4))
 
 
 def _keyring_installed() -> bool:

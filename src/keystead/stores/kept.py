@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 
 _WRITE_TIMEOUT: Final = 10.0
 """Seconds to wait for another writer; a write takes milliseconds in a file, seconds in a keyring."""
+
+
+class Condition(StrEnum):
+    """What state a record is in.
+
+    SOUND: nothing to do. DAMAGED: the one before it is used. LOST: damaged, with none before it. NEWER: of a later
+    version. NO_PREVIOUS: sound, but the one before it is damaged. SUMMARY: sound, but the summary says otherwise.
+    """
+
+    SOUND = "sound"
+    DAMAGED = "damaged"
+    LOST = "lost"
+    NEWER = "newer"
+    NO_PREVIOUS = "no_previous"
+    SUMMARY = "summary"
 
 
 class RecordStore:
@@ -131,7 +147,10 @@ class RecordStore:
         if data is None:
             self._require_nothing_lost()
             return None
-        found = _parsed(data) or _parsed(self._place.read_previous() or b"")
+        found = _parsed(data)
+        if found is None:
+            self._require_not_newer(data)
+            found = _parsed(self._place.read_previous() or b"")
         if found is None and data:  # a file touched for a container's mount is empty and lost nothing
             raise UnreadableFile(
                 f"{self.location} is damaged and there is no generation before it.",
@@ -139,10 +158,38 @@ class RecordStore:
             )
         return found
 
-    def replace_all(self, record: "Record") -> None:
-        """Keep ``record`` in place of everything here; only within :meth:`writing`."""
-        self._place.write(_dumped(record), None)
-        self._summarize(record)
+    def condition(self) -> Condition:
+        """Say what state the record is in, comparing all there is of it. Writes nothing."""
+        data, previous = self._place.read(), self._place.read_previous()
+        found = _parsed(data or b"")
+        before = _parsed(previous or b"")
+        if data and found is None:
+            if _is_newer(data):
+                return Condition.NEWER
+            return Condition.DAMAGED if before is not None else Condition.LOST
+        if found is not None and previous and before is None:
+            return Condition.NO_PREVIOUS
+        if found is not None and self._summary is not None and not self._is_summarized(found):
+            return Condition.SUMMARY
+        return Condition.SOUND
+
+    def repair(self) -> None:
+        """Put the record, the one before it and the summary right again; a damaged record is kept aside."""
+        with self.writing():
+            record = self._read_for_writing()
+            self._place.write(_dumped(record), _dumped(record))
+            self._summarize(record)
+
+    def start(self, record: "Record | None") -> None:
+        """Begin with ``record``, or with nothing, in place of everything here; only within :meth:`writing`."""
+        from keystead.stores.record import Record
+
+        if record is not None:
+            found = self._place.read()
+            if found:  # left by an earlier choice: not lost, and out of the way
+                self._place.set_aside(found)
+            self._place.write(_dumped(record), None)
+        self._summarize(record or Record(store_id=""))
 
     def discard(self) -> None:
         """Remove everything that is kept here, and nothing else; only within :meth:`writing`."""
@@ -175,6 +222,7 @@ class RecordStore:
 
         data = self._place.read()
         if data and _parsed(data) is None:
+            self._require_not_newer(data)
             self._place.set_aside(data)
         found = _parsed(data or b"") or (_parsed(self._place.read_previous() or b"") if data is not None else None)
         return found or Record(store_id=self._files.random_bytes(16).hex())
@@ -196,6 +244,19 @@ class RecordStore:
         """Return what is known without asking the place, or None when it must be asked."""
         data = read_private(self._summary) if self._summary is not None else None
         return _parsed(data) if data else None
+
+    def _is_summarized(self, record: "Record") -> bool:
+        from keystead.stores.record import summary
+
+        known = self._summarized()
+        return known is not None and known.logins == summary(record).logins
+
+    def _require_not_newer(self, data: bytes) -> None:
+        if _is_newer(data):
+            raise UnreadableFile(
+                f"{self.location} was written by a newer version of Keystead.",
+                hint="Upgrade this one; nothing is lost.",
+            )
 
     def _require_nothing_lost(self) -> None:
         """A place that says "nothing" about a login it was given has lost it; nobody was signed out (R-08)."""
@@ -220,3 +281,16 @@ def _dumped(content: "Record") -> bytes:
     from keystead.stores import record
 
     return record.dump(content)
+
+
+def _is_newer(data: bytes) -> bool:
+    """Whether this is a record of a later schema than ours."""
+    import json
+
+    from keystead.stores.record import SCHEMA
+
+    try:
+        schema = json.loads(data)["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return isinstance(schema, str) and schema != SCHEMA and schema.startswith(SCHEMA.rpartition("/")[0] + "/")
