@@ -1,13 +1,14 @@
 """``keystead explain``: the whole decision as data, what would win next, and what another client would send (B-04)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from keystead.cli import comparison, status
 from keystead.cli.exits import sentence, visible
+from keystead.cli.origins import setting_lines
 from keystead.cli.paper import Paper
 from keystead.cli.surroundings import Surroundings
 from keystead.errors import UnreadableFile, UsageError
@@ -56,9 +57,10 @@ def explain(
         surroundings.environment, surroundings.store, surroundings.clock, interactive=False, unset=unset
     )
     resolution, line = resolver.resolve(), resolver.succession()
-    parts = {"unset": list(unset), "next": [_successor(one) for one in line[1:]]}
+    set_in = setting_lines(surroundings, resolution, resolution.considered)
+    parts = {"unset": list(unset), "next": [_successor(one) for one in line[1:]], "set_in": set_in}
     paper = Paper.of(surroundings.environment)
-    written = _decision(resolution, line, unset, paper)
+    written = _decision(resolution, line, unset, paper, set_in)
     if client is not None:
         known, wire = _wire(surroundings, client, unset, bare=bare, interactive=interactive, given=given)
         parts |= _wire_document(known, wire, bare=bare, interactive=interactive)
@@ -75,7 +77,13 @@ def explain(
         click.echo("\n".join(written), color=paper.colour)
 
 
-def _decision(resolution: Resolution, line: tuple[Candidate, ...], unset: tuple[str, ...], paper: Paper) -> list[str]:
+def _decision(
+    resolution: Resolution,
+    line: tuple[Candidate, ...],
+    unset: tuple[str, ...],
+    paper: Paper,
+    set_in: Mapping[str, list[str]],
+) -> list[str]:
     """Return the decision for people."""
     winner, problem = resolution.winner, resolution.problem
     head = "No credential can be used"
@@ -89,6 +97,8 @@ def _decision(resolution: Resolution, line: tuple[Candidate, ...], unset: tuple[
     written += ["", *paper.table((one.title, visible(f"{one.state}: {_why(one)}")) for one in resolution.considered)]
     for warning in resolution.warnings:
         written += ["", *paper.wrap(sentence(visible(warning)), 4, first="  ! ")]
+    for name, places in set_in.items():
+        written += ["", *paper.wrap(visible(f"{name} is set in {', '.join(places)}."))]
     if line:
         written += ["", *paper.wrap(_succession(line))]
     return written

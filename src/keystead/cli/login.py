@@ -214,11 +214,15 @@ def _warn_if_outranked(surroundings: Surroundings, new: Login, announcer: Announ
     resolution = surroundings.client().resolve()
     winner = resolution.winner
     if winner is not None and winner.source == _SOURCES[new.kind]:
+        if resolution.problem is not None:
+            announcer.warning(f"This sign-in is refused here: {resolution.problem.message}")
         return
     if winner is not None:
+        from keystead.cli.origins import set_in
+
         announcer.warning(
             f"This sign-in is not used: {winner.title} ({winner.provenance}) comes first. "
-            f"Unset it to use the sign-in; keystead status shows the order"
+            f"{set_in(surroundings, resolution, winner)}Unset it to use the sign-in; keystead status shows the order"
         )
     elif resolution.problem is not None:
         announcer.warning(f"This sign-in is not used: {resolution.problem.message}")

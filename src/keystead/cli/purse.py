@@ -5,7 +5,6 @@ import click
 from keystead.cli.exits import sentence, visible
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized, Client
-from keystead.credentials.provenance import ProvenanceKind
 from keystead.errors import ExpectationFailed
 from keystead.resolver import Resolution, shadow_warning
 from keystead.sources.candidate import Candidate
@@ -39,24 +38,10 @@ def located(surroundings: Surroundings, resolution: Resolution, winner: Candidat
     """Return the refusal with the lines of shell files, sessions and editors that set the variable at fault (R-28)."""
     error = resolution.problem
     assert isinstance(error, ExpectationFailed)
-    place = winner.provenance
-    if place is None or place.kind is not ProvenanceKind.VARIABLE:
-        return error
-    lines = setting_lines(surroundings, resolution, place.name)
-    if not lines:
-        return error
-    return ExpectationFailed(f"{error.message} {place.name} is set in {', '.join(lines)}.", hint=error.hint)
+    from keystead.cli.origins import set_in
 
-
-def setting_lines(surroundings: Surroundings, resolution: Resolution, name: str) -> list[str]:
-    """Return ``file:line`` of everything on this machine that sets the variable ``name``."""
-    from keystead.cli.doctor.finding import Ground
-    from keystead.cli.doctor.places import setters
-    from keystead.sources.configuration import Configuration
-
-    environment = surroundings.environment
-    ground = Ground(surroundings, Configuration.read(environment), resolution)
-    return [f"{environment.display(one.path)}:{one.line}" for one in setters(frozenset({name}), ground)]
+    where = set_in(surroundings, resolution, winner)
+    return ExpectationFailed(f"{error.message} {where}".rstrip(), hint=error.hint)
 
 
 def _tell_once(surroundings: Surroundings, winner: Candidate, shadows: tuple[Candidate, ...]) -> None:

@@ -61,8 +61,8 @@ def status(context: click.Context, *, wants_json: bool, verify: bool) -> None:
 
 
 def _verify(surroundings: Surroundings, resolution: Resolution) -> "Verification | None":
-    """Ask about the winner; where there is none, there is nobody to ask."""
-    if resolution.winner is None:
+    """Ask about the winner; where there is none, or another purse is expected, nobody is asked."""
+    if resolution.winner is None or resolution.problem is not None:
         return None
     from keystead.cli import verification
 

@@ -189,6 +189,16 @@ def test_status_and_explain_show_it(machine: "Machine") -> None:
     assert machine.run("status").code == 0
 
 
+def test_a_refused_purse_is_not_asked_about_either(machine: "Machine", login: Login) -> None:
+    """status --verify and whoami send nothing for a credential that must not be used."""
+    machine.surroundings.store.save(login)
+    machine.run("expect", "billing=subscription")
+
+    assert machine.run("status", "--verify").code == 78
+    assert machine.run("whoami", "--verify").code == 78
+    assert machine.issuer.transport.requests == []
+
+
 def test_declarations_are_listed_and_removed(machine: "Machine") -> None:
     machine.run("expect", "billing=cloud", "provider=vertex")
     machine.run("expect", "account=a@example.com", "--profile", "work")

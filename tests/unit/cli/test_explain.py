@@ -45,6 +45,21 @@ def test_the_decision_is_data(machine: "Machine", login: Login) -> None:
     assert "canary" not in outcome.out
 
 
+@pytest.mark.requirement("R-28 names")
+def test_a_variable_is_explained_by_the_lines_that_set_it(machine: "Machine") -> None:
+    """A variable has no file of its own; the shell's start-up files do. The value is not repeated."""
+    home = machine.surroundings.environment.home
+    (home / ".profile").write_text("# ANTHROPIC_API_KEY=old\nexport ANTHROPIC_API_KEY=canary-key\n")
+    machine.set(ANTHROPIC_API_KEY="canary-key")
+
+    document = json.loads(machine.run("explain", "--json").out)
+    shown = machine.run("explain").out
+
+    assert document["set_in"] == {"ANTHROPIC_API_KEY": ["~/.profile:2"]}
+    assert "ANTHROPIC_API_KEY is set in ~/.profile:2." in shown
+    assert "canary" not in shown
+
+
 def test_nothing_is_run_sent_or_written(machine: "Machine") -> None:
     """Also when another client would run the helper."""
     machine.user_settings(HELPER)

@@ -321,7 +321,10 @@ def test_a_sign_in_that_is_not_kept_fails_and_is_given_back(
     assert machine.issuer.revoked == ["canary-new-refresh", "canary-new-access"]
 
 
+@pytest.mark.requirement("R-30 outranked")
 def test_a_sign_in_that_something_outranks_says_so(machine: "Machine") -> None:
+    """Loudly, with the line to take out."""
+    (machine.surroundings.environment.home / ".bashrc").write_text("\nexport ANTHROPIC_API_KEY=canary-key\n")
     machine.set(ANTHROPIC_API_KEY="canary-key")
 
     outcome = machine.run("login", "--server", BASE, "--method", "account")
@@ -330,8 +333,21 @@ def test_a_sign_in_that_something_outranks_says_so(machine: "Machine") -> None:
     assert "This sign-in is not used: API key (ANTHROPIC_API_KEY in the environment) comes first" in " ".join(
         outcome.err.split()
     )
+    assert "ANTHROPIC_API_KEY is set in ~/.bashrc:2. Unset it" in " ".join(outcome.err.split())
+    assert "canary" not in outcome.err
     assert stored(machine, LoginKind.ACCOUNT) is not None
     assert stored(machine) is None
+
+
+@pytest.mark.requirement("R-30 outranked")
+def test_a_sign_in_that_is_not_the_expected_purse_says_so(machine: "Machine") -> None:
+    """It wins, and every command would refuse it here: that is no success without a word."""
+    machine.run("expect", "billing=subscription")
+
+    outcome = machine.run("login", "--server", BASE)
+
+    assert "This sign-in is refused here" in " ".join(outcome.err.split())
+    assert machine.run("token").code == 78
 
 
 def test_json_is_one_event_a_line(machine: "Machine") -> None:
