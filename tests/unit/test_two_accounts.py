@@ -142,3 +142,33 @@ def test_use_in_one_shell_does_not_change_the_other(tmp_path: Path) -> None:
 
     for mine, other in (PROFILES, PROFILES[::-1]):
         assert said[mine] == [*(f"{mine}-access", f"{other}-access") * 3, "home-access", "work-access"]
+
+
+def test_a_helper_is_told_the_profile_and_its_output_is_not_shared(tmp_path: Path) -> None:
+    """One that asks a vault for this account's key must not be answered with the other's."""
+    world = World(tmp_path)
+    settings = world.environment.home / ".claude/settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"apiKeyHelper": "echo key-of-$KEYSTEAD_PROFILE"}')
+
+    def key_of(profile: str) -> str:
+        store = FileStore(world.environment.state_dir, SYSTEM_CLOCK).at(profile)
+        client = Client(world.environment, store, lambda: world.transport, SYSTEM_CLOCK)
+        return client.credential().secret.reveal()
+
+    assert [key_of(name) for name in ("default", "other", "default")] == [
+        "key-of-default",
+        "key-of-other",
+        "key-of-default",
+    ]
+
+
+def test_the_library_chooses_like_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By argument, else by what the process was given."""
+    world = World(tmp_path)
+    monkeypatch.setenv("HOME", str(world.environment.home))
+    monkeypatch.delenv("KEYSTEAD_CONFIG_DIR", raising=False)
+    monkeypatch.setenv(profiles.VARIABLE, "work")
+
+    assert Client.local().credential().secret == Secret("work-access")
+    assert Client.local(profile="home").credential().secret == Secret("home-access")

@@ -16,7 +16,7 @@ from keystead.errors import NoCredential, UsageError
 from keystead.stores import TokenStore
 from keystead.stores.bindings import Bindings
 from keystead.stores.expectations import Expectations
-from keystead.stores.profiles import VARIABLE, bound_to, require_name
+from keystead.stores.profiles import VARIABLE, SelectedBy, Selection, bound_to, require_name
 
 SCHEMA: Final = "keystead.accounts/1"
 _LOCK_PATIENCE: Final = 60.0
@@ -233,9 +233,8 @@ def _state(login: Login, now: float) -> str:
 
 def _lines(surroundings: Surroundings, row: dict[str, Any], paper: Paper) -> list[str]:
     """Return one profile for people."""
-    why = surroundings.selection
-    place = f", {why.place}" if why.place else ""
-    mark = f"  (used here: {visible(why.by + place)})" if row["selected"] else ""
+    name = row["profile"]
+    head = paper.style(name, bold=True) + _mark(surroundings.selection) if row["selected"] else name
     now = surroundings.clock.now()
     details: list[tuple[str, str]] = []
     for login in row["logins"]:
@@ -243,11 +242,33 @@ def _lines(surroundings: Surroundings, row: dict[str, Any], paper: Paper) -> lis
         details += [
             ("Account", visible(f"{account.email or account.id or 'not known'} at {login['server']}")),
             ("Organization", visible(_organization(login["organization"]))),
-            ("State", f"{login['state']}, expires {relative(login['expires_at'], now)}"),
+            ("State", _since(login, now)),
         ]
     details += [("Directory", visible(directory)) for directory in row["directories"]]
-    head = paper.style(row["profile"], bold=row["selected"]) + mark
     return [head, *(paper.table(details or [("Account", "nobody is signed in")]))]
+
+
+def _mark(selection: Selection) -> str:
+    """Return why the profile is the one used here."""
+    match selection.by:
+        case SelectedBy.DEFAULT:
+            return "  (used here)"
+        case SelectedBy.BINDING:
+            return f"  (used here: bound to {visible(selection.place)})"
+        case _:
+            return f"  (used here: chosen by {selection.place})"
+
+
+def _since(login: Mapping[str, Any], now: float) -> str:
+    """Return the state with its time, which says nothing about a sign-in that its server has ended."""
+    when = relative(login["expires_at"], now)
+    match login["state"]:
+        case "present":
+            return f"present, expires {when}"
+        case "expired":
+            return f"expired {when}"
+        case ended:
+            return str(ended)
 
 
 def _organization(named: Mapping[str, str | None]) -> str:

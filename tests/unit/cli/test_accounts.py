@@ -144,8 +144,26 @@ def test_the_list_shows_whose_each_is_and_sends_nothing(machine: "Machine", keep
     assert listed["accounts"][1]["directories"] == [str(machine.surroundings.environment.home)]
     assert listed["accounts"][2]["logins"][0]["organization"] == {"id": "org_work", "name": "work Ltd"}
     assert "work@example.com" in told.out
-    assert "used here: default" in told.out
+    assert "default  (used here)" in told.out
     assert "canary" not in told.out + json.dumps(listed)
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({}, "present, expires in 1 hour"),
+        ({"age": 9000.0}, "expired 1 hour 30 minutes ago"),
+        ({"ended": 1.0}, "ended by its server"),
+    ],
+)
+def test_the_list_says_what_state_a_sign_in_is_in(
+    machine: "Machine", login: Login, change: dict[str, float], state: str
+) -> None:
+    issued_at = login.tokens.issued_at - change.get("age", 0)
+    tokens = replace(login.tokens, issued_at=issued_at)
+    machine.surroundings.store.save(replace(login, tokens=tokens, retired_at=change.get("ended")))
+
+    assert state in machine.run("accounts", "list").out
 
 
 @pytest.mark.parametrize(
@@ -189,6 +207,15 @@ def test_a_rename_takes_sign_ins_and_directories_along(machine: "Machine", keep:
     assert machine.run("accounts", "rename", "job", "default").code == 78
     assert machine.run("accounts", "rename", "work", "x").code == 4
     assert machine.surroundings.store.profiles() == ("default", "job")
+
+
+def test_a_rename_takes_along_what_is_expected(machine: "Machine", keep: Keep) -> None:
+    keep("work")
+    machine.run("expect", "organization=Elsewhere", "--profile", "work")
+
+    machine.run("accounts", "rename", "work", "job")
+
+    assert machine.run("token", "--profile", "job").code == 78
 
 
 @pytest.mark.requirement("R-04 switch")
