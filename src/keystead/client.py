@@ -82,7 +82,8 @@ class Client:
         transport_factory: called only when a renewal must be sent.
         interactive: whether a person can be asked about an API key (S-05).
         approvals: by default those in the state directory.
-        notice: told, in a sentence, that a helper takes long; every ten seconds of it (S-06).
+        notice: told, in a sentence, that a helper takes long, every ten seconds of it (S-06); and each line that
+            a refresh command of a cloud prints.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class Client:
             return None
         from keystead.clouds import Clouds
 
-        return Clouds(self._environment, self._clock).prove(winner.credential.provider, fresh=fresh)
+        return Clouds(self._environment, self._clock, say=self._notice).prove(winner.credential.provider, fresh=fresh)
 
     def again(self, refused: Authorized) -> Authorized:
         """Return a credential to try once more after a server answered 401 to ``refused`` (R-09).

@@ -5,7 +5,7 @@ cloud takes this machine for and until when, never a credential: those stay with
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -20,10 +20,13 @@ from keystead.sources.cloud import CLOUDS, Cloud
 from keystead.sources.configuration import Configuration, Reading
 from keystead.stores.cloud_cache import CloudCache
 
+LIFETIME: Final = 300.0
+"""Seconds for which an answer counts."""
 PATIENCE: Final = 60.0
 """Seconds to wait for another process that is asking."""
 REMEDY_DEADLINE: Final = 180.0
 """Seconds for a refresh command: it may wait for a sign-in in the browser."""
+EXPORT: Final = "awsCredentialExport"
 _LONGEST_EXPORT: Final = 65_536
 _DEPENDS_ON: Final = (
     "AWS_",
@@ -51,6 +54,7 @@ class Clouds:
     Args:
         deadline: seconds for one pass through a cloud's chain.
         patience: seconds to wait for another process that is asking.
+        say: told what a refresh command prints, line by line: the address of a sign-in page, or a code to type there.
     """
 
     def __init__(
@@ -60,11 +64,13 @@ class Clouds:
         *,
         deadline: float = driver.DEADLINE,
         patience: float = PATIENCE,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self._environment = environment
         self._clock = clock
         self._deadline = deadline
         self._patience = patience
+        self._say = say
 
     def prove(self, name: str, *, fresh: bool = False) -> CloudIdentity:
         """Return who the cloud takes this machine for.
@@ -83,12 +89,17 @@ class Clouds:
             return CloudIdentity(name, cloud.skip)  # a proxy adds them
         variables = self._variables(cloud, configuration)
         cache = CloudCache(self._environment.state_dir, name, self._surroundings(cloud, variables), self._clock)
-        kept = None if fresh else cache.load()
+        began = self._clock.now()
+        oldest = began if fresh else began - LIFETIME
+        kept = cache.load(oldest)
         if kept is not None:
             return kept
         try:
             with cache.lock(self._patience):
-                kept = None if fresh else cache.load()
+                # Another process may have been told while this one waited: its answer is ours, a refusal too.
+                kept, refusal = cache.load(oldest), cache.refusal(began)
+                if refusal is not None:
+                    raise refusal
                 return kept or self._asked(cloud, configuration, variables, cache)
         except StoreUnavailable:  # nothing may be written here: then nothing is shared
             return self._ask(cloud, configuration, variables)
@@ -113,7 +124,13 @@ class Clouds:
     def _asked(
         self, cloud: Cloud, configuration: Configuration, variables: Mapping[str, str], cache: CloudCache
     ) -> CloudIdentity:
-        identity = self._ask(cloud, configuration, variables)
+        """Ask, and keep the answer."""
+        try:
+            identity = self._ask(cloud, configuration, variables)
+        except CloudNotReady as error:
+            with suppress(StoreUnavailable):
+                cache.save(error)
+            raise
         with suppress(StoreUnavailable):
             cache.save(identity)
         return identity
@@ -150,7 +167,7 @@ class Clouds:
             return CloudIdentity(cloud.id, "not looked at", notes=(note,))
 
     def _remedy(self, name: str, reading: Reading, variables: Mapping[str, str]) -> dict[str, str]:
-        """Run a refresh command; return the variables it gives, which are none but for ``awsCredentialExport``."""
+        """Run a refresh command; return the variables it gives, which are none but for :data:`EXPORT`."""
         assert reading.value is not None
         shown = f"{name} ({reading.value.provenance})"
         try:
@@ -161,13 +178,14 @@ class Clouds:
                 self._clock,
                 deadline=REMEDY_DEADLINE,
                 most=_LONGEST_EXPORT,
+                line=None if name == EXPORT else self._say,  # what the export prints is a credential
             )
         except (OSError, ValueError) as error:
             raise CloudNotReady(f"{shown} could not be started ({type(error).__name__}).") from None
         if finished.code != 0:
             outcome = "was stopped" if finished.code is None else f"failed with exit code {finished.code}"
             raise CloudNotReady(f"{shown} {outcome}.{finished.said}", hint="Run that command yourself.")
-        return exported(finished.output, shown) if name == "awsCredentialExport" else {}
+        return exported(finished.output, shown) if name == EXPORT else {}
 
 
 def exported(output: bytes, name: str) -> dict[str, str]:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
+from typing import NoReturn
 
 import pytest
 from clouds import AWS_KEYS, CALLER, NOWHERE
@@ -14,6 +16,7 @@ from keystead.clock import SYSTEM_CLOCK
 from keystead.clouds import Clouds, exported
 from keystead.errors import CloudNotReady
 from keystead.stores.trust import Trust
+from keystead.testing.clock import FakeClock
 from keystead.testing.machine import Machine
 
 
@@ -93,6 +96,54 @@ def test_many_processes_ask_once(machine: Machine, sts: LocalServer) -> None:
     assert len(sts.asked) == 1
 
 
+@pytest.mark.requirement("R-33 once")
+@pytest.mark.parametrize("fresh", [False, True])
+def test_who_waited_takes_the_refusal_of_who_asked(
+    fresh: bool, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten terminals on a chain that hangs wait once, not ten times one after the other."""
+    first = clouds(machine)
+    asked: list[str] = []
+
+    def hang(name: str, *_: object) -> NoReturn:
+        """Let a second process come and wait while the first one's chain takes its time."""
+        asked.append(name)
+        if len(asked) == 1:
+            Thread(target=wait).start()
+            waiting.wait()
+        machine.clock.advance(20)
+        raise CloudNotReady("The credential chain took longer than 20 s.")
+
+    waiting, told = Event(), Event()
+    outcome: list[str] = []
+
+    class Announcing(FakeClock):
+        """Says when somebody waits, and lets them wait for real until the first is done."""
+
+        def now(self) -> float:
+            return machine.clock.now()
+
+        def sleep(self, seconds: float) -> None:
+            waiting.set()
+            told.wait()
+
+    def wait() -> None:
+        try:
+            Clouds(machine.environment(), Announcing()).prove("bedrock", fresh=fresh)
+        except CloudNotReady as error:
+            outcome.append(error.message)
+        finally:
+            done.set()
+
+    done = Event()
+    monkeypatch.setattr("keystead.drivers.cloud.obtain", hang)
+    with pytest.raises(CloudNotReady):
+        first.prove("bedrock", fresh=fresh)
+    told.set()
+    assert done.wait(30)
+    assert (asked, outcome) == (["bedrock"], ["The credential chain took longer than 20 s."])
+
+
 def test_a_failure_is_not_kept(machine: Machine) -> None:
     """The fix works at once."""
     with pytest.raises(CloudNotReady):
@@ -127,6 +178,16 @@ def test_a_proxy_that_adds_credentials_is_believed(machine: Machine, sts: LocalS
 def test_aws_auth_refresh_runs_when_there_is_nothing(machine: Machine) -> None:
     machine.settings({"awsAuthRefresh": grant(machine)})
     assert clouds(machine).prove("bedrock").source == "shared-credentials-file"
+
+
+def test_what_a_refresh_prints_is_shown_as_it_comes(machine: Machine) -> None:
+    """The address and the code of a sign-in in the browser; what an export prints is a credential and is not shown."""
+    show = r"printf 'open https://sso.example.com\ntype ABCD\033[2J\nno end of line'"
+    machine.settings({"awsAuthRefresh": show, "awsCredentialExport": "echo made-up-secret"})
+    said: list[str] = []
+    with pytest.raises(CloudNotReady):
+        Clouds(machine.environment(), machine.clock, say=said.append).prove("bedrock")
+    assert said == ["open https://sso.example.com", "type ABCD [2J"]
 
 
 def test_aws_auth_refresh_does_not_run_while_credentials_work(machine: Machine) -> None:

@@ -81,6 +81,7 @@ def run(
     deadline: float,
     most: int,
     notice: Callable[[float], None] | None = None,
+    line: Callable[[str], None] | None = None,
 ) -> Finished:
     """Run a program to its end, or stop it with everything it started.
 
@@ -92,6 +93,7 @@ def run(
         deadline: seconds.
         most: bytes of output after which it is stopped.
         notice: told the seconds so far, every :data:`PATIENCE` seconds that it takes.
+        line: told each whole line of output and error output as it comes; without control characters.
 
     Raises:
         OSError: it could not be started.
@@ -109,7 +111,7 @@ def run(
     )
     with process:
         try:
-            output, errors = _collect(process, watch, most)
+            output, errors = _collect(process, watch, most, line)
             code = process.poll()
         finally:
             left = _kill_tree(process)
@@ -124,11 +126,14 @@ def redacted(text: str, printed: str = "") -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[-_SHOWN:]
 
 
-def _collect(process: "subprocess.Popen[bytes]", watch: _Watch, most: int) -> tuple[bytes, bytes]:
+def _collect(
+    process: "subprocess.Popen[bytes]", watch: _Watch, most: int, line: Callable[[str], None] | None
+) -> tuple[bytes, bytes]:
     """Read both streams until the command has exited, has printed too much, or its time is over."""
     assert process.stdout is not None
     assert process.stderr is not None
     streams: dict[IO[bytes], bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    told = dict.fromkeys(streams, 0)
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             os.set_blocking(stream.fileno(), False)
@@ -139,6 +144,8 @@ def _collect(process: "subprocess.Popen[bytes]", watch: _Watch, most: int) -> tu
             for key, _ in selector.select(0 if exited else _TICK):
                 if not _drain(key.fd, streams[key.fileobj], most):  # type: ignore[index]
                     selector.unregister(key.fileobj)
+                if line is not None:
+                    told[key.fileobj] = _tell(line, streams[key.fileobj], told[key.fileobj])  # type: ignore[index]
             if not selector.get_map() and not exited:
                 exited = _wait(process, watch.rest())
     return bytes(streams[process.stdout]), bytes(streams[process.stderr])
@@ -153,6 +160,14 @@ def _drain(descriptor: int, buffer: bytearray, most: int) -> bool:
                 return True
         return False
     return True
+
+
+def _tell(line: Callable[[str], None], buffer: bytearray, start: int) -> int:
+    """Pass on the whole lines after ``start``; return where the first line that is not yet whole begins."""
+    end = max(start, buffer.rfind(b"\n") + 1)
+    for one in buffer[start:end].decode("utf-8", "replace").splitlines():
+        line("".join(letter if letter.isprintable() else " " for letter in one))
+    return end
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from keystead.credentials.cloud import CloudIdentity
-from keystead.stores.cloud_cache import LIFETIME, MARGIN, CloudCache
+from keystead.errors import CloudNotReady
+from keystead.stores.cloud_cache import MARGIN, CloudCache
 from keystead.testing.clock import FakeClock
 
 
@@ -20,8 +21,8 @@ def kept(tmp_path: Path, clock: FakeClock, lasts: float | None) -> CloudCache:
 @pytest.mark.parametrize(
     ("lasts", "age", "counts"),
     [
-        (None, LIFETIME - 1, True),
-        (None, LIFETIME, False),
+        (None, 299, True),
+        (None, 300, False),
         (None, -1, False),
         (MARGIN + 10, 9, True),
         (MARGIN + 10, 10, False),
@@ -29,11 +30,23 @@ def kept(tmp_path: Path, clock: FakeClock, lasts: float | None) -> CloudCache:
     ],
 )
 def test_how_long_an_answer_counts(lasts: float | None, age: float, counts: bool, tmp_path: Path) -> None:
-    """Five minutes, never past the credential's end, and not when the clock went back."""
+    """As long as is asked for, never past the credential's end, and not when the clock went back."""
     clock = FakeClock()
     cache = kept(tmp_path, clock, lasts)
     clock.advance(age)
-    assert (cache.load() is not None) is counts
+    assert (cache.load(clock.now() - 300) is not None) is counts
+
+
+def test_a_refusal_is_no_answer_and_the_other_way_round(tmp_path: Path) -> None:
+    clock = FakeClock()
+    cache = kept(tmp_path, clock, None)
+    assert cache.refusal(0) is None
+    cache.save(CloudNotReady("AWS refused the credentials.", hint="Sign in."))
+    assert cache.load(0) is None
+    refusal = cache.refusal(0)
+    assert refusal is not None
+    assert (refusal.message, refusal.hint) == ("AWS refused the credentials.", "Sign in.")
+    assert cache.refusal(clock.now()) is None
 
 
 @pytest.mark.parametrize("data", ["", "{}", "[]", '{"schema": "keystead.cloud/2"}', '{"schema": "keystead.cloud/1"}'])
@@ -41,4 +54,5 @@ def test_a_damaged_file_counts_as_none(data: str, tmp_path: Path) -> None:
     cache = kept(tmp_path, FakeClock(), None)
     (file,) = tmp_path.glob("cloud-*.json")
     file.write_text(data)
-    assert cache.load() is None
+    assert cache.load(0) is None
+    assert cache.refusal(0) is None
