@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,6 +12,7 @@ from keystead.cli.exits import sentence, visible
 from keystead.cli.origins import setting_lines
 from keystead.cli.paper import Paper
 from keystead.cli.surroundings import Surroundings
+from keystead.client import LOGIN_KINDS
 from keystead.errors import UnreadableFile, UsageError
 from keystead.resolver import Resolution, Resolver
 from keystead.sources.candidate import Candidate, CandidateState
@@ -63,6 +65,7 @@ def explain(
     written = _decision(resolution, line, unset, paper, set_in)
     if client is not None:
         known, wire = _wire(surroundings, client, unset, bare=bare, interactive=interactive, given=given)
+        wire = _with_own_sign_in(wire, resolution)
         parts |= _wire_document(known, wire, bare=bare, interactive=interactive)
         written = _wire_lines(known, wire, paper)
     if other is not None:
@@ -149,6 +152,15 @@ def _wire(
     configuration = Configuration.read(surroundings.environment).without(unset)
     settings = _given(surroundings, given) if given is not None else None
     return client, client.rules(Sight(configuration, interactive, bare, settings))
+
+
+def _with_own_sign_in(wire: "Wire", resolution: Resolution) -> "Wire":
+    """Say why a sign-in of Keystead's own is not among what another client sends."""
+    winner = resolution.winner
+    if winner is None or winner.source not in LOGIN_KINDS:
+        return wire
+    note = f"Keystead's own sign-in ({winner.title}) is handed to a client by: keystead run -- COMMAND"
+    return replace(wire, notes=(*wire.notes, note))
 
 
 def _given(surroundings: Surroundings, text: str) -> SettingsFile:

@@ -1,4 +1,4 @@
-"""Where on this machine the variables of a decision are set: shell files, sessions, editors; no value is read (R-28)."""
+"""Where on this machine the variables of a decision are set: shell files, sessions, editors; never the value (R-28)."""
 
 from collections.abc import Iterable
 

@@ -298,6 +298,14 @@ def test_a_shadowed_purse_is_told_once_for_each_directory_and_pair(machine: "Mac
     assert all("would bill as subscription" in " ".join(machine.run("status").out.split()) for _ in range(2))
 
 
+@pytest.mark.requirement("R-03 expect")
+def test_a_dot_env_is_never_loaded(machine: "Machine") -> None:
+    """The key of another project's service is not the person's purse."""
+    (machine.surroundings.environment.cwd / ".env").write_text(f"ANTHROPIC_API_KEY={KEY}\n")
+
+    assert machine.run("token").code == 4
+
+
 def test_no_word_where_there_is_one_purse(machine: "Machine", login: Login) -> None:
     """And nothing is written for it."""
     machine.set(ANTHROPIC_API_KEY=KEY)

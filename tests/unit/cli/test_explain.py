@@ -130,6 +130,17 @@ def test_silence_and_doubt_have_their_reason(machine: "Machine") -> None:
     assert "? Not certain: the person is asked about ANTHROPIC_API_KEY" in doubtful.out
 
 
+def test_keysteads_own_sign_in_is_no_others(machine: "Machine", login: Login) -> None:
+    """Another client does not read Keystead's files; what hands it over is named."""
+    machine.surroundings.store.save(login)
+
+    document = json.loads(machine.run("explain", "--as", "claude-code", "--json").out)
+
+    assert document["winner"]["source"] == "gateway_session"
+    assert document["wire"] == {"authorization": None, "x-api-key": None}
+    assert "keystead run" in document["notes"][0]
+
+
 def test_bare_with_a_helper_on_the_command_line(machine: "Machine") -> None:
     """Settings are given as JSON or as a file, as to the client itself."""
     file = machine.surroundings.environment.cwd / "given.json"

@@ -183,6 +183,9 @@ class _Chain:
         return bool(rule and organization and (token or file))
 
     def _profile(self, environment: Environment, directory: Path, name: str, named_by: str | None) -> None:
+        if name != name.strip() or name.startswith(".") or any(one in name for one in "/\\\0"):
+            self.broken = "the profile's name is no file name; it raises an error and sends nothing"
+            return
         path = directory / "configs" / f"{name}.json"
         shown = environment.display(path)
         if path.is_file():

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from keystead.credentials import Header
-from keystead.sources import cloud, vendor
+from keystead.sources import base_url, cloud, vendor
 from keystead.sources.clients.sight import Sight, custom_headers
 from keystead.sources.clients.wire import Found, KnownClient, Wire, nothing
 from keystead.sources.cloud import Cloud
@@ -50,7 +50,7 @@ _KEYED: Final = {"foundry": "ANTHROPIC_FOUNDRY_API_KEY", "aws": "ANTHROPIC_AWS_A
 _SIGNED: Final = ("bedrock", "aws", "mantle")
 
 _NOT_LOGGED_IN: Final = "it exits with 1, not logged in, and sends no request"
-_HELPER_NOTE: Final = "apiKeyHelper is not run here; if it fails or prints nothing, its headers go out empty"
+_HELPER_NOTE: Final = "the helper is not run here; if it fails or prints nothing, its headers go out empty"
 
 
 def clients() -> Iterator[KnownClient]:
@@ -63,9 +63,20 @@ def wire(sight: Sight, release: Release) -> Wire:
     """Return what this release sends, given what it sees."""
     found = dict(_seen(sight, release))
     sent = _gateway(sight) or _cloud(sight, found, release) or _forced(sight, found) or _direct(found)
+    notes = (*sent.notes, *_general_notes(sight, found))
+    return replace(sent, notes=notes, doubts=tuple(dict.fromkeys((*sent.doubts, *_general_doubts(sight)))))
+
+
+def _general_notes(sight: Sight, found: dict[str, Found]) -> Iterator[str]:
     if sight.bare and "api_key_helper" not in found and sight.setting("apiKeyHelper") is not None:
-        sent = replace(sent, notes=(*sent.notes, "in bare mode apiKeyHelper counts only when the flag gives it"))
-    return replace(sent, doubts=tuple(dict.fromkeys((*sent.doubts, *_general_doubts(sight)))))
+        yield "in bare mode a helper counts only when the command line gives it"
+    base = sight.variable(base_url.VARIABLE)
+    if base is None:
+        return
+    if base.text.rstrip("/").endswith("/v1"):  # "A /v1 at the end of the base URL is doubled by the client"
+        yield f"{base.name} ends in /v1, which this client doubles"
+    if sight.from_project(base):  # "its base URL receives the user's key without any trust check: this is R-07"
+        yield f"a file of the project, {base.provenance}, says where the credential goes"
 
 
 def _general_doubts(sight: Sight) -> Iterator[str]:
@@ -171,7 +182,7 @@ def _gateway(sight: Sight) -> Wire | None:
 
 def _cloud(sight: Sight, found: dict[str, Found], release: Release) -> Wire | None:
     """Return what goes to a cloud: its own credential, and in old releases something beside or instead of it."""
-    chosen = next((one for one in CLOUDS if _is_on(sight, one)), None)
+    chosen = next((one for one in CLOUDS if _is_on(sight, one.switch)), None)
     if chosen is None:
         return None
     source = f"cloud:{chosen.id}"
@@ -185,14 +196,20 @@ def _cloud(sight: Sight, found: dict[str, Found], release: Release) -> Wire | No
     home = sight.configuration.environment.home
     if not cloud.at_hand(chosen, lambda name: sight.variable(name) is not None, home):
         sent = replace(sent, doubts=("no credential of that cloud was found; without one nothing is sent",))
-    if _pin(sight) is not None:
-        sent = replace(sent, doubts=(*sent.doubts, "a forced login together with a cloud was not observed"))
+    odd = {
+        "a forced login together with a cloud was not observed": _pin(sight) is not None,
+        "bare mode together with a cloud was not observed": sight.bare,
+        f"{chosen.skip} leaves the credential to a proxy; what is sent then was not observed": _is_on(
+            sight, chosen.skip
+        ),
+    }
+    sent = replace(sent, doubts=(*sent.doubts, *(doubt for doubt, here in odd.items() if here)))
     return _leaking(sent, chosen, found) if release.leaks else _with_custom(sent, found)
 
 
-def _is_on(sight: Sight, one: Cloud) -> bool:
+def _is_on(sight: Sight, switch: str) -> bool:
     """Whether a switch is on: "trimmed, any case: 1, true, yes, on; anything else is off"."""
-    value = sight.variable(one.switch)
+    value = sight.variable(switch)
     return value is not None and value.text.strip().lower() in cloud.ON
 
 

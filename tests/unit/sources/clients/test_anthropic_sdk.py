@@ -84,6 +84,7 @@ def test_a_profile_that_is_not_there_is_an_error(tmp_path: Path, client: str) ->
     machine = Machine(tmp_path)
 
     assert seen_by(client, machine, **federation).authorization == "workload_identity"
+    assert "no file name" in (seen_by(client, machine, ANTHROPIC_PROFILE="../elsewhere").reason or "")
     assert "nowhere" in (seen_by(client, machine, **federation, ANTHROPIC_PROFILE="nowhere").reason or "")
 
 
