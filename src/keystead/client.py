@@ -99,6 +99,7 @@ class Client:
     ) -> None:
         self._notice = notice
         self._environment = environment
+        self._store = store
         self._clock = clock
         self._approvals = approvals or Approvals(environment.state_dir, clock)
         self._resolver = Resolver(environment, store, clock, interactive=interactive, approvals=self._approvals)
@@ -233,18 +234,18 @@ class Client:
     ) -> Authorized:
         from keystead.stores.helper_cache import HelperCache
 
-        environment = self._environment
+        environment, profile = self._environment, self._store.profile
 
         def run() -> Secret:
             from keystead.drivers import helper as driver
 
-            variables = Configuration.read(environment).variables()
+            variables = {**Configuration.read(environment).variables(), profiles.VARIABLE: profile}
             name = f"apiKeyHelper ({candidate.provenance})"
             say = self._notice
             slow = None if say is None else lambda elapsed: say(f"{name} is taking a while ({elapsed:.0f} s)")
             return driver.run(helper.command, name, environment.cwd, variables, self._clock, notice=slow)
 
-        cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock)
+        cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock, profile=profile)
         secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
         return Authorized(candidate.header or Header.X_API_KEY, secret, candidate.api_base or "", candidate)
 
