@@ -1,6 +1,6 @@
 # Everything a person does with this repository. `make` alone prints the menu.
 .DEFAULT_GOAL := menu
-.PHONY: menu run test check format lock bench-gateway bench-cli clean
+.PHONY: menu run test check format lock docs bench-gateway bench-cli clean
 
 menu:  ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,10 @@ format:  ## put the code in its standard form
 lock:  ## renew requirements/*.lock from pyproject.toml
 	@scripts/bootstrap dev
 	@scripts/lock
+
+docs:  ## write docs/reference, the manual page and the completions
+	@scripts/bootstrap dev
+	@.venv/bin/python scripts/reference.py
 
 bench-gateway:  ## nginx, Keystead and LiteLLM side by side
 	@scripts/need nginx nginx && scripts/need wrk wrk && scripts/need cc gcc
