@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from keystead import __version__
 from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.drivers import certificates
+from keystead.environment import Environment
 from keystead.errors import ConfigurationError, KeysteadError, ServerFailure, ServerUnreachable
 from keystead.secret import Secret
-from keystead.wire import origin
+from keystead.wire import origin, proxies
 from keystead.wire.http import Request, Response
+from keystead.wire.proxies import Proxy
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 DEADLINE: Final = 30.0
@@ -66,9 +71,19 @@ class HttpTransport:
 
     Args:
         deadline: seconds for a whole :meth:`send`.
+        variables: say which proxy to use and which certificates to trust; by default this process's.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK, *, deadline: float = DEADLINE, connect: float = CONNECT) -> None:
+    def __init__(
+        self,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        deadline: float = DEADLINE,
+        connect: float = CONNECT,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        own = Environment.capture().variables if variables is None else variables
+        self._variables = {**_system_proxies(own), **own}
         self._clock = clock
         self._deadline = deadline
         self._connect = min(connect, deadline)
@@ -93,9 +108,13 @@ class HttpTransport:
         import httpx2
 
         timeout = httpx2.Timeout(read, connect=self._connect)
-        direct = origin.is_private_to_machine(_origin(request))
+        place = _origin(request)
+        proxy = None if origin.is_private_to_machine(place) else proxies.choose(place, self._variables)
+        through, context = self._way(place, proxy)
         try:
-            with httpx2.Client(timeout=timeout, trust_env=not direct, follow_redirects=False) as client:
+            with httpx2.Client(
+                timeout=timeout, trust_env=False, verify=context, proxy=through, follow_redirects=False
+            ) as client:
                 outgoing = client.build_request(
                     request.method,
                     request.url,
@@ -109,7 +128,27 @@ class HttpTransport:
                 finally:
                     response.close()
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-            raise _translate(error, request) from None  # the library's error may quote headers
+            raise _translate(error, request, proxy) from None  # the library's error may quote headers
+
+    def _way(self, place: str, proxy: Proxy | None) -> "tuple[httpx2.Proxy | None, ssl.SSLContext]":
+        """Return the proxy as the library wants it, and what is trusted on the way to ``place``."""
+        import ssl
+
+        import httpx2
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; enough where no TLS is spoken
+        if place.startswith("https:") or (proxy is not None and proxy.url.startswith("https:")):
+            replaced = certificates.replacement(self._variables)
+            context = httpx2.create_ssl_context(trust_env=False) if replaced is None else replaced
+            certificates.extend(context, self._variables)
+        if proxy is None:
+            return None, context
+        try:
+            return httpx2.Proxy(proxy.url, ssl_context=context if proxy.url.startswith("https:") else None), context
+        except (ValueError, httpx2.InvalidURL):
+            raise ConfigurationError(
+                f"{proxy.name} is not the address of a proxy.", hint="Write it like http://proxy.example.com:3128."
+            ) from None
 
 
 class _Received:
@@ -123,6 +162,17 @@ class _Received:
 
     def iter_bytes(self) -> Iterator[bytes]:
         yield from self._response.iter_bytes()
+
+
+def _system_proxies(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what is set in the system's own dialog, where no variable says anything."""
+    if sys.platform not in ("darwin", "win32") or any(
+        variables.get(spelling) for name in proxies.VARIABLES for spelling in (name, name.lower())
+    ):
+        return {}
+    from urllib.request import getproxies
+
+    return {f"{scheme}_proxy": value for scheme, value in getproxies().items()}
 
 
 def _reveal(fields: Mapping[str, str | Secret]) -> dict[str, str]:
@@ -143,7 +193,7 @@ def _origin(request: Request) -> str:
         ) from None
 
 
-def _translate(error: Exception, request: Request) -> KeysteadError:
+def _translate(error: Exception, request: Request, proxy: Proxy | None = None) -> KeysteadError:
     """Return what happened in the words of the error tree; the first matching row counts."""
     import httpx2
 
@@ -152,16 +202,54 @@ def _translate(error: Exception, request: Request) -> KeysteadError:
     if isinstance(error, httpx2.InvalidURL):
         return ConfigurationError(f"{place} is not an address that can be asked.", hint="Correct the address.")
     if isinstance(error, httpx2.ProxyError):
-        return ServerUnreachable(
-            f"The proxy did not let the request to {place} through.", hint="Check HTTPS_PROXY and NO_PROXY."
-        )
+        return _held_up(place, text, proxy)
     if "CERTIFICATE" in text.upper():
+        return _distrusted(request, error, proxy)
+    if proxy is not None and isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError):
         return ServerUnreachable(
-            f"{place} shows a certificate that this machine does not trust.",
-            hint="If your company inspects TLS, point SSL_CERT_FILE at its certificate.",
+            f"The proxy {proxy.shown}, through which {place} is asked, cannot be reached.",
+            hint=f"Correct {proxy.name}, or name the host in NO_PROXY.",
         )
     if isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError):
         return ServerUnreachable(f"{place} cannot be reached.", hint="Check the address, and that the server runs.")
     if isinstance(error, httpx2.TimeoutException):
         return ServerUnreachable(f"{place} did not answer in time.", hint="Try again in a moment.")
     return ServerFailure(f"{place} broke off its answer.", hint="Try again in a moment.")
+
+
+def _held_up(place: str, text: str, proxy: Proxy | None) -> KeysteadError:
+    """The proxy answered, and not as wanted."""
+    named = "The proxy" if proxy is None else f"The proxy {proxy.shown}"
+    if text.startswith("407"):
+        return ServerUnreachable(
+            f"{named} wants to know who asks before it lets the request to {place} through (407).",
+            hint="Put name and password into the proxy variable, as http://NAME:PASSWORD@proxy:3128.",
+            move="you",
+        )
+    return ServerUnreachable(
+        f"{named} did not let the request to {place} through.", hint="Check HTTPS_PROXY and NO_PROXY."
+    )
+
+
+def _distrusted(request: Request, error: BaseException, proxy: Proxy | None) -> KeysteadError:
+    """The certificate did not verify: say whose it is, for that tells the company's inspection from an attack."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(request.url)
+    issuer = None if proxy is not None else certificates.issuer(parts.hostname or "", parts.port or 443)
+    whose = f" It was issued by {issuer}." if issuer else ""
+    way = f" It was asked through {proxy.shown}." if proxy is not None else ""
+    return ServerUnreachable(
+        f"{_place(request)} shows a certificate that this machine does not trust{_reason(error)}.{whose}{way}",
+        hint="If your company inspects TLS, point NODE_EXTRA_CA_CERTS or SSL_CERT_FILE at its certificate.",
+    )
+
+
+def _reason(error: BaseException | None) -> str:
+    """Return why it did not verify, in OpenSSL's words, from wherever in the chain they are."""
+    while error is not None:
+        said = getattr(error, "verify_message", None)
+        if said:
+            return f" ({said})"
+        error = error.__cause__ or error.__context__
+    return ""

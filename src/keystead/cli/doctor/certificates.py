@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from keystead.cli.doctor.finding import Finding, Ground, Weight
+from keystead.drivers.certificates import BESIDE, CLIENT
 
-FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
+FILES: Final = ("SSL_CERT_FILE", *BESIDE)
 
 
 def look(ground: Ground) -> Iterator[Finding]:
@@ -20,13 +21,23 @@ def look(ground: Ground) -> Iterator[Finding]:
         yield Finding(
             Weight.PROBLEM, "SSL_CERT_DIR names no directory", "SSL_CERT_DIR", "Correct it, or unset SSL_CERT_DIR."
         )
-    if named and "SSL_CERT_FILE" not in named:
+    yield from _own(ground)
+
+
+def _own(ground: Ground) -> Iterator[Finding]:
+    """Load what this machine shows to a server that asks for a certificate (mutual TLS)."""
+    import ssl
+
+    certificate, key, passphrase = (ground.environment.variables.get(name) or None for name in CLIENT)
+    if certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, passphrase or "")
+    except OSError:  # ssl.SSLError is one; its text may name the passphrase's file, so it is not shown
         yield Finding(
-            Weight.WARNING,
-            f"{', '.join(named)} is set and SSL_CERT_FILE, which Keystead reads, is not",
-            next(iter(named)),
-            f'Run: export SSL_CERT_FILE="${next(iter(named))}"',
-        )
+            Weight.PROBLEM, "certificate and key cannot be loaded together", CLIENT[0],
+            f"Point {CLIENT[0]} and {CLIENT[1]} at a matching pair of PEM files.",
+        )  # fmt: skip
 
 
 def _file(name: str, path: Path) -> Iterator[Finding]:

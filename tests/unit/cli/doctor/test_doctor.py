@@ -238,12 +238,14 @@ def test_proxies_and_certificates_that_cannot_work_are_named(machine: "Machine",
     machine.set(
         HTTPS_PROXY="nonsense", ALL_PROXY="http://ada:canary@proxy.example:3128", NO_PROXY="a", no_proxy="b",
         SSL_CERT_FILE=str(tmp_path / "gone.pem"), NODE_EXTRA_CA_CERTS=str(tmp_path / "empty.pem"),
+        CLAUDE_CODE_CLIENT_CERT=str(tmp_path / "empty.pem"),
     )  # fmt: skip
 
     said = {(one["place"], one["weight"]) for one in findings(machine, "proxy", "certificates")}
 
     assert {("HTTPS_PROXY", "problem"), ("ALL_PROXY", "warning"), ("NO_PROXY", "warning")} <= said
     assert {("SSL_CERT_FILE", "problem"), ("NODE_EXTRA_CA_CERTS", "problem")} <= said
+    assert ("CLAUDE_CODE_CLIENT_CERT", "problem") in said
 
 
 @pytest.mark.requirement("R-26 doctor")
