@@ -1,18 +1,16 @@
 """One renewal for any number of processes, and no login lost on the way."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from token_endpoint import TokenEndpoint, running
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.credentials import Freshness, Login, LoginKind
@@ -35,68 +33,10 @@ from keystead.testing.store_contract import sample_login
 KIND = LoginKind.GATEWAY
 
 
-class TokenEndpoint:
-    """A real token endpoint on loopback that rotates, counts, and can be told what to answer or to wait."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.answer: tuple[int, str, bytes] | None = None
-        self.arrived = threading.Event()
-        self.go_on = threading.Event()
-        self.go_on.set()
-        lock = threading.Lock()
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                with lock:
-                    endpoint.calls += 1
-                    number = endpoint.calls
-                endpoint.arrived.set()
-                endpoint.go_on.wait()
-                status, kind, body = endpoint.answer or (200, "application/json", _tokens(number))
-                try:
-                    self.send_response(status)
-                    self.send_header("content-type", kind)
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the client was killed
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.go_on.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def _tokens(number: int) -> bytes:
-    return json.dumps(
-        {
-            "access_token": f"renewed-{number}",
-            "refresh_token": f"rotated-{number}",
-            "token_type": "Bearer",
-            "expires_in": 3600,
-        }
-    ).encode()
-
-
 @pytest.fixture
 def endpoint() -> Iterator[TokenEndpoint]:
-    endpoint = TokenEndpoint()
-    yield endpoint
-    endpoint.close()
+    with running() as endpoint:
+        yield endpoint
 
 
 def login_at(endpoint: TokenEndpoint, *, age: float, now: float) -> Login:
@@ -148,6 +88,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.requirement("R-02 faults")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault[0]}-{fault[1]}-{len(fault[2])}")
 def test_a_fault_changes_nothing_and_passes(endpoint: TokenEndpoint, fault: tuple[int, str, bytes]) -> None:
     """Expired: an error now, success when the fault is over. Stale: quiet. The store is as it was (R-02)."""
@@ -209,6 +150,7 @@ def test_without_a_refresh_token_the_end_is_the_end(endpoint: TokenEndpoint) -> 
     assert endpoint.calls == 0
 
 
+@pytest.mark.requirement("R-09 one renewal")
 def test_a_401_renews_once_for_each_generation(endpoint: TokenEndpoint) -> None:
     """Who comes second with the same refused generation gets the token of the first (R-09)."""
     scene = Scene(endpoint, 0)
@@ -261,27 +203,6 @@ def start(directory: Path, gate: int) -> "subprocess.Popen[str]":
     )
 
 
-def test_twenty_processes_cause_one_renewal(endpoint: TokenEndpoint, tmp_path: Path) -> None:
-    """All wait at a gate with an expired token, and all leave with the same new one (R-01)."""
-    store = FileStore(tmp_path / "state", SYSTEM_CLOCK)
-    store.save(login_at(endpoint, age=9000, now=SYSTEM_CLOCK.now()))
-    gate, opener = os.pipe()
-    processes = [start(tmp_path / "state", gate) for _ in range(20)]
-    os.close(gate)
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-
-    os.close(opener)
-    outputs = [process.communicate()[0] for process in processes]
-
-    assert outputs == ["renewed-1\n"] * 20
-    assert endpoint.calls == 1
-    stored = store.load(KIND)
-    assert stored is not None
-    assert stored.generation == 2
-
-
 def test_a_holder_killed_in_the_middle_of_a_renewal_blocks_nobody(endpoint: TokenEndpoint, tmp_path: Path) -> None:
     """The operating system frees its lock, and the old login is still there to renew."""
     store = FileStore(tmp_path / "state", SYSTEM_CLOCK)
@@ -302,6 +223,7 @@ def test_a_holder_killed_in_the_middle_of_a_renewal_blocks_nobody(endpoint: Toke
     assert endpoint.calls == 2
 
 
+@pytest.mark.requirement("R-01 stopped")
 def test_a_stopped_holder_logs_nobody_out(endpoint: TokenEndpoint, tmp_path: Path) -> None:
     """Whoever waits gets a temporary error in bounded time; when the holder goes on, its token serves all (R-01)."""
     store = FileStore(tmp_path / "state", SYSTEM_CLOCK)
@@ -329,6 +251,7 @@ class _Full(Files):
         raise OSError(28, "No space left on device")
 
 
+@pytest.mark.requirement("R-02 faults")
 def test_a_renewal_that_cannot_be_kept_is_not_used(endpoint: TokenEndpoint, tmp_path: Path) -> None:
     """Kept first, used then: otherwise the next process would have neither token (R-02)."""
     clock = FakeClock()

@@ -98,7 +98,9 @@ def _record(store: RecordStore) -> Iterator[Finding]:
 def _leftovers(directory: Path) -> Iterator[Finding]:
     for path in sorted(directory.glob(".*.tmp")):
         yield Finding(
-            f"{path} was left by a process that was killed.", "It can be removed; nothing reads it.", partial(path.unlink, missing_ok=True)
+            f"{path} was left by a process that was killed.",
+            "It can be removed; nothing reads it.",
+            partial(path.unlink, missing_ok=True),
         )
 
 

@@ -97,6 +97,7 @@ def test_something_that_is_not_a_file_does_not_hang(store: FileStore, directory:
         store.load(LoginKind.GATEWAY)
 
 
+@pytest.mark.requirement("R-18 damage")
 def test_a_damaged_file_gives_way_to_the_generation_before_it(store: FileStore, directory: Path) -> None:
     """Reading says so and changes nothing; the next write keeps the damaged file aside."""
     first = store.save(sample_login(access_token="one"))
@@ -132,6 +133,7 @@ def test_damage_without_a_generation_before_it_is_an_error_not_an_empty_store(
     assert len(list(directory.glob("credentials.damaged-*.json"))) == 1
 
 
+@pytest.mark.requirement("R-16 leftovers")
 def test_a_deleted_login_is_in_no_file(store: FileStore, directory: Path) -> None:
     """All generations and quarantined copies go; the other login stays (R-16)."""
     account = store.save(sample_login(LoginKind.ACCOUNT, access_token="keep-me"))
@@ -146,6 +148,7 @@ def test_a_deleted_login_is_in_no_file(store: FileStore, directory: Path) -> Non
     assert store.load(LoginKind.ACCOUNT) == account
 
 
+@pytest.mark.requirement("R-25 identity")
 def test_the_identity_of_the_store_is_written_once_and_moves_with_it(store: FileStore, directory: Path) -> None:
     """Random, not made from the path (R-25)."""
     store.save(sample_login())
@@ -162,6 +165,7 @@ class _Full(Files):
         raise OSError(28, "No space left on device")
 
 
+@pytest.mark.requirement("R-02 faults")
 def test_a_full_disk_changes_nothing(store: FileStore, directory: Path) -> None:
     """The old login stands, no partial file stays, and the message says why."""
     saved = store.save(sample_login())
@@ -231,6 +235,7 @@ FileStore(directory, SYSTEM_CLOCK, Mortal()).save(sample_login(access_token="new
 """
 
 
+@pytest.mark.requirement("R-02 killed")
 @pytest.mark.parametrize("step", range(1, 12))
 def test_a_writer_killed_at_any_step_leaves_the_old_login_or_the_new_one(
     store: FileStore, directory: Path, step: int
