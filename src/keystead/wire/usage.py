@@ -136,18 +136,27 @@ class DocumentUsage:
             self._parts.append(data)
 
     def finish(self) -> None:
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        if self._size > _LARGEST_DOCUMENT or _MARK not in body:
+        if self._size > _LARGEST_DOCUMENT:
             return
-        usage = _last_field(body)
-        if usage is None:
-            usage = _any_field(body)
-        if usage is not None:
-            self.counts.take(usage)
+        counts = document_counts(b"".join(self._parts))
+        if counts is not None:
+            self.counts = counts
             self.seen = self.final = True
 
     def floor(self) -> int:
         return max(self.counts.output, self._size // 4)
+
+
+def document_counts(body: bytes) -> TokenCounts | None:
+    """Return the counts in a whole JSON document, or None when it says nothing about usage."""
+    if _MARK not in body:
+        return None
+    usage = _last_field(body) or _any_field(body)
+    if usage is None:
+        return None
+    counts = TokenCounts()
+    counts.take(usage)
+    return counts
 
 
 _decode: Final = json.JSONDecoder().raw_decode

@@ -48,12 +48,12 @@ def authenticate(directory: Directory, authorization: bytes | None, api_key: byt
     Raises:
         Refusal: 401 when neither is recognised, 503 when that cannot be known now.
     """
-    bearer = _bearer(authorization)
+    bearer = None if authorization is None else _bearer(authorization)
     if not bearer and not api_key:
         raise _missing(authorization, api_key)
     try:
-        first = _look_up(directory, bearer)
-        second = None if api_key == bearer else _look_up(directory, api_key)
+        first = _look_up(directory, bearer) if bearer else None
+        second = _look_up(directory, api_key) if api_key and api_key != bearer else None
     except DirectoryUnavailable as error:
         raise _unavailable(str(error)) from error
     except Exception as error:  # whatever fails behind the port must not end a session (G-06)
@@ -74,15 +74,13 @@ def _differ(first: Principal, second: Principal) -> bool:
     return (first.kind, first.id) != (second.kind, second.id)
 
 
-def _bearer(authorization: bytes | None) -> bytes | None:
-    if authorization is None:
-        return None
+def _bearer(authorization: bytes) -> bytes | None:
     scheme, _, value = authorization.partition(b" ")
     return value.strip(b" ") if scheme.lower() == b"bearer" else None
 
 
-def _look_up(directory: Directory, credential: bytes | None) -> Principal | None:
-    if not credential or len(credential) > _LONGEST:
+def _look_up(directory: Directory, credential: bytes) -> Principal | None:
+    if len(credential) > _LONGEST:
         return None
     if credential.startswith(_API_KEY):
         return directory.by_key(tokens.digest(credential))

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from keystead.server.gateway.caller import Caller, authenticate
+from keystead.server.gateway.caller import authenticate
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.upstream import Connection, Failure
@@ -23,12 +23,13 @@ from keystead.server.policy import Principal
 from keystead.server.usage.record import UsageRecord
 from keystead.wire import model_scan
 from keystead.wire.http1 import ResponseHead
-from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, UsageReader
+from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, UsageReader, document_counts
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
 
 _LOG: Final = logging.getLogger("keystead.gateway")
+_EVENTS: Final = b"text/event-stream"
 _NOTHING: Final = TokenCounts()
 _SMALL: Final = 16_384
 
@@ -92,13 +93,13 @@ class Exchange:
 
     __slots__ = (
         "_body",
-        "_caller",
         "_close",
         "_dechunk",
         "_gateway",
         "_head",
         "_model",
         "_pending",
+        "_principal",
         "_reader",
         "_size",
         "_started",
@@ -106,6 +107,7 @@ class Exchange:
         "_status",
         "_stream",
         "_streamed",
+        "_warning",
         "client",
         "connection",
         "dispatched",
@@ -122,7 +124,8 @@ class Exchange:
         self._gateway = gateway
         self._body: list[bytes] = []
         self._size = 0
-        self._caller: Caller | None = None
+        self._principal: Principal | None = None
+        self._warning = ""
         self._model = ""
         self._stream = False
         self._reader: UsageReader | None = None
@@ -137,7 +140,7 @@ class Exchange:
     @property
     def admitted(self) -> bool:
         """Whether the caller is known and the headers are in order."""
-        return self._caller is not None
+        return self._principal is not None
 
     def admit(self, head: RequestHead, length: int) -> None:
         """Check the caller, before any of the body is needed.
@@ -156,7 +159,7 @@ class Exchange:
         if head.metered and gateway.ledger.saturated:
             raise _unwritable()
         self._head = head
-        self._caller = caller
+        self._principal, self._warning = caller
 
     def take(self, data: bytes) -> None:
         """Take a piece of the body; what is over the limit is not kept, and :meth:`dispatch` refuses it."""
@@ -178,7 +181,8 @@ class Exchange:
         Raises:
             Refusal: the body cannot be relayed.
         """
-        if self.overflowed:
+        gateway, head = self._gateway, self._head
+        if self._size > gateway.limits.body_bytes:
             raise self._too_large()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
@@ -187,9 +191,8 @@ class Exchange:
             raise Refusal(400, facts.reason)
         self._model, self._stream = facts
         self.dispatched = True
-        gateway = self._gateway
         self.client.awaiting(gateway.limits.first_byte_seconds)
-        lines, length = self._head.upstream_lines(gateway.pool), len(body)
+        lines, length = head.upstream_lines(gateway.pool), len(body)
         if length < _SMALL:  # one buffer costs less than a vector of two
             gateway.pool.send(self, (b"%b%d\r\n\r\n%b" % (lines, length, body),))
         else:
@@ -197,14 +200,22 @@ class Exchange:
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         """Pass an answer on that came in one piece, in one piece."""
-        self.client.write(self._open(head) + body)
-        if self._reader is not None:
-            self._reader.feed(body)
-        self.on_end()
+        client = self.client
+        client.write(self._open(head) + body)
+        if head.content_type == _EVENTS:
+            self._read(head)
+            if self._reader is not None:
+                self._reader.feed(body)
+            self.on_end()
+            return
+        counts = document_counts(body) if head.status < 400 and self._head.metered else None
+        self._record(counts or _NOTHING)
+        client.finished(close=self._close)
 
     def on_head(self, head: ResponseHead, *, more: bool) -> None:
         """Pass the upstream's head on, with our request id."""
         lines = self._open(head)
+        self._read(head)
         if more:
             self._pending = lines
         else:
@@ -212,21 +223,25 @@ class Exchange:
 
     def _open(self, head: ResponseHead) -> bytes:
         """Begin the answer; returns its head for the client."""
-        client, status = self.client, head.status
-        self._status = status
-        self._streamed = head.content_type == b"text/event-stream"
-        if status < 400 and self._head.metered:
-            self._reader = StreamUsage() if self._streamed else DocumentUsage()
-        if head.chunked and client.is_old():
-            self._dechunk = True
-        unframed = head.length is None and not head.chunked and not head.bodiless
-        self._close = unframed or self._dechunk or client.closes_after()
+        client = self.client
+        self._status = status = head.status
+        unframed = False
+        if head.length is None:
+            self._dechunk = head.chunked and client.is_old()
+            unframed = self._dechunk or not (head.chunked or head.bodiless)
         fields = (_UNWANTED_WITHOUT_CHUNKS if self._dechunk else _UNWANTED).sub(b"", head.fields)
-        warning = self._caller.warning if self._caller is not None else ""
-        if warning or self._close:
-            fields += b"\r\nx-keystead-warning: %b" % warning.encode() if warning else b""
-            fields += b"\r\nconnection: close" if self._close else b""
+        if self._warning:
+            fields += b"\r\nx-keystead-warning: %b" % self._warning.encode()
+        self._close = unframed or client.closes_after()
+        if self._close:
+            fields += b"\r\nconnection: close"
         return b"HTTP/1.1 %d %b\r\nx-request-id: %b\r\n\r\n" % (status, fields, self.request_id.encode())
+
+    def _read(self, head: ResponseHead) -> None:
+        """Prepare to read the usage off the answer."""
+        self._streamed = head.content_type == _EVENTS
+        if head.status < 400 and self._head.metered:
+            self._reader = StreamUsage() if self._streamed else DocumentUsage()
 
     def on_body(self, raw: bytes, payload: bytes) -> None:
         """Pass a piece of the answer on, then look at it."""
@@ -240,20 +255,21 @@ class Exchange:
 
     def on_end(self) -> None:
         """The answer is complete: write it down."""
-        if self._reader is not None:
-            self._reader.finish()
-        self._record(aborted=False)
+        reader = self._reader
+        if reader is not None:
+            reader.finish()
+        self._record(_NOTHING if reader is None else reader.counts)
         self.client.finished(close=self._close)
 
     def on_failure(self, failure: Failure) -> None:
         """The upstream failed: say so if nothing of the answer has gone out, else cut the connection."""
         _LOG.warning("%s: upstream %s: %s", self.request_id, self._gateway.pool.upstream.name, failure.detail)
         if self._status:
-            self._record(aborted=True)
+            self._record_abort()
             self.client.cut()
             return
         self._status = failure.status
-        self._record(aborted=False)
+        self._record(_NOTHING)
         self.client.refuse(Refusal(failure.status, failure.message))
 
     def time_out(self) -> None:
@@ -268,7 +284,7 @@ class Exchange:
         self._leave()
         if self.dispatched:
             self._status = self._status or 499
-            self._record(aborted=True)
+            self._record_abort()
 
     def _leave(self) -> None:
         self.gone = True
@@ -276,27 +292,31 @@ class Exchange:
         if connection is not None:
             connection.abandon()
 
-    def _record(self, *, aborted: bool) -> None:
+    def _record_abort(self) -> None:
+        """Write down what the upstream counted before the end or, if it did not, at least what must have been used."""
+        reader = self._reader
+        if reader is not None and reader.final:
+            self._record(reader.counts, aborted=True)
+            return
+        counts = TokenCounts() if reader is None else reader.counts
+        if reader is None or not reader.seen:
+            counts.input = self._size // 4
+        counts.output = 0 if reader is None else reader.floor()
+        self._record(counts, aborted=True, estimated=True)
+
+    def _record(self, counts: TokenCounts, *, aborted: bool = False, estimated: bool = False) -> None:
         """Append this request's one row. Nothing that fails here may reach the client."""
         self.gone = True
-        caller = self._caller
-        if caller is None or not self._head.metered:
+        principal, gateway, head = self._principal, self._gateway, self._head
+        if principal is None or not head.metered:
             return
-        try:
-            self._gateway.ledger.append(self._usage(caller.principal, aborted=aborted))
-        except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
-            _LOG.exception("%s: the ledger took no record.", self.request_id)
-
-    def _usage(self, principal: Principal, *, aborted: bool) -> UsageRecord:
-        counts, estimated = self._counts(aborted=aborted)
-        gateway, head = self._gateway, self._head
-        return UsageRecord(  # by place: naming 21 fields would cost as much as checking the key
+        record = UsageRecord(  # by place: naming 21 fields would cost as much as checking the key
             self.request_id[-32:],
             self.request_id,
             principal.organization_id,
             principal.workspace_id,
             principal.member_id,
-            principal.kind.value,
+            principal.kind._value_,  # `value` is a property in Python, for the same text
             principal.id,
             head.client,
             head.session_id,
@@ -313,19 +333,10 @@ class Exchange:
             aborted,
             estimated,
         )
-
-    def _counts(self, *, aborted: bool) -> tuple[TokenCounts, bool]:
-        """Return what the upstream counted or, of an aborted answer, at least what must have been used."""
-        reader = self._reader
-        if reader is not None and (reader.final or not aborted):
-            return reader.counts, False
-        if not aborted:
-            return _NOTHING, False
-        counts = reader.counts if reader is not None else TokenCounts()
-        if reader is None or not reader.seen:
-            counts.input = self._size // 4
-        counts.output = reader.floor() if reader is not None else 0
-        return counts, True
+        try:
+            gateway.ledger.append(record)
+        except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
+            _LOG.exception("%s: the ledger took no record.", self.request_id)
 
 
 def _unwritable() -> Refusal:
