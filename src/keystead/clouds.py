@@ -7,6 +7,7 @@ cloud takes this machine for and until when, never a credential: those stay with
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from keystead.clock import Clock
@@ -17,7 +18,7 @@ from keystead.environment import Environment
 from keystead.errors import CloudNotReady, StoreUnavailable, UnsupportedCredential
 from keystead.sources import cloud as switches
 from keystead.sources.cloud import CLOUDS, Cloud
-from keystead.sources.configuration import Configuration, Reading
+from keystead.sources.configuration import Configuration, Reading, Value
 from keystead.stores.cloud_cache import CloudCache
 
 LIFETIME: Final = 300.0
@@ -86,7 +87,7 @@ class Clouds:
         """
         cloud, configuration = CLOUDS[name], Configuration.read(self._environment)
         if switches.on(configuration.variable(cloud.skip).value):
-            return CloudIdentity(name, cloud.skip)  # a proxy adds them
+            return CloudIdentity(name, f"a proxy ({cloud.skip})")
         variables = self._variables(cloud, configuration)
         cache = CloudCache(self._environment.state_dir, name, self._surroundings(cloud, variables), self._clock)
         began = self._clock.now()
@@ -149,9 +150,11 @@ class Clouds:
                 continue
             variables = dict(variables) | self._remedy(name, reading, variables)
             try:
-                return self._chain(cloud, variables)
+                found = self._chain(cloud, variables)
             except CloudNotReady as error:
                 problem = error
+            else:
+                return _from_export(found, reading.value) if name == EXPORT else found
         raise CloudNotReady(problem.message, hint=" ".join((problem.hint or cloud.fix, *ignored)))
 
     def _chain(self, cloud: Cloud, variables: Mapping[str, str]) -> CloudIdentity:
@@ -161,10 +164,10 @@ class Clouds:
             if not switches.at_hand(cloud, lambda name: bool(variables.get(name)), self._environment.home):
                 raise CloudNotReady(
                     f"{cloud.switch} is on, but no credentials of that cloud were found.",
-                    hint=f"{cloud.fix[:1].upper()}{cloud.fix[1:]}. {error.hint}, to look in metadata services too.",
+                    hint=f"{cloud.fix[:1].upper()}{cloud.fix[1:]}. {error.hint}, to look in every place.",
                 ) from None
             note = f"{error.message.rstrip('.')}: {error.hint}"
-            return CloudIdentity(cloud.id, "not looked at", notes=(note,))
+            return CloudIdentity(cloud.id, "an unknown place", notes=(note,))
 
     def _remedy(self, name: str, reading: Reading, variables: Mapping[str, str]) -> dict[str, str]:
         """Run a refresh command; return the variables it gives, which are none but for :data:`EXPORT`."""
@@ -186,6 +189,11 @@ class Clouds:
             outcome = "was stopped" if finished.code is None else f"failed with exit code {finished.code}"
             raise CloudNotReady(f"{shown} {outcome}.{finished.said}", hint="Run that command yourself.")
         return exported(finished.output, shown) if name == EXPORT else {}
+
+
+def _from_export(found: CloudIdentity, value: Value) -> CloudIdentity:
+    note = f"only programs that know {EXPORT} will find these credentials"
+    return replace(found, source=f"{EXPORT} ({value.provenance})", notes=(*found.notes, note))
 
 
 def exported(output: bytes, name: str) -> dict[str, str]:

@@ -207,7 +207,8 @@ def test_aws_credential_export_is_used_after_everything_else(machine: Machine) -
     (machine.bare.home / "export.json").write_text(json.dumps(document))
     machine.settings({"awsCredentialExport": f"cat {machine.bare.home}/export.json"})
     found = clouds(machine).prove("bedrock")
-    assert (found.source, found.proven) == ("env", True)
+    assert (found.source, found.proven) == ("awsCredentialExport (~/.claude/settings.json:2)", True)
+    assert found.notes == ("only programs that know awsCredentialExport will find these credentials",)
 
 
 @pytest.mark.parametrize(

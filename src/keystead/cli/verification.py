@@ -89,10 +89,10 @@ def _at_cloud(surroundings: Surroundings, winner: Candidate) -> Verification:
     account = Account(id=found.principal, organization_id=found.account)
     seen = replace(winner, account=account, expires_at=found.expires_at)
     if not found.proven:
-        reason = f"its SDK found it by {found.source}; only the cloud can say whether it is accepted"
+        reason = f"it comes from {found.source}, and only the cloud can say whether it is accepted"
         return Verification(Verdict.UNVERIFIABLE, reason, seen, found.notes)
     region = f"; region {found.region}" if found.region else ""
-    reason = f"{winner.title} accepts it; its SDK found it by {found.source}{region}"
+    reason = f"{winner.title} accepts it; it comes from {found.source}{region}"
     return Verification(Verdict.VERIFIED, reason, seen, found.notes)
 
 

@@ -140,6 +140,8 @@ def at_hand(cloud: Cloud, is_set: Callable[[str], bool], home: Path) -> bool:
 
 def _missing(cloud: Cloud, facts: Facts) -> tuple[str, ...]:
     variable = facts.configuration.variable
+    if on(variable(cloud.skip).value):  # a proxy adds them
+        return ()
     if at_hand(cloud, lambda name: variable(name).value is not None, facts.environment.home):
         return ()
     return (f"{cloud.switch} is on, and no variable or file has credentials of that cloud: {cloud.fix}",)

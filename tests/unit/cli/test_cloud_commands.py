@@ -83,7 +83,7 @@ def test_status_verify_names_account_and_principal(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert done.returncode == 0
     assert document["verification"]["state"] == "verified"
-    assert document["verification"]["reason"] == "Amazon Bedrock accepts it; its SDK found it by env; region eu-west-1"
+    assert document["verification"]["reason"] == "Amazon Bedrock accepts it; it comes from env; region eu-west-1"
     account = document["winner"]["account"]
     assert (account["id"], account["organization"]["id"]) == ("arn:aws:iam::111122223333:user/ada", "111122223333")
 

@@ -56,11 +56,9 @@ def obtain(
     Raises:
         CloudNotReady: there is no credential, it has ended, or the cloud refuses it.
         ServerUnreachable: the cloud could not be asked.
-        UnsupportedCredential: its SDK is not installed.
+        UnsupportedCredential: its SDK is not installed, or this platform has no way to ask yet.
     """
-    child = {"HOME": str(environment.home)} | _IMPATIENT | dict(variables)
-    arguments = (sys.executable, "-P", "-m", __name__, cloud)  # -P: nothing is imported from the project directory
-    finished = command.run(arguments, environment.cwd, child, clock, deadline=deadline, most=_LONGEST_ANSWER)
+    finished = _finish(cloud, environment, variables, clock, deadline)
     if finished.code is None:
         raise CloudNotReady(
             f"The credential chain of {cloud} took longer than {deadline:g} s and was stopped.",
@@ -72,6 +70,25 @@ def obtain(
         raise CloudNotReady(
             f"The SDK of {cloud} stopped with exit code {finished.code}.{finished.said}",
             hint="Run `keystead status --verify` again; if it lasts, reinstall the SDK.",
+        ) from None
+
+
+def _finish(
+    cloud: str, environment: Environment, variables: Mapping[str, str], clock: Clock, deadline: float
+) -> command.Finished:
+    if sys.platform == "win32":
+        raise UnsupportedCredential(
+            f"The credentials of {cloud} cannot be checked on Windows yet.", hint="Check them with the cloud's own tool"
+        )
+    child = {"HOME": str(environment.home)} | _IMPATIENT | dict(variables)
+    arguments = (sys.executable, "-P", "-m", __name__, cloud)  # -P: nothing is imported from the project directory
+    try:
+        return command.run(arguments, environment.cwd, child, clock, deadline=deadline, most=_LONGEST_ANSWER)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in a variable of a settings file
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise CloudNotReady(
+            f"The credential chain of {cloud} could not be started: {reason.lower()}.",
+            hint="Go to a directory that exists, and look for odd variables in the env block of your settings.",
         ) from None
 
 

@@ -198,3 +198,34 @@ def test_a_platform_key_is_only_present(tmp_path: Path) -> None:
     """Nothing is asked about it, so nothing is claimed."""
     found = obtain(tmp_path, {"ANTHROPIC_AWS_API_KEY": "made-up", "AWS_REGION": "us-east-1"}, "aws")
     assert (found.source, found.proven) == ("ANTHROPIC_AWS_API_KEY", False)
+
+
+def test_a_directory_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Never a traceback."""
+    environment = bare_environment(tmp_path)
+    environment.cwd.rmdir()
+    with pytest.raises(CloudNotReady, match="could not be started: no such file or directory"):
+        cloud.obtain("bedrock", environment, NOWHERE, SYSTEM_CLOCK)
+
+
+def test_a_null_byte_in_a_variable_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(CloudNotReady, match="could not be started"):
+        obtain(tmp_path, {"AWS_PROFILE": "a\0b"})
+
+
+@pytest.mark.parametrize("printed", ["not json", "[]", "{}", '{"Version": 2}', '{"Version": 1, "AccessKeyId": 7}'])
+def test_a_credential_process_that_prints_something_else(printed: str, tmp_path: Path) -> None:
+    """Whatever it is, it is one sentence and the fix, and it is not repeated."""
+    (tmp_path / "printed").write_text(printed)
+    aws_config(tmp_path, f"[default]\ncredential_process = cat {tmp_path}/printed\n")
+    with pytest.raises(CloudNotReady) as caught:
+        obtain(tmp_path, {})
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize("text", ["[profile", "[default]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = gone\n"])
+def test_a_broken_configuration_file(text: str, tmp_path: Path) -> None:
+    aws_config(tmp_path, text)
+    with pytest.raises(CloudNotReady, match="AWS credentials") as caught:
+        obtain(tmp_path, {})
+    assert caught.value.hint is not None
