@@ -101,26 +101,32 @@ def document(ended: Sequence[Ended], resolution: Resolution) -> dict[str, Any]:
 def end(surroundings: Surroundings, kinds: Iterable[LoginKind], *, local: bool) -> Iterator[Ended]:
     """End the sign-ins of these kinds in the selected profile, one after the other."""
     for kind in kinds:
-        ended = _end(surroundings, kind, local=local)
-        if ended is not None:
-            yield ended
+        yield from _end(surroundings, kind, local=local)
 
 
-def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> Ended | None:
-    """End one sign-in; what happens on the network does not keep the local copy from being deleted (R-16)."""
+def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> list[Ended]:
+    """End one sign-in and those before it that could be gone back to.
+
+    What happens on the network does not keep the local copies from being deleted (R-16).
+    """
     store = surroundings.store
     if store.load(kind) is None:
-        return None
+        return []
     with store.lock(kind, _LOCK_PATIENCE):  # or a renewal under way would bring the login back
         login = store.load(kind)
         if login is None:
-            return None
-        revocation, said = (
-            (Revocation.NOT_ASKED, "It was not revoked, as asked.") if local else _revoke(surroundings, login)
-        )
-        leftover = "" if revocation is Revocation.REVOKED else f" {_leftover(surroundings, login)}"
+            return []
+        ended = [_revoked(surroundings, one, local=local) for one in (login, *login.earlier)]
         store.delete(kind)
-        return Ended(store.profile, login, revocation, said + leftover)
+        return ended
+
+
+def _revoked(surroundings: Surroundings, login: Login, *, local: bool) -> Ended:
+    revocation, said = (
+        (Revocation.NOT_ASKED, "It was not revoked, as asked.") if local else _revoke(surroundings, login)
+    )
+    leftover = "" if revocation is Revocation.REVOKED else f" {_leftover(surroundings, login)}"
+    return Ended(surroundings.store.profile, login, revocation, said + leftover)
 
 
 def _revoke(surroundings: Surroundings, login: Login) -> tuple[Revocation, str]:

@@ -1,9 +1,10 @@
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from keystead.credentials import Login, LoginKind
+from keystead.credentials import Account, Login, LoginKind
 from keystead.errors import ServerUnreachable
 from keystead.testing.clock import FakeClock
 from keystead.wire.http import Response
@@ -92,3 +93,19 @@ def test_nobody_to_sign_out_is_said(machine: "Machine") -> None:
 
     assert outcome.code == 4
     assert "Nobody is signed in here." in outcome.err
+
+
+def test_a_sign_in_that_could_be_gone_back_to_is_ended_too(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+    other = replace(login, account=Account("per_2", "other@example.com"), tokens=replace(login.tokens, scope="x"))
+    machine.surroundings.store.save(other)
+
+    outcome = machine.run("logout", "--json")
+
+    ended = json.loads(outcome.out)["ended"]
+    assert [(one["email"], one["revocation"]) for one in ended] == [
+        ("other@example.com", "revoked"),
+        ("old@example.com", "revoked"),
+    ]
+    assert machine.issuer.revoked == ["canary-old-refresh", "canary-old-access"] * 2
+    assert files_with_canaries(machine) == []
