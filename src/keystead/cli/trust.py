@@ -10,6 +10,7 @@ import click
 from keystead.cli.exits import visible
 from keystead.cli.paper import moment
 from keystead.cli.surroundings import Surroundings
+from keystead.credentials.patterns import masked
 from keystead.errors import UsageError
 from keystead.sources.configuration import COMMANDS, UNTRUSTED, Configuration
 from keystead.stores.trust import Trust
@@ -82,7 +83,7 @@ def _grant(book: Trust, place: Path, surroundings: Surroundings, *, wants_json: 
         return
     click.echo(f"In {visible(granted[0].directory)} these commands may run now, as they are written:")
     for one in commands:
-        click.echo(f"  {one.name} ({visible(one.place)}): {visible(one.text)}")
+        click.echo(f"  {one.name} ({visible(one.place)}): {visible(masked(one.text))}")
     click.echo("Take it back with: keystead trust --remove")
 
 

@@ -107,3 +107,9 @@ def test_a_project_file_that_cannot_be_read_is_not_trusted(machine: "Machine") -
     configure(machine, "x").write_text("{")
 
     assert machine.run("trust").code == 78
+
+
+def test_a_key_inside_a_command_is_not_shown(machine: "Machine") -> None:
+    configure(machine, "get-key --with sk-ant-api03-canaryCANARY0123456789")
+
+    assert "get-key --with [redacted]" in machine.run("trust").out

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.credentials.patterns import leaks
+from keystead.credentials.patterns import leaks, masked
 from keystead.wire import tokens
 
 REAL = "abcdEFGHijkl01234567mnop"
@@ -39,6 +39,7 @@ def test_each_sort_is_recognised_once(line: str, kind: str) -> None:
         "ANTHROPIC_API_KEY=your-key-goes-here-please",
         "ANTHROPIC_API_KEY=",
         "set ANTHROPIC_API_KEY before you start",
+        "run(ANTHROPIC_API_KEY=settings.upstream_api_key)",
         "mask-ant-api is a word",
     ],
 )
@@ -59,3 +60,10 @@ def test_our_own_are_known_by_their_checksum(kind: tokens.TokenKind, position: i
 @given(st.text())
 def test_any_text_can_be_searched(text: str) -> None:
     assert all(leak.line >= 1 for leak in leaks(text))
+
+
+def test_a_text_can_be_shown_without_its_secrets() -> None:
+    shown = masked(f"ANTHROPIC_API_KEY={REAL} get-key --token sk-ant-api03-{REAL}")
+
+    assert REAL[:8] not in shown
+    assert shown == "ANTHROPIC_API_KEY=[redacted] get-key --token [redacted]"

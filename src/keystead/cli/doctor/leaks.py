@@ -17,7 +17,20 @@ MOST_FILES: Final = 5_000
 MOST_BYTES: Final = 50_000_000
 LARGEST: Final = 500_000
 _SKIPPED: Final = frozenset(
-    {".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", ".mypy_cache", ".tox", "target", "vendor"}
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        "node_modules",
+        ".venv",
+        "venv",
+        "__pycache__",
+        ".mypy_cache",
+        ".tox",
+        "target",
+        "vendor",
+        "site-packages",
+    }
 )
 NEVER_OPENED: Final = frozenset({".credentials.json", "auth.json", "oauth_creds.json", "credentials.json"})
 """Names under which products keep their own logins: those are theirs, and Keystead's own are where they belong."""
@@ -34,7 +47,11 @@ def look(ground: Ground) -> Iterator[Finding]:
     files = [environment.home / name for name in AT_HOME]
     agent = environment.agent_dir / "settings.json"
     count = size = 0
-    for path in (*files, agent, *_project(environment.cwd, environment.home, environment.state_dir)):
+    inside = sorted(
+        _project(environment.cwd, environment.home, environment.state_dir),
+        key=lambda path: path.relative_to(environment.cwd).as_posix() not in tracked,  # what others get comes first
+    )
+    for path in (*files, agent, *inside):
         text = read_text(path, LARGEST)
         if text is None:
             continue
@@ -42,8 +59,8 @@ def look(ground: Ground) -> Iterator[Finding]:
         if count > MOST_FILES or size > MOST_BYTES:
             yield Finding(Weight.NOTE, f"only the first {count - 1} files were looked at", str(environment.cwd))
             return
-        inside = path.relative_to(environment.cwd).as_posix() if path.is_relative_to(environment.cwd) else ""
-        yield from _found(path, text, ground, tracked=inside in tracked)
+        name = path.relative_to(environment.cwd).as_posix() if path.is_relative_to(environment.cwd) else ""
+        yield from _found(path, text, ground, tracked=name in tracked)
 
 
 def _found(path: Path, text: str, ground: Ground, *, tracked: bool) -> Iterator[Finding]:
@@ -71,6 +88,9 @@ def _project(directory: Path, home: Path, state: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and Path(root, name) != state)
         if not deep:
             folders.clear()
+        if "CACHEDIR.TAG" in names:  # bford.info/cachedir: made by a program, and made again
+            folders.clear()
+            continue
         for name in sorted(names):
             path = Path(root, name)
             if name not in NEVER_OPENED and not path.is_symlink():

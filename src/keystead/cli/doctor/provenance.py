@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from keystead.cli.doctor.ancestors import origin
 from keystead.cli.doctor.finding import Finding, Ground, Weight
 from keystead.cli.doctor.places import Reach, Setter, setters
 from keystead.credentials.provenance import ProvenanceKind
@@ -32,10 +33,11 @@ def look(ground: Ground) -> Iterator[Finding]:
             f"To get rid of it: remove {name} from the env block there",
         )
     for name in sorted(present - {setter.name for setter in found}):
+        by = origin(name, ground.root)
         yield Finding(
             Weight.WARNING,
             f"{name} is set, and no file that is known to set variables does so: it may be left over from one that was "
-            "changed, or come from the program that started this one",
+            f"changed, or come from the program that started this one{f'; {by}' if by else ''}",
             f"{name} in the environment",
             f"Open a new terminal, or run: unset {name}",
         )
