@@ -47,7 +47,33 @@ PROGRAMMATIC: Final = ("auth_token", "api_key", "api_key_helper")
 CLOUDS: Final = (cloud.BEDROCK, cloud.FOUNDRY, cloud.AWS, cloud.MANTLE, cloud.VERTEX)
 _KEYED: Final = {"foundry": "ANTHROPIC_FOUNDRY_API_KEY", "aws": "ANTHROPIC_AWS_API_KEY"}
 """Clouds that take a key of their own, which goes into ``x-api-key``; everything else goes into ``Authorization``."""
-_SIGNED: Final = ("bedrock", "aws", "mantle")
+_BEARERS: Final = {"bedrock": "AWS_BEARER_TOKEN_BEDROCK", "mantle": "AWS_BEARER_TOKEN_BEDROCK"}
+"""Clouds that take a token of their own instead of a signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """What an old release sends to one cloud besides, or instead of, its own credential.
+
+    Attributes:
+        token: AT takes the place of the signature.
+        key: AK goes along as ``x-api-key``.
+        seen: it was observed with the SDK of that cloud too (bedrock-sdk 0.26, vertex-sdk 0.14, foundry-sdk 0.2).
+    """
+
+    token: bool
+    key: bool
+    seen: bool = True
+
+
+# "Old versions leak AK to the cloud's address or replace SigV4 by AT": their SDKs read the variables themselves.
+LEAKS: Final = {
+    "bedrock": Leak(token=True, key=True),
+    "foundry": Leak(token=False, key=False),
+    "aws": Leak(token=True, key=True, seen=False),
+    "mantle": Leak(token=True, key=True, seen=False),
+    "vertex": Leak(token=False, key=True),
+}
 
 _NOT_LOGGED_IN: Final = "it exits with 1, not logged in, and sends no request"
 _HELPER_NOTE: Final = "the helper is not run here; if it fails or prints nothing, its headers go out empty"
@@ -188,23 +214,33 @@ def _cloud(sight: Sight, found: dict[str, Found], release: Release) -> Wire | No
     source = f"cloud:{chosen.id}"
     switch = sight.variable(chosen.switch)
     keyed = chosen.id in _KEYED and sight.variable(_KEYED[chosen.id]) is not None
-    sent = Wire(
-        authorization=None if keyed else source,
-        x_api_key=source if keyed else None,
-        places={source: str(switch.provenance) if switch else chosen.switch},
-    )
+    place = {source: str(switch.provenance) if switch else chosen.switch}
+    sent = Wire(x_api_key=source, places=place) if keyed else Wire(authorization=source, places=place)
+    if _is_on(sight, chosen.skip):
+        sent = Wire()
+    if release.leaks:
+        signed = not (chosen.id in _BEARERS and sight.variable(_BEARERS[chosen.id]) is not None)
+        sent = _leaking(sent, chosen, found, signed=signed)
+    doubts = (*sent.doubts, *_cloud_doubts(sight, chosen, found))
+    if sent.authorization is None and sent.x_api_key is None:
+        return nothing(f"{chosen.skip} leaves the credential to a proxy: the request goes without one", *doubts)
+    return replace(sent, doubts=doubts)
+
+
+def _cloud_doubts(sight: Sight, chosen: Cloud, found: dict[str, Found]) -> Iterator[str]:
+    """Yield what was not observed of a cloud in this combination."""
     home = sight.configuration.environment.home
-    if not cloud.at_hand(chosen, lambda name: sight.variable(name) is not None, home):
-        sent = replace(sent, doubts=("no credential of that cloud was found; without one nothing is sent",))
-    odd = {
-        "a forced login together with a cloud was not observed": _pin(sight) is not None,
-        "bare mode together with a cloud was not observed": sight.bare,
-        f"{chosen.skip} leaves the credential to a proxy; what is sent then was not observed": _is_on(
-            sight, chosen.skip
-        ),
-    }
-    sent = replace(sent, doubts=(*sent.doubts, *(doubt for doubt, here in odd.items() if here)))
-    return _leaking(sent, chosen, found) if release.leaks else _with_custom(sent, found)
+    if _is_on(sight, chosen.skip):
+        yield f"what is sent with {chosen.skip} was not observed"
+    elif not cloud.at_hand(chosen, lambda name: sight.variable(name) is not None, home):
+        yield "no credential of that cloud was found; without one nothing is sent"
+    if _pin(sight) is not None:
+        yield "a forced login together with a cloud was not observed"
+    if sight.bare:
+        yield "bare mode together with a cloud was not observed"
+    custom = found.get("custom:x-api-key") or found.get("custom:authorization")
+    if custom is not None:
+        yield f"what a cloud is sent of the headers in {custom.place} was not observed"
 
 
 def _is_on(sight: Sight, switch: str) -> bool:
@@ -213,27 +249,21 @@ def _is_on(sight: Sight, switch: str) -> bool:
     return value is not None and value.text.strip().lower() in cloud.ON
 
 
-def _leaking(sent: Wire, chosen: Cloud, found: dict[str, Found]) -> Wire:
-    """Add the leak: "old versions leak AK to the cloud's address or replace SigV4 by AT"."""
-    leaks: dict[str, str] = {}
-    if "auth_token" in found and chosen.id in _SIGNED and sent.authorization is not None:
-        leaks["authorization"] = "auth_token"
-    if "api_key" in found and sent.x_api_key is None:
-        leaks["x_api_key"] = "api_key"
-    doubts = sent.doubts
-    if leaks or any(source in found for source in PROGRAMMATIC):
-        doubts = (*doubts, "old releases leak to a cloud; which one leaks what was observed in outline only")
-    places = {**sent.places, **{source: found[source].place for source in leaks.values()}}
-    return _with_custom(replace(sent, **leaks, places=places, doubts=doubts), found)  # type: ignore[arg-type]
-
-
-def _with_custom(sent: Wire, found: dict[str, Found]) -> Wire:
-    custom = found.get("custom:x-api-key") or found.get("custom:authorization")
-    if custom is None:
-        return sent
-    return replace(
-        sent, doubts=(*sent.doubts, f"what a cloud is sent of the headers in {custom.place} was not observed")
-    )
+def _leaking(sent: Wire, chosen: Cloud, found: dict[str, Found], *, signed: bool) -> Wire:
+    """Add what an old release leaks to this cloud."""
+    leak = LEAKS[chosen.id]
+    found = {source: one for source, one in found.items() if not one.empty}  # a blank one is unset to an SDK
+    places, doubts = dict(sent.places), sent.doubts
+    if "auth_token" in found and leak.token and signed and sent.x_api_key is None:
+        sent = replace(sent, authorization="auth_token")
+        places["auth_token"] = found["auth_token"].place
+    if "api_key" in found and leak.key and sent.x_api_key is None:
+        sent = replace(sent, x_api_key="api_key")
+        places["api_key"] = found["api_key"].place
+    outline = "auth_token" in found or "api_key" in found
+    if "api_key_helper" in found or (outline and not (leak.seen and (leak.token or "auth_token" not in found))):
+        doubts = (*doubts, "what an old release leaks to this cloud was observed in outline only")
+    return replace(sent, places=places, doubts=doubts)
 
 
 def _direct(found: dict[str, Found]) -> Wire:

@@ -147,17 +147,48 @@ def test_the_newest_sends_a_cloud_its_own_only(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("release", OLD)
-def test_old_releases_leak_to_a_cloud(machine: Machine, release: str) -> None:
-    """The key goes along; the token takes the place of the signature. Which cloud was told what is not certain."""
-    both = seen(
-        machine, release, CLAUDE_CODE_USE_BEDROCK="1", AWS_PROFILE="p", ANTHROPIC_AUTH_TOKEN="t", ANTHROPIC_API_KEY="k"
-    )
-    google = seen(machine, release, CLAUDE_CODE_USE_VERTEX="1", ANTHROPIC_AUTH_TOKEN="t", ANTHROPIC_API_KEY="k")
+@pytest.mark.parametrize(
+    ("switch", "credentials", "expected"),
+    [
+        ("BEDROCK", {"AWS_PROFILE": "p"}, ("auth_token", "api_key")),
+        ("BEDROCK", {"AWS_BEARER_TOKEN_BEDROCK": "b"}, ("cloud:bedrock", "api_key")),
+        ("VERTEX", {"GOOGLE_APPLICATION_CREDENTIALS": "f"}, ("cloud:vertex", "api_key")),
+        ("FOUNDRY", {"ANTHROPIC_FOUNDRY_API_KEY": "k"}, (None, "cloud:foundry")),
+        ("FOUNDRY", {"AZURE_CLIENT_ID": "c"}, ("cloud:foundry", None)),
+    ],
+)
+def test_old_releases_leak_to_a_cloud(
+    machine: Machine, release: str, switch: str, credentials: dict[str, Any], expected: object
+) -> None:
+    """The key goes along; the token takes the place of a signature, and of nothing else."""
+    variables: dict[str, Any] = {f"CLAUDE_CODE_USE_{switch}": "1", **credentials}
+    wire = seen(machine, release, ANTHROPIC_AUTH_TOKEN="t", ANTHROPIC_API_KEY="k", **variables)
 
-    assert headers(both) == ("auth_token", "api_key")
-    assert headers(google) == ("cloud:vertex", "api_key")
-    assert not both.certain
-    assert seen(machine, release, CLAUDE_CODE_USE_BEDROCK="1", AWS_PROFILE="p").certain
+    assert headers(wire) == expected
+    assert {one for one in expected if one} <= wire.places.keys()
+    assert seen(machine, release, **variables).certain
+    blank = seen(machine, release, ANTHROPIC_AUTH_TOKEN=" ", ANTHROPIC_API_KEY=" ", **variables)
+    assert headers(blank) == headers(seen(machine, release, **variables))
+
+
+@pytest.mark.parametrize("release", OLD)
+def test_what_old_releases_leak_is_not_certain_everywhere(machine: Machine, release: str) -> None:
+    """Bedrock and Vertex were seen with their own SDKs too; the others, and a helper, in outline only."""
+    keys: dict[str, Any] = {AT: "t", AK: "k", "AWS_PROFILE": "p"}
+
+    assert seen(machine, release, CLAUDE_CODE_USE_BEDROCK="1", **keys).certain
+    assert not seen(machine, release, CLAUDE_CODE_USE_MANTLE="1", **keys).certain
+    assert not seen(machine, release, CLAUDE_CODE_USE_FOUNDRY="1", ANTHROPIC_FOUNDRY_API_KEY="k", **keys).certain
+    machine.settings(HK)
+    assert not seen(machine, release, CLAUDE_CODE_USE_BEDROCK="1", **keys).certain
+
+
+def test_a_credential_left_to_a_proxy_is_not_sent(machine: Machine) -> None:
+    skipped: dict[str, Any] = {"CLAUDE_CODE_USE_BEDROCK": "1", "CLAUDE_CODE_SKIP_BEDROCK_AUTH": "1"}
+
+    assert headers(seen(machine, **skipped)) == (None, None)
+    assert "without one" in (seen(machine, **skipped).reason or "")
+    assert headers(seen(machine, OLD[0], ANTHROPIC_AUTH_TOKEN="t", **skipped)) == ("auth_token", None)
 
 
 def test_a_cloud_with_a_key_of_its_own_takes_it_as_a_key(machine: Machine) -> None:
