@@ -210,7 +210,8 @@ class Client:
             case CloudCredential() | None:
                 raise UnsupportedCredential(
                     f"{candidate.title} is switched on by {candidate.provenance}, and this version cannot sign for it.",
-                    hint=" ".join(candidate.warnings) or "Unset the switch, or sign in with `keystead login`.",
+                    hint=" ".join(candidate.warnings)
+                    or "Start a program that speaks to it with `keystead run`, or unset the switch.",
                 )
 
     def _from_login(self, candidate: Candidate, *, rejected: int | None = None) -> Authorized:

@@ -170,6 +170,17 @@ def test_a_project_chooses_the_region_and_no_endpoint(machine: Machine, sts: Loc
         assert (len(sts.asked), len(other.asked)) == (1, 0)
 
 
+def test_a_project_brings_no_profile_file_of_its_own(machine: Machine) -> None:
+    """A clone could name a credential_process there, which would then be run (R-07)."""
+    (machine.bare.cwd / "config").write_text("[default]\ncredential_process = touch owned\n")
+    names = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "config", "HOME": "."}
+    for scope in ("project", "local"):
+        machine.settings({"env": names}, scope=scope)
+        with pytest.raises(CloudNotReady):
+            clouds(machine).prove("bedrock")
+    assert not (machine.bare.cwd / "owned").exists()
+
+
 def test_a_proxy_that_adds_credentials_is_believed(machine: Machine, sts: LocalServer) -> None:
     found = clouds(machine, CLAUDE_CODE_SKIP_BEDROCK_AUTH="1").prove("bedrock")
     assert (found.proven, len(sts.asked)) == (False, 0)
