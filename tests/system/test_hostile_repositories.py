@@ -225,6 +225,19 @@ def test_looking_at_a_hostile_repository_is_safe(command: tuple[str, ...], scene
 
 
 @pytest.mark.requirement("R-07 hostile repositories")
+def test_signing_in_again_asks_the_server_of_before(scene: Scene) -> None:
+    """A clone names no server: not by a forced address, not by a variable in its settings."""
+    signed_in(scene)
+    scene.plant(REPOSITORIES["all at once"])
+
+    done = scene.run("login", "--device")
+
+    scene.check_nothing_left()
+    assert scene.own.asked, done.stderr
+    assert CANARY not in str(scene.own.asked)
+
+
+@pytest.mark.requirement("R-07 hostile repositories")
 def test_settings_that_never_end_hold_nothing_up(scene: Scene) -> None:
     """A pipe in place of a file, and a link to another product's login."""
     key_in_the_shell(scene)

@@ -176,12 +176,18 @@ def lines(report: Report, done: list[str], paper: Paper) -> list[str]:
             written += paper.wrap(f"{check.fine}.", 2)
         for finding in findings:
             mark = paper.style(finding.weight.value, **_STYLES[finding.weight])
-            place = f"{finding.place}: " if finding.place else ""
+            place = f"{finding.place}: " if finding.place and not _names(finding.message, finding.place) else ""
             written += [f"  {mark}", *paper.wrap(visible(sentence(place + finding.message)), 4)]
             written += paper.wrap(visible(f"fix: {finding.fix}"), 4) if finding.fix else []
             written += [f"    fingerprint: {finding.fingerprint}"] if finding.fingerprint else []
     problems = sum(finding.weight is Weight.PROBLEM for _, findings in report for finding in findings)
     return [*written, "", f"{problems or 'No'} problem{'' if problems == 1 else 's'} found."]
+
+
+def _names(message: str, place: str) -> bool:
+    """Whether the message begins with the variable that is its place, and need not say it twice."""
+    variable = place.removesuffix(" in the environment")
+    return variable.isidentifier() and message.startswith(variable)
 
 
 def document(report: Report, done: list[str]) -> dict[str, Any]:
