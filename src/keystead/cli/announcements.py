@@ -80,6 +80,7 @@ class ForPeople:
             ("Organization", facts.get("organization")),
             ("Who pays", facts.get("payer")),
             ("Profile", None if profile == DEFAULT_PROFILE else profile),
+            ("Kept in", facts.get("store")),
         ]
         self._plain("\n".join(self._paper.table([(label, visible(text)) for label, text in rows if text])))
 

@@ -15,6 +15,7 @@ from keystead.drivers import conversation, terminal
 from keystead.drivers.transport import Transport
 from keystead.errors import ConfigurationError, KeysteadError, ServerUnreachable, StoreUnavailable, UsageError
 from keystead.flows import discovery, revoke, userinfo
+from keystead.sources.stored import place
 from keystead.stores import TokenStore
 from keystead.wire import origin
 from keystead.wire.oauth import ServerMetadata, UserInfo
@@ -45,6 +46,7 @@ def login(
         raise UsageError("--device and --no-browser exclude each other.", hint="Give one of them.")
     if surroundings.selection.problem is not None:
         raise surroundings.selection.problem
+    surroundings = surroundings.settled()
     announcer: Announcer = ForPrograms() if wants_json else for_people(surroundings)
     network = surroundings.network()
     metadata = _ask_server(surroundings, network, servers.choose(surroundings, server), announcer)
@@ -54,7 +56,7 @@ def login(
     else:
         tokens = approval.by_browser(surroundings, network, metadata, announcer, no_browser=no_browser)
     new, old, store = _keep(surroundings, network, _unnamed(metadata, kind, tokens), metadata, org)
-    _tell(announcer, new, store.profile)
+    _tell(announcer, new, store.profile, place(store, surroundings.environment))
     _retire(surroundings, network, old, store, announcer)
     if store.profile == surroundings.store.profile:
         _warn_if_outranked(surroundings, new, announcer)
@@ -173,7 +175,7 @@ def _give_back(surroundings: Surroundings, network: Transport, login: Login) -> 
         return
 
 
-def _tell(announcer: Announcer, new: Login, profile: str) -> None:
+def _tell(announcer: Announcer, new: Login, profile: str, store: str) -> None:
     organization = new.account.organization_name or new.account.organization_id
     announcer.signed_in(
         {
@@ -184,6 +186,7 @@ def _tell(announcer: Announcer, new: Login, profile: str) -> None:
             "organization": organization,
             "organization_id": new.account.organization_id,
             "profile": profile,
+            "store": store,
             "billing": new.billing.value,
             "payer": f"{organization or 'whoever the server charges'}, through {new.issuer}.",
             "upstream": new.upstream,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from keystead.client import Client
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.environment import Environment
-from keystead.sources.login_store import open_store
+from keystead.sources.login_store import open_store, settle
 from keystead.stores import TokenStore, profiles
 from keystead.stores.profiles import Selection
 
@@ -58,6 +58,11 @@ class Surroundings:
         """Return these surroundings on the profile ``name``, or with None on the one meant here (R-04)."""
         selection = profiles.select(self.environment, self.clock, name)
         return replace(self, store=profiles.view(self.store, selection), selection=selection)
+
+    def settled(self) -> "Surroundings":
+        """Return these surroundings with a store that somebody chose, or that is chosen now, for the first sign-in."""
+        chosen = settle(self.environment, self.clock)
+        return self if chosen is None else replace(self, store=profiles.view(chosen, self.selection))
 
     @property
     def at_prompt(self) -> bool:

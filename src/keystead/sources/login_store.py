@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Final
 
 from keystead.clock import Clock
 from keystead.environment import Environment
-from keystead.errors import ConfigurationError, KeysteadError, StoreBusy
+from keystead.errors import ConfigurationError, KeysteadError, StoreBusy, StoreUnavailable
 from keystead.secret import Secret
 from keystead.stores import choice
 from keystead.stores.choice import Backend, Choice
 from keystead.stores.file import FileStore
+from keystead.stores.files import Files
 from keystead.stores.kept import RecordStore
 
 if TYPE_CHECKING:
@@ -35,6 +36,23 @@ def open_store(environment: Environment, clock: Clock) -> RecordStore:
         from keystead.stores.places import UnusablePlace
 
         return RecordStore(directory, UnusablePlace(str(directory / "store.json"), problem), clock)
+
+
+def settle(environment: Environment, clock: Clock) -> RecordStore | None:
+    """Choose a store where nobody has, before the first sign-in; return it, or None when there is nothing to choose.
+
+    Where the keyring is the default it is asked once; one that does not answer is passed over for good, in favour of
+    the file, so that what was chosen does not depend on the day.
+    """
+    chosen = choice.read(environment.state_dir, environment.platform)
+    if chosen.remembered or chosen.backend is Backend.FILE:
+        return None
+    files = Files()
+    try:
+        keyring_of(environment)([("get", "stores")])
+    except StoreUnavailable:
+        chosen = Choice(Backend.FILE)
+    return store_of(choice.write(environment.state_dir, chosen, files), environment, clock)
 
 
 def store_of(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from keystead.credentials import Freshness, Login, LoginKind
 from keystead.credentials.provenance import Provenance, ProvenanceKind
+from keystead.environment import Environment
 from keystead.errors import CredentialExpired, CredentialRejected
 from keystead.sources.candidate import Candidate, Facts, Source
-from keystead.stores import DEFAULT_PROFILE
+from keystead.stores import DEFAULT_PROFILE, TokenStore
 
 
 def finder(kind: LoginKind) -> Callable[[Source, Facts], Candidate]:
@@ -25,9 +26,14 @@ def finder(kind: LoginKind) -> Callable[[Source, Facts], Candidate]:
     return find
 
 
+def place(store: TokenStore, environment: Environment) -> str:
+    """Return where ``store`` is, for people: a path as it is shown elsewhere, or words."""
+    location = store.location
+    return environment.display(Path(location)) if Path(location).is_absolute() else location
+
+
 def _candidate(source: Source, facts: Facts, login: Login, freshness: Freshness) -> Candidate:
-    location = facts.store.location
-    shown = facts.environment.display(Path(location)) if "/" in location or "\\" in location else location
+    shown = place(facts.store, facts.environment)
     who = login.account.email or login.account.name or login.account.id
     return replace(
         source.found(

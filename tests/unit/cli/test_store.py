@@ -15,6 +15,7 @@ from keystead.testing.transport import json_response
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Machine
 
+BASE = "https://keys.example.com"
 KEYRINGS = Path(__file__).resolve().parents[2] / "support/keyrings"
 
 
@@ -105,6 +106,22 @@ def test_login_with_a_keyring_that_keeps_nothing_fails_and_gives_the_grant_back(
     assert "canary-new-refresh" in machine.issuer.revoked
     machine.set(FAKE_KEYRING="")
     assert opened(machine).load(LoginKind.GATEWAY) is not None
+
+
+@pytest.mark.requirement("R-08 choice")
+@pytest.mark.parametrize(("way", "expected"), [("", "keyring"), ("locked", "file")])
+def test_the_first_sign_in_on_macos_chooses_and_says_where(machine: "Machine", way: str, expected: str) -> None:
+    """The keychain where it answers; what was chosen then is remembered, whatever answers later."""
+    machine.environment(platform="darwin")
+    machine.set(FAKE_KEYRING=way)
+    machine.change(store=opened(machine))
+
+    signed_in = json.loads(machine.run("login", "--server", BASE, "--device", "--json").out.splitlines()[-1])
+
+    assert ("keyring" if expected == "keyring" else "credentials.json") in signed_in["store"]
+    machine.set(FAKE_KEYRING="")
+    document = json.loads(machine.run("store", "status", "--json").out)
+    assert (document["backend"], document["chosen"], len(document["logins"])) == (expected, True, 1)
 
 
 def test_what_cannot_be_read_is_left_on_request(machine: "Machine", login: Login, tmp_path: Path) -> None:

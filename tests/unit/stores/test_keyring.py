@@ -144,16 +144,15 @@ def test_a_keyring_that_lost_the_login_is_an_error_until_somebody_signs_in(scene
 @pytest.mark.requirement("R-16 leftovers")
 def test_a_deleted_login_is_nowhere(scene: Scene) -> None:
     """Neither in the item nor in the one before it, nor in their parts."""
-    for largest in (None, 400):
-        store = scene.store(largest=largest)
-        store.save(sample_login(access_token="canary-one"))
-        store.save(sample_login(access_token="canary-two"))
+    store = scene.store(largest=400)
+    store.save(sample_login(access_token="canary-one"))
+    store.save(sample_login(access_token="canary-two"))
 
-        store.delete(KIND)
+    store.delete(KIND)
 
-        assert "canary" not in scene.items_file.read_text()
-        assert store.load(KIND) is None
-        assert store.peek(KIND) is None
+    assert "canary" not in scene.items_file.read_text()
+    assert store.load(KIND) is None
+    assert store.peek(KIND) is None
 
 
 def test_the_list_of_stores_names_the_directory(scene: Scene) -> None:
