@@ -1,7 +1,7 @@
 """Compare two environments by the names of their variables; no value is shown (R-22)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -62,8 +62,14 @@ class Difference:
         return [*(paper.style(one, bold=True) for one in paper.wrap(visible(head))), "", *table]
 
 
-def compare(surroundings: Surroundings, file: str, here: Resolution) -> Difference:
+def compare(surroundings: Surroundings, file: str, here: Resolution, unset: Collection[str] = ()) -> Difference:
     """Compare this process's environment with ``file``, or with standard input for ``-``.
+
+    Args:
+        surroundings: this process's.
+        file: a path, or ``-``.
+        here: the decision here.
+        unset: names that ``here`` was decided without; the other one is too.
 
     Raises:
         UsageError: it cannot be read, or is none of the three formats.
@@ -76,7 +82,8 @@ def compare(surroundings: Surroundings, file: str, here: Resolution) -> Differen
         return _difference(ours, there, None, (winner, winner_there))
     variables = _parse(data, file)
     environment = replace(surroundings.environment, variables=variables)
-    other = Resolver(environment, surroundings.store, surroundings.clock, interactive=False).resolve()
+    resolver = Resolver(environment, surroundings.store, surroundings.clock, interactive=False, unset=unset)
+    other = resolver.resolve()
     there_winner = other.winner.source if other.winner else None
     own = surroundings.environment.variables
     count = sum(own.get(name) != variables.get(name) for name in own.keys() | variables if not _matters(name))

@@ -69,7 +69,7 @@ def explain(
         parts |= _wire_document(known, wire, bare=bare, interactive=interactive)
         written = _wire_lines(known, wire, paper)
     if other is not None:
-        difference = comparison.compare(surroundings, other, resolution)
+        difference = comparison.compare(surroundings, other, resolution, unset)
         parts["diff"] = difference.to_json()
         written = difference.lines(paper)
     if wants_json:
