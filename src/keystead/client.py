@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from keystead.clock import SYSTEM_CLOCK, Clock
-from keystead.credentials import ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
+from keystead.credentials import Account, ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
 from keystead.environment import Environment
 from keystead.errors import ConfigurationError, CredentialRejected, PolicyDenied, UnsupportedCredential
 from keystead.refresher import Refresher, helper_key
@@ -136,24 +136,34 @@ class Client:
         """
         return self._authorize((resolution or self.resolve()).require())
 
-    def cloud(self, *, fresh: bool = False) -> "CloudIdentity | None":
+    def cloud(self, resolution: Resolution | None = None, *, fresh: bool = False) -> "CloudIdentity | None":
         """Return who the cloud in use takes this machine for, as its own SDK finds out; None when no cloud is used.
 
         Call it before a program that talks to the cloud itself: what would fail later fails here (S-09).
 
         Args:
+            resolution: a decision of :meth:`resolve` that was looked at before; by default a new one.
             fresh: ask now, whatever was answered in the last five minutes.
 
         Raises:
             CloudNotReady: its credentials are missing, have ended, or are refused.
+            ExpectationFailed: the cloud says that another account would pay than the declared one (B-05).
             KeysteadError: nothing can be used at all, or the cloud cannot be asked.
         """
-        winner = self.resolve().require()
+        resolution = resolution or self.resolve()
+        winner = resolution.require()
         if not isinstance(winner.credential, CloudCredential):
             return None
         from keystead.clouds import Clouds
+        from keystead.sources.expectation import mismatch
 
-        return Clouds(self._environment, self._clock, say=self._notice).prove(winner.credential.provider, fresh=fresh)
+        clouds = Clouds(self._environment, self._clock, say=self._notice)
+        found = clouds.prove(winner.credential.provider, fresh=fresh)
+        account = Account(id=found.principal, organization_id=found.account)
+        unexpected = mismatch(replace(winner, account=account), resolution.expectations)
+        if unexpected is not None:
+            raise unexpected
+        return found
 
     def again(self, refused: Authorized) -> Authorized:
         """Return a credential to try once more after a server answered 401 to ``refused`` (R-09).

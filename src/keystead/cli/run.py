@@ -34,7 +34,7 @@ def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
     client = surroundings.client()
     variables = {**surroundings.environment.variables, **surroundings.selection.variables()}
     resolution = checked(surroundings, client)
-    cloud = client.cloud()
+    cloud = client.cloud(resolution)
     if cloud is None:
         become(command, child_variables(variables, client.credential(resolution)))
     for note in cloud.notes:
@@ -51,9 +51,9 @@ def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dic
     }
 
 
-def cloud_variables(variables: Mapping[str, str], configuration: Configuration, name: str) -> dict[str, str]:
-    """Return the environment of a child that signs for the cloud ``name`` itself: its own variables, as they count."""
-    cloud = CLOUDS[name]
+def cloud_variables(variables: Mapping[str, str], configuration: Configuration, cloud_id: str) -> dict[str, str]:
+    """Return the environment of a child that signs for a cloud itself: the cloud's own variables, as they count."""
+    cloud = CLOUDS[cloud_id]
     kept = {name: value for name, value in variables.items() if name not in _SCRUBBED}
     own = (cloud.switch, cloud.skip, *cloud.own, *cloud.places)
     return kept | {name: value.text for name in own if (value := configuration.variable(name).value) is not None}

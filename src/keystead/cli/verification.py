@@ -12,7 +12,7 @@ from typing import Final
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized
 from keystead.credentials import Account, CloudCredential, Login, OAuthTokens
-from keystead.errors import CloudNotReady, KeysteadError, SignInRequired, TemporaryFailure
+from keystead.errors import CloudNotReady, ExpectationFailed, KeysteadError, SignInRequired, TemporaryFailure
 from keystead.secret import Secret
 from keystead.sources.candidate import Candidate
 
@@ -80,7 +80,7 @@ def _at_cloud(surroundings: Surroundings, winner: Candidate) -> Verification:
     """Ask the cloud through its own SDK: STS for AWS, a token for Google and Entra ID."""
     try:
         found = surroundings.client().cloud(fresh=True)
-    except CloudNotReady as error:
+    except (CloudNotReady, ExpectationFailed) as error:
         fix = (error.hint,) if error.hint else ()
         return Verification(Verdict.REJECTED, error.message.rstrip("."), winner, fix)
     except KeysteadError as error:

@@ -162,3 +162,29 @@ def test_the_doctor_says_what_each_cloud_needs(switch: dict[str, str], fix: str,
     (check,) = json.loads(done.stdout)["checks"]
     assert done.returncode == 78
     assert fix in check["findings"][0]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [
+        ("organization=111122223333", 0),
+        ("organization=999900001111", 78),
+        ("account=arn:aws:iam::111122223333:user/ada", 0),
+        ("account=arn:aws:iam::111122223333:user/eve", 78),
+    ],
+)
+def test_another_account_than_the_expected_one_starts_nothing(expected: str, code: int, tmp_path: Path) -> None:
+    """B-05 for a cloud: who pays is known once it was asked, and that is before the program starts."""
+    with local_server({"*": CALLER}) as sts:
+        variables = SWITCH | AWS_KEYS | {"AWS_ENDPOINT_URL_STS": sts.url}
+        keystead(tmp_path, "expect", expected, **variables)
+        done = keystead(tmp_path, "run", "--", "echo", "started", **variables)
+    assert (done.returncode, done.stdout) == (code, "" if code else "started\n")
+    assert (f"expects {expected}" in done.stderr) is bool(code)
+
+
+def test_an_account_that_nobody_could_name_is_not_the_expected_one(tmp_path: Path) -> None:
+    keystead(tmp_path, "expect", "organization=111122223333", **SWITCH, **AWS_KEYS)
+    done = keystead(tmp_path, "run", "--", "echo", "started", **SWITCH, **AWS_KEYS)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "its organization is not known" in done.stderr
