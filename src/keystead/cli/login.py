@@ -58,14 +58,13 @@ def login(
     new, old, store = _keep(surroundings, network, _unnamed(metadata, kind, tokens), metadata, org)
     _tell(announcer, new, store.profile, place(store, surroundings.environment))
     _retire(surroundings, network, old, store, announcer)
-    if store.profile == surroundings.store.profile:
-        _warn_if_outranked(surroundings, new, announcer)
+    displaced = organizations.displaced(new, old)
+    if displaced is not None:
+        announcer.warning(displaced)
+    if store.profile != surroundings.store.profile:
+        announcer.warning(organizations.beside(store.profile))
     else:
-        announcer.warning(
-            f"It is kept as profile {store.profile} beside the sign-in to another organization, and not used here yet. "
-            f'Use it in this shell with eval "$(keystead accounts use {store.profile})", '
-            f"or in this directory with keystead accounts bind {store.profile}"
-        )
+        _warn_if_outranked(surroundings, new, announcer)
 
 
 def for_people(surroundings: Surroundings) -> ForPeople:

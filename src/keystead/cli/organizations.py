@@ -49,6 +49,27 @@ def home(surroundings: Surroundings, login: Login) -> TokenStore:
     return selected.at(same if same is not None else _free_name(login, names))
 
 
+def displaced(new: Login, old: Login | None) -> str | None:
+    """Return a sentence when ``new`` took the place of a sign-in to another organization or as somebody else."""
+    if old is None or (_organization(old), old.account.id) == (_organization(new), new.account.id):
+        return None
+    who = old.account.email or old.account.id or "somebody else"
+    organization = old.account.organization_name or old.account.organization_id or old.issuer
+    return (
+        f"It took the place of the sign-in as {who} to {organization}; "
+        "to keep several side by side, sign in with --profile NAME"
+    )
+
+
+def beside(profile: str) -> str:
+    """Return the sentence for a sign-in that :func:`home` put into another profile than the one in use."""
+    return (
+        f"It is kept as profile {profile} beside the sign-in to another organization, and not used here yet. "
+        f'Use it in this shell with eval "$(keystead accounts use {profile})", '
+        f"or in this directory with keystead accounts bind {profile}"
+    )
+
+
 def _fits(store: TokenStore, login: Login) -> bool:
     return store.peek(login.kind) is None or _holds(store, login)
 

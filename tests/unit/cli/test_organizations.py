@@ -90,3 +90,16 @@ def test_any_organization_gives_a_name_that_is_one(machine: "Machine", login: Lo
     account = replace(login.account, organization_id="org_new", organization_name=name)
 
     assert organizations.home(machine.surroundings, replace(login, account=account)).profile == profile
+
+
+@pytest.mark.requirement("R-15 organization")
+def test_taking_another_organizations_place_is_said_and_repeating_a_sign_in_is_not(
+    machine: "Machine", login: Login
+) -> None:
+    machine.surroundings.store.save(login)
+
+    first, again = machine.run("login", "--server", BASE), machine.run("login", "--server", BASE)
+
+    assert "took the place of the sign-in as old@example.com to Old Ltd" in " ".join(first.err.split())
+    assert "--profile NAME" in first.err
+    assert "took the place" not in " ".join(again.err.split())
