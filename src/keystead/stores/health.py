@@ -38,12 +38,17 @@ def examine(directory: Path, store: RecordStore, platform: str) -> list[Finding]
     """Return everything that is wrong with ``store`` in the state directory; reads, and writes nothing."""
     if not directory.exists():
         return []
-    findings = [*_modes(directory), *_choice(directory, platform)]
+    return [*_modes(directory), *damage(directory, store, platform), *_leftovers(directory)]
+
+
+def damage(directory: Path, store: RecordStore, platform: str) -> list[Finding]:
+    """Return what is wrong with what ``store`` keeps, whatever the modes of its files; reads, and writes nothing."""
+    findings = list(_choice(directory, platform))
     try:
         findings += _record(store)
     except KeysteadError as error:
         findings.append(Finding(error.message, error.hint or "Correct that first."))
-    return [*findings, *_leftovers(directory), *_elsewhere(directory, platform)]
+    return [*findings, *_elsewhere(directory, platform)]
 
 
 def _modes(directory: Path) -> Iterator[Finding]:

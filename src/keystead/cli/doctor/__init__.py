@@ -21,6 +21,7 @@ from keystead.cli.doctor import (
     settings,
     skew,
     state,
+    store,
     surfaces,
 )
 from keystead.cli.doctor.finding import Check, Finding, Ground, Repair, Weight
@@ -38,6 +39,7 @@ CHECKS: Final = (
     Check("certificates", "Certificates", "Nothing is set, or it holds certificates", certificates.look),
     Check("clock", "Clock", "Nothing speaks against it", skew.look),
     Check("state", "Kept by Keystead", "Private and whole", state.look),
+    Check("store", "Sign-in store", "Sound, or nothing is kept yet", store.look),
     Check("settings", "Settings files", "All can be read", settings.look),
     Check("secrets", "Credentials", "What is set can be sent", malformed.look),
     Check("variables", "Where variables come from", "No credential variable is set anywhere", provenance.look),

@@ -15,6 +15,8 @@ from keystead.wire.http import Response
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Machine
 
+    from keystead.credentials import Login
+
 KEY = "sk-ant-api03-" + "canaryCANARY0123456789ab"
 
 
@@ -292,3 +294,18 @@ def test_the_report_for_people_shows_place_fix_and_no_secret(machine: "Machine")
     assert "./Dockerfile:1: an Anthropic API key lies here in the open." in outcome.out
     assert "1 problem found." in outcome.out
     assert "canary" not in outcome.out
+
+
+def test_a_damaged_record_is_named_with_what_repairs_it(machine: "Machine", login: "Login") -> None:
+    machine.surroundings.store.save(login)
+    machine.surroundings.store.save(login)
+    assert findings(machine, "store") == []
+    path = machine.surroundings.environment.state_dir / "credentials.json"
+    path.write_text(path.read_text()[:-20])
+
+    (found,) = findings(machine, "store")
+
+    assert "damaged" in found["message"]
+    assert found["fix"] == "Run: keystead store fsck --fix"
+    assert machine.run("store", "fsck", "--fix").code == 0
+    assert findings(machine, "store") == []
