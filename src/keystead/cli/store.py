@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keystead.cli.exits import sentence, visible
+from keystead.cli.exits import visible
 from keystead.cli.paper import Paper
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Login, LoginKind
@@ -176,8 +176,8 @@ def fsck(context: click.Context, *, fix: bool, wants_json: bool) -> None:
     }
     rows = [("Repaired", finding.what) for finding in repaired]
     for finding in left:
-        how = "keystead store fsck --fix does it." if finding.repair is not None else ""
-        rows += [("Wrong", finding.what), ("Fix", f"{finding.fix} {how}".strip())]
+        rows += [("Wrong", finding.what), ("Fix", finding.fix)]
+        rows.append(("Or", "keystead store fsck --fix" if finding.repair is not None else ""))
     _print(surroundings, document, rows or [("Result", "Nothing is wrong.")], wants_json=wants_json)
     context.exit(ConfigurationError.exit_code if left else 0)
 
@@ -250,5 +250,5 @@ def _print(
         click.echo(json.dumps({"schema": SCHEMA, **document}, indent=2))
         return
     paper = Paper.of(surroundings.environment)
-    lines = paper.table([(label, visible(sentence(text))) for label, text in rows if text], indent=0)
+    lines = paper.table([(label, visible(text)) for label, text in rows if text], indent=0)
     click.echo("\n".join(lines), color=paper.colour)

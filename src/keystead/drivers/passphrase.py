@@ -14,7 +14,7 @@ def ask(environment: Environment, question: str = "Passphrase of the sign-in sto
     """
     if not environment.stdin_tty:
         raise StoreUnavailable(
-            "Sign-ins are kept in an encrypted file, and there is no terminal to ask for its passphrase.",
+            "The passphrase of the encrypted sign-ins is needed, and there is no terminal to ask for it.",
             hint="Keep its key where programs can read it: keystead store use sealed --key file:/PATH.",
         )
     import getpass

@@ -38,7 +38,8 @@ def examine(directory: Path, store: RecordStore, platform: str) -> list[Finding]
     """Return everything that is wrong with ``store`` in the state directory; reads, and writes nothing."""
     if not directory.exists():
         return []
-    return [*_modes(directory), *damage(directory, store, platform), *_leftovers(directory)]
+    findings = [*_modes(directory), *damage(directory, store, platform), *_leftovers(directory)]
+    return list({finding.what: finding for finding in reversed(findings)}.values())[::-1]  # each fault once
 
 
 def damage(directory: Path, store: RecordStore, platform: str) -> list[Finding]:

@@ -194,6 +194,10 @@ class RecordStore:
     def discard(self) -> None:
         """Remove everything that is kept here, and nothing else; only within :meth:`writing`."""
         self._place.clear(but=None)
+        self.discard_summary()
+
+    def discard_summary(self) -> None:
+        """Remove what is known without asking the place; for a place where nothing is kept."""
         if self._summary is not None:
             self._summary.unlink(missing_ok=True)
 

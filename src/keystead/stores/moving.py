@@ -15,7 +15,7 @@ _PATIENCE: Final = 60.0
 def move(source: RecordStore, target: RecordStore, remember: Callable[[], object]) -> int:
     """Move all logins of all profiles; return how many there are.
 
-    A crash before ``remember`` leaves ``source`` in force and whole, one after it ``target``.
+    What stops it before ``remember`` leaves ``source`` in force and whole, and after that ``target``.
 
     Args:
         source: the store in force.
@@ -46,4 +46,6 @@ def move(source: RecordStore, target: RecordStore, remember: Callable[[], object
         remember()
         if record is not None:
             source.discard()
+        else:
+            source.discard_summary()
         return len(record.logins) if record is not None else 0
