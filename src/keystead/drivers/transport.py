@@ -133,6 +133,7 @@ class HttpTransport:
     def _way(self, place: str, proxy: Proxy | None) -> "tuple[httpx2.Proxy | None, ssl.SSLContext]":
         """Return the proxy as the library wants it, and what is trusted on the way to ``place``."""
         import ssl
+        from importlib.util import find_spec
 
         import httpx2
 
@@ -143,6 +144,11 @@ class HttpTransport:
             certificates.extend(context, self._variables)
         if proxy is None:
             return None, context
+        if proxy.url.startswith("socks") and find_spec("socksio") is None:
+            raise ConfigurationError(
+                f"{proxy.name} names a SOCKS proxy, and what speaks SOCKS is not installed.",
+                hint="Install the Python package socksio beside Keystead, or name an HTTP proxy.",
+            )
         try:
             return httpx2.Proxy(proxy.url, ssl_context=context if proxy.url.startswith("https:") else None), context
         except (ValueError, httpx2.InvalidURL):

@@ -196,6 +196,15 @@ def test_a_proxy_address_that_is_none_is_named() -> None:
     assert "HTTPS_PROXY" in failure(ConfigurationError, f"https://{HOST}/", HTTPS_PROXY="ftp://x").message
 
 
+@pytest.mark.requirement("R-13 proxies")
+def test_a_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+    error = failure(ConfigurationError, f"https://{HOST}/", ALL_PROXY="socks5://127.0.0.1:1")
+
+    assert "ALL_PROXY names a SOCKS proxy" in error.message
+
+
 @pytest.mark.requirement("R-13 authorities")
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CLAUDE_CODE_CLIENT_CERT"])
 @pytest.mark.parametrize("content", [None, "not a certificate"])
