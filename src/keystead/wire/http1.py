@@ -86,6 +86,12 @@ class ChunkedBody:
     def feed(self, data: bytes) -> bytes:
         if self._partial:
             data, self._partial = self._partial + data, b""
+        elif not self._left and self._expects == "size":  # the common case: exactly one chunk, whole
+            found = _SIZE_LINE.match(data)
+            if found is not None and data.endswith(b"\r\n"):
+                start, size = found.end(), int(found[1], 16)
+                if size and start + size + 2 == len(data):
+                    return data[start:-2]
         payload: list[bytes] = []
         position, end = 0, len(data)
         while position < end and not self.done:
@@ -179,15 +185,18 @@ def parse_head(block: bytes) -> ResponseHead:
     named = dict(fields)
     if len(named) != count:
         _join_repeated(named, fields)
+    version, code = status.groups()
     length, coding = named.get(b"content-length"), named.get(b"transfer-encoding")
-    keep_alive = status[1] == b"1" and (b"connection" not in named or b"close" not in named[b"connection"])
+    content_type = named.get(b"content-type", b"")
+    if b";" in content_type or content_type[-1:].isspace():
+        content_type = content_type.partition(b";")[0].rstrip(b" \t")
     return ResponseHead(
-        int(status[2]),
+        int(code),
         block[start:],
-        named.get(b"content-type", b"").partition(b";")[0].rstrip(b" \t"),
+        content_type,
         None if length is None else _length(length, coding),
         coding is not None and _is_chunked(coding),
-        keep_alive,
+        version == b"1" and (b"connection" not in named or b"close" not in named[b"connection"]),
     )
 
 

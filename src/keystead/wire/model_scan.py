@@ -52,7 +52,9 @@ def _fast(body: bytes) -> RequestFacts | None:
 
 def _looks_like_object(body: bytes) -> bool:
     """Return whether it starts and ends as a JSON object; a NUL would mean UTF-16 or UTF-32."""
-    return body[:64].lstrip(_BLANK)[:1] == b"{" and body[-64:].rstrip(_BLANK)[-1:] == b"}" and b"\0" not in body[:64]
+    start = body if body.startswith(b"{") else body[:64].lstrip(_BLANK)
+    end = body if body.endswith(b"}") else body[-64:].rstrip(_BLANK)
+    return start.startswith(b"{") and end.endswith(b"}") and start[1:2] != b"\0"
 
 
 class _Pairs:

@@ -35,6 +35,17 @@ def test_chunks_give_their_payload_and_end_where_they_end(
     assert (body.done, body.surplus) == (True, 0)
 
 
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6))
+def test_chunks_that_arrive_one_by_one_are_each_given_back_whole(chunks: list[bytes]) -> None:
+    """Payloads that look like framing are payload all the same."""
+    body = ChunkedBody()
+    for chunk in [*chunks, b"5\r\nhello\r\n", b"\r\n", b"0\r\n\r\n"]:
+        assert body.feed(b"%x\r\n%b\r\n" % (len(chunk), chunk)) == chunk
+    assert not body.done
+    assert body.feed(b"0\r\n\r\n") == b""
+    assert (body.done, body.surplus) == (True, 0)
+
+
 @given(st.binary(min_size=1, max_size=50), st.binary(min_size=1, max_size=50))
 def test_bytes_after_the_end_are_counted_as_surplus(payload: bytes, after: bytes) -> None:
     chunked, measured = ChunkedBody(), LengthBody(len(payload))
