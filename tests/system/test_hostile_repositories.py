@@ -212,7 +212,9 @@ def test_a_child_and_a_script_are_told_the_credentials_own_address(repository: s
 
 
 @pytest.mark.requirement("R-07 hostile repositories")
-@pytest.mark.parametrize("command", [("status",), ("status", "--json"), ("doctor",), ("trust", "--list"), ("logout",)])
+@pytest.mark.parametrize(
+    "command", [("status",), ("explain", "--json"), ("whoami",), ("doctor",), ("trust", "--list"), ("logout",)]
+)
 def test_looking_at_a_hostile_repository_is_safe(command: tuple[str, ...], scene: Scene) -> None:
     key_in_the_shell(scene)
     scene.plant(REPOSITORIES["all at once"])
