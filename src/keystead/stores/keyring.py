@@ -15,6 +15,8 @@ from keystead.errors import StoreUnavailable
 LARGEST_ITEM: Final = {"win32": 1200}
 """Characters that fit into one item; Windows takes 2,560 bytes of UTF-16. Elsewhere one item holds everything."""
 PARTS_SCHEMA: Final = "keystead.parts/1"
+_MOST_PARTS: Final = 32
+_WRITTEN: Final = ("current", "previous", "trial")
 
 Operation = tuple[str, str] | tuple[str, str, str]
 """``("get", name)``, ``("set", name, value)`` or ``("delete", name)``."""
@@ -25,8 +27,8 @@ Ask = Callable[[Sequence[Operation]], Sequence[str | None]]
 class KeyringPlace:
     """One item of the keyring, named by the store's id, and one for the generation before it.
 
-    A value larger than an item is written in parts under a name of their own, and only then the item that lists
-    them: a crash in between leaves the value that was there.
+    A value larger than an item is written in parts, in the one of two series that is not in use, and only then the
+    item that lists them: a crash in between leaves the value that was there.
 
     Args:
         store_id: random, kept in the state directory; the same wherever the directory moves (R-25).
@@ -51,15 +53,20 @@ class KeyringPlace:
         return self._value("previous")
 
     def write(self, data: bytes, previous: bytes | None) -> None:
-        slots = ("current", "previous", "trial")
-        *before, index = self._ask([*(("get", self._name(slot)) for slot in slots), ("get", _INDEX)])
+        *heads, index = self._ask([*(("get", self._name(slot)) for slot in _WRITTEN), ("get", _INDEX)])
+        before = dict(zip(_WRITTEN, heads, strict=True))
         first = {"trial": data} if previous is None else {"previous": previous, "trial": data}
-        self._put(first)  # a keyring that keeps nothing, or not all, is found out before the old value is touched
-        self._put({"current": data}, [("delete", self._name("trial")), *_registering(index, self._id, self._directory)])
-        self._drop_parts(before)
+        self._put(first, before)  # a keyring that keeps nothing, or not all, is found out before the old one is touched
+        further = [("delete", self._name("trial")), *_registering(index, self._id, self._directory)]
+        self._put({"current": data}, before, further)
+        self._drop_parts()
 
-    def _put(self, values: Mapping[str, bytes], further: Sequence[Operation] = ()) -> None:
-        setting = [one for slot, value in values.items() for one in self._setting(slot, value.decode("ascii"))]
+    def _put(
+        self, values: Mapping[str, bytes], before: Mapping[str, str | None], further: Sequence[Operation] = ()
+    ) -> None:
+        setting = [
+            one for slot, value in values.items() for one in self._setting(slot, value.decode("ascii"), before[slot])
+        ]
         self._ask([*setting, *further])
         if any(self._value(slot) != value for slot, value in values.items()):
             raise StoreUnavailable(
@@ -68,26 +75,33 @@ class KeyringPlace:
             )
 
     def set_aside(self, data: bytes) -> None:
-        self._ask(self._setting("damaged", data.decode("latin-1").encode("unicode_escape").decode("ascii")))
+        self._ask(self._setting("damaged", data.decode("latin-1").encode("unicode_escape").decode("ascii"), None))
 
     def clear(self, *, but: bytes | None) -> None:
         if but is not None:
             self.write(but, but)
             self._remove(("damaged",))
             return
-        self._remove(("current", "previous", "trial", "damaged"))
+        self._remove((*_WRITTEN, "damaged"))
         unregister(self._ask, self._id)
 
     def _name(self, slot: str) -> str:
         return f"{self._id}/{slot}"
 
-    def _setting(self, slot: str, text: str) -> list[Operation]:
+    def _setting(self, slot: str, text: str, before: str | None) -> list[Operation]:
+        """Return what writes ``text`` into ``slot``; parts go where those of the value before it are not."""
         if self._largest is None or len(text) <= self._largest:
             return [("set", self._name(slot), text)]
-        digest = sha256(text.encode()).hexdigest()
         pieces = [text[start : start + self._largest] for start in range(0, len(text), self._largest)]
-        head = {"schema": PARTS_SCHEMA, "sha256": digest, "parts": len(pieces)}
-        names = _part_names(self._id, head)
+        if len(pieces) > _MOST_PARTS:
+            raise StoreUnavailable(
+                f"The sign-ins are too large for this keyring ({len(text)} characters).",
+                hint="Remove some with keystead logout, or run: keystead store use file.",
+            )
+        series = "b" if _head(before).get("series") == "a" else "a"
+        digest = sha256(text.encode()).hexdigest()
+        head = {"schema": PARTS_SCHEMA, "sha256": digest, "parts": len(pieces), "series": series}
+        names = self._parts(slot, series, len(pieces))
         return [
             *(("set", name, piece) for name, piece in zip(names, pieces, strict=True)),
             ("set", self._name(slot), json.dumps(head)),
@@ -95,17 +109,20 @@ class KeyringPlace:
 
     def _value(self, slot: str) -> bytes | None:
         (text,) = self._ask([("get", self._name(slot))])
-        names = _part_names(self._id, _head(text))
-        if text is None or not names:
+        head = _head(text)
+        if text is None or not head:
             return text.encode("utf-8", "replace") if text is not None else None
-        pieces = self._ask([("get", name) for name in names])
-        whole = "".join(piece or "" for piece in pieces)
-        return whole.encode("utf-8", "replace") if sha256(whole.encode()).hexdigest() == _head(text)["sha256"] else b"?"
+        pieces = self._ask([("get", name) for name in self._parts(slot, head["series"], head["parts"])])
+        whole = "".join(piece or "" for piece in pieces).encode("utf-8", "replace")
+        return whole if sha256(whole).hexdigest() == head["sha256"] else b"?"
+
+    def _parts(self, slot: str, series: str, count: int) -> list[str]:
+        return [f"{self._name(slot)}.{series}{number}" for number in range(count)]
 
     def _remove(self, slots: Sequence[str]) -> None:
-        heads = self._ask([("get", self._name(slot)) for slot in slots])
-        parts = [name for head in heads for name in _part_names(self._id, _head(head))]
-        gone = [*(self._name(slot) for slot in slots), *parts]
+        gone = [self._name(slot) for slot in slots]
+        if self._largest is not None:
+            gone += [name for slot in slots for series in "ab" for name in self._parts(slot, series, _MOST_PARTS)]
         self._ask([("delete", name) for name in gone])
         if any(value is not None for value in self._ask([("get", name) for name in gone])):
             raise StoreUnavailable(
@@ -113,14 +130,14 @@ class KeyringPlace:
                 hint="Delete that item in the keyring's own application.",
             )
 
-    def _drop_parts(self, before: Sequence[str | None]) -> None:
-        """Remove the parts of values that nothing lists any more."""
-        former = {name for head in before for name in _part_names(self._id, _head(head))}
-        if not former:
+    def _drop_parts(self) -> None:
+        """Remove the parts that no item lists, those of a writer that was killed among them."""
+        if self._largest is None:
             return
-        listed = self._ask([("get", self._name(slot)) for slot in ("current", "previous")])
-        former -= {name for head in listed for name in _part_names(self._id, _head(head))}
-        self._ask([("delete", name) for name in sorted(former)])
+        heads = self._ask([("get", self._name(slot)) for slot in _WRITTEN])
+        listed = {(slot, _head(text).get("series")) for slot, text in zip(_WRITTEN, heads, strict=True)}
+        unlisted = [(slot, series) for slot in _WRITTEN for series in "ab" if (slot, series) not in listed]
+        self._ask([("delete", name) for slot, series in unlisted for name in self._parts(slot, series, _MOST_PARTS)])
 
 
 def _head(text: str | None) -> dict[str, Any]:
@@ -129,10 +146,6 @@ def _head(text: str | None) -> dict[str, Any]:
         return {}
     found = json.loads(text)
     return found if isinstance(found, dict) else {}
-
-
-def _part_names(store_id: str, head: Mapping[str, Any]) -> list[str]:
-    return [f"{store_id}/{head['sha256'][:16]}.{number}" for number in range(head.get("parts", 0))]
 
 
 _INDEX: Final = "stores"

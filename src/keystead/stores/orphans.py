@@ -8,7 +8,7 @@ from pathlib import Path
 from keystead.errors import KeysteadError
 from keystead.stores import choice
 from keystead.stores.choice import Backend
-from keystead.stores.keyring import Ask, KeyringPlace, registered
+from keystead.stores.keyring import LARGEST_ITEM, Ask, KeyringPlace, registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def _damaged(directory: Path) -> Iterator[Orphan]:
 def _items(platform: str, ask: Ask) -> Iterator[Orphan]:
     for store_id, place in sorted(registered(ask).items()):
         if not _is_used(store_id, Path(place), platform):
-            kept = KeyringPlace(store_id, Path(place), ask)
+            kept = KeyringPlace(store_id, Path(place), ask, largest=LARGEST_ITEM.get(platform))
             yield Orphan(f"{kept.location} was last written from {place}.", partial(kept.clear, but=None))
 
 

@@ -75,6 +75,21 @@ def test_sign_ins_move_with_the_choice_and_back(machine: "Machine", login: Login
         assert machine.run("store", "fsck").code == 0
 
 
+@pytest.mark.requirement("R-06 silent")
+def test_status_asks_no_keyring(machine: "Machine", login: Login, tmp_path: Path) -> None:
+    """A question would be a prompt on the person's screen; who is signed in is known without."""
+    machine.surroundings.store.save(login)
+    use(machine, tmp_path, "keyring")
+    machine.set(FAKE_KEYRING="fail")
+    machine.change(store=opened(machine))
+
+    for command in ("status", "whoami", "explain"):
+        outcome = machine.run(command)
+        assert outcome.code == 0
+        assert "old@example.com" in outcome.out or command == "explain"
+    assert machine.run("token").code == 78
+
+
 @pytest.mark.requirement("R-08 choice")
 @pytest.mark.parametrize("way", ["hang", "locked", "drop", "truncate"])
 def test_a_keyring_that_cannot_be_used_is_not_chosen(machine: "Machine", login: Login, way: str) -> None:

@@ -116,16 +116,74 @@ def test_a_value_larger_than_an_item_is_kept_in_parts(scene: Scene) -> None:
     assert max(map(len, scene.items.values())) <= 500
     assert store.load(KIND) == second
     store.save(second)
-    parts = [name for name in scene.items if ".0" in name]
-    assert len(parts) == 2
+    firsts = [name for name in scene.items if name.endswith(("a0", "b0"))]
+    assert len(firsts) == 2
 
-    current = json.loads(scene.items["keystead/id-1/current"])["sha256"][:16]
-    scene.items_file.write_text(
-        json.dumps({name: value for name, value in scene.items.items() if f"{current}.1" not in name})
-    )
+    series = json.loads(scene.items["keystead/id-1/current"])["series"]
+    lost = f"keystead/id-1/current.{series}1"
+    scene.items_file.write_text(json.dumps({name: value for name, value in scene.items.items() if name != lost}))
     found = store.load(KIND)
     assert found is not None
     assert found.tokens == second.tokens != first.tokens
+
+
+def test_a_value_larger_than_all_parts_is_refused_by_name(scene: Scene) -> None:
+    """Nothing of it is written."""
+    with pytest.raises(StoreUnavailable, match="too large for this keyring"):
+        scene.store(largest=20).save(sample_login())
+    assert scene.items == {}
+
+
+class Died(BaseException):
+    """The process was killed here."""
+
+
+@pytest.mark.requirement("R-02 killed")
+@pytest.mark.parametrize("largest", [None, 400])
+def test_a_writer_killed_between_any_two_operations_leaves_the_old_login_or_the_new_one(
+    tmp_path: Path, largest: int | None
+) -> None:
+    """And the next write leaves nothing of it behind."""
+    died = 0
+    for fatal in range(1, 400):
+        items: dict[str, str] = {}
+        store = store_in(items, tmp_path / f"{largest}-{fatal}", largest)
+        store.save(sample_login(access_token="one" * 99))
+        before = store.save(sample_login(access_token="two" * 99))
+        try:
+            store_in(items, tmp_path / f"{largest}-{fatal}", largest, fatal).save(
+                sample_login(access_token="canary" * 99)
+            )
+        except Died:
+            died += 1
+        found = store.load(KIND)
+        assert found is not None
+        assert found.generation == before.generation or "canary" in found.tokens.access_token.reveal()
+        for _ in range(2):
+            store.save(sample_login(access_token="four" * 99))
+        assert "canary" not in json.dumps(items)
+        if died < fatal:
+            break
+    assert died > 8
+
+
+def store_in(items: dict[str, str], directory: Path, largest: int | None, fatal: int = 0) -> RecordStore:
+    """Return a store on a keyring in ``items``, which dies before the operation with number ``fatal``."""
+    count = 0
+
+    def operate(action: str, name: str, value: str = "") -> str | None:
+        nonlocal count
+        count += 1
+        if count == fatal:
+            raise Died
+        if action == "set":
+            items[name] = value
+        if action == "delete":
+            items.pop(name, None)
+        return items.get(name) if action == "get" else None
+
+    place = KeyringPlace("id", directory, lambda asked: [operate(*one) for one in asked], largest=largest)
+    return RecordStore(directory, place, SYSTEM_CLOCK, summary=directory / "summary.json")
 
 
 @pytest.mark.requirement("R-08 keyring")
