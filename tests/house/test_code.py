@@ -20,7 +20,7 @@ HOMES: dict[str, set[str]] = {
     "time.sleep": {"clock.py"},
     "datetime.now": set(),
     "datetime.utcnow": set(),
-    "httpx2": {"drivers/transport.py"},
+    "httpx2": {"auth.py", "drivers/transport.py"},
     "subprocess": {"drivers/browser.py", "drivers/command.py", "drivers/keyring.py", "drivers/process.py"},
     "webbrowser": set(),
     "termios": {"drivers/terminal.py"},
@@ -29,9 +29,10 @@ HOMES: dict[str, set[str]] = {
 """What reaches the outside world, and the only files that may name it (paths below ``src/keystead``)."""
 
 REVEALERS = {
+    "cli/bare_token.py": "onto standard output, which is what the command is for",
     "cli/run.py": "into the environment of the program it runs",
     "cli/token.py": "onto standard output, which is what the command is for",
-    "client.py": "behind the word Bearer, wrapped again",
+    "client.py": "behind the word Bearer, wrapped again, and onto a request of the program that asks for it",
     "drivers/transport.py": "onto the wire",
     "flows/authorization_code.py": "as randomness for the state parameter",
     "flows/userinfo.py": "behind the word Bearer, wrapped again",

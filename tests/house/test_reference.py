@@ -12,11 +12,11 @@ FILES = runpy.run_path(str(ROOT / "scripts/reference.py"))["files"]()
 
 
 @pytest.mark.parametrize("path", sorted(FILES))
-def test_the_file_is_what_the_code_says(path):
+def test_the_file_is_what_the_code_says(path: str) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == FILES[path], "run `make docs`"
 
 
-def test_nothing_else_lies_among_the_generated_files():
+def test_nothing_else_lies_among_the_generated_files() -> None:
     places = [ROOT / "docs/reference", ROOT / "share"]
     found = {str(path.relative_to(ROOT)) for place in places for path in place.rglob("*") if path.is_file()}
 
@@ -24,7 +24,7 @@ def test_nothing_else_lies_among_the_generated_files():
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("keystead sta", "status"), ("keystead login --dev", "--device")])
-def test_the_shell_completes_commands_and_options(typed, offered):
+def test_the_shell_completes_commands_and_options(typed: str, offered: str) -> None:
     program = Path(sys.executable).parent / "keystead"
     words = typed.split()
     done = subprocess.run(

@@ -132,3 +132,17 @@ class Machine:
                 raise
         assert process.returncode == 0, output
         return output
+
+
+@dataclass
+class Installation:
+    """What a small company has after the first ten minutes."""
+
+    server: RunningServer
+    person: Person
+    machine: Machine
+    api_key: str
+
+    @property
+    def base(self) -> str:
+        return self.server.base

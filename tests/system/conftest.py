@@ -1,26 +1,10 @@
 """A server with its first administrator, and a machine that is signed in to it; started once for the module."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from people import Person
-from running import Machine, RunningServer
-
-
-@dataclass
-class Installation:
-    """What a small company has after the first ten minutes."""
-
-    server: RunningServer
-    person: Person
-    machine: Machine
-    api_key: str
-
-    @property
-    def base(self) -> str:
-        return self.server.base
+from running import Installation, Machine, RunningServer
 
 
 @pytest.fixture(scope="module")

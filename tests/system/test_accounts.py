@@ -7,7 +7,7 @@ import pytest
 from running import Machine
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Installation
+    from running import Installation
 
 
 @pytest.fixture(scope="module")

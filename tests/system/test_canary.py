@@ -5,18 +5,22 @@ Everything runs as real processes, with debugging on. What may hold a secret is 
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 import anthropic
 import pytest
 from people import PASSWORD
-from running import Machine, RunningServer
+from running import Installation, Machine, RunningServer
 
 UPSTREAM_CANARY = "sk-ant-api03-canaryUpstream7x"
 KEY_CANARY = "sk-ant-api03-canaryKey7x"
 TOKEN_CANARY = "canaryToken7xcanaryToken7x"
 SETTINGS_CANARY = "canarySettings7xcanarySettings7x"
 HELPER_CANARY = "canaryHelper7xcanaryHelper7x"
+
+Ask = Callable[[str, str], Any]
 
 COMMANDS = [
     ("status",),
@@ -80,7 +84,7 @@ def plant(home: Path, source: str) -> tuple[Machine, str]:
         "helper",
     ],
 )
-def test_no_command_shows_a_planted_secret(tmp_path, source):
+def test_no_command_shows_a_planted_secret(tmp_path: Path, source: str) -> None:
     machine, canary = plant(tmp_path, source)
 
     for command in COMMANDS:
@@ -90,7 +94,9 @@ def test_no_command_shows_a_planted_secret(tmp_path, source):
         assert "Traceback" not in done.stderr, command
 
 
-def test_a_sign_in_rests_in_one_file_and_shows_in_none_of_the_output(tmp_path, installation):
+def test_a_sign_in_rests_in_one_file_and_shows_in_none_of_the_output(
+    tmp_path: Path, installation: Installation
+) -> None:
     machine = Machine(tmp_path, {"KEYSTEAD_DEBUG": "1"})
     shown = machine.sign_in(installation.base, installation.person)
     token = machine.keystead("token").stdout.strip()
@@ -108,7 +114,7 @@ def test_a_sign_in_rests_in_one_file_and_shows_in_none_of_the_output(tmp_path, i
         assert secret not in installation.server.output
 
 
-def test_after_logout_nothing_of_it_is_left_on_the_disk(tmp_path, installation):
+def test_after_logout_nothing_of_it_is_left_on_the_disk(tmp_path: Path, installation: Installation) -> None:
     machine = Machine(tmp_path)
     machine.sign_in(installation.base, installation.person)
     token = machine.keystead("token").stdout.strip()
@@ -118,7 +124,7 @@ def test_after_logout_nothing_of_it_is_left_on_the_disk(tmp_path, installation):
     assert files_with(tmp_path, token) == set()
 
 
-def test_the_server_stores_and_logs_no_secret(tmp_path, sdk_call):
+def test_the_server_stores_and_logs_no_secret(tmp_path: Path, sdk_call: Ask) -> None:
     with RunningServer(tmp_path, {"KEYSTEAD_SERVER_UPSTREAM_API_KEY": UPSTREAM_CANARY} | NOWHERE) as server:
         person = server.administrator()
         key = person.create_key()
@@ -137,16 +143,20 @@ def test_the_server_stores_and_logs_no_secret(tmp_path, sdk_call):
         assert secret not in server.output.replace(link, "")
 
 
-NOWHERE = {"KEYSTEAD_SERVER_UPSTREAM_URL": "http://127.0.0.1:1"}
+NOWHERE: Final = {"KEYSTEAD_SERVER_UPSTREAM_URL": "http://127.0.0.1:1"}
 """An upstream that nobody serves, so that the error path is walked."""
 
 
 @pytest.fixture
-def sdk_call():
+def sdk_call() -> Ask:
     """Return a function that asks once with a key and gives the refusal's response."""
 
-    def ask(base, key):
-        question = {"model": "claude-test", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+    def ask(base: str, key: str) -> Any:
+        question: dict[str, Any] = {
+            "model": "claude-test",
+            "max_tokens": 9,
+            "messages": [{"role": "user", "content": "hello"}],
+        }
         with (
             anthropic.Anthropic(base_url=base, api_key=key, max_retries=0) as client,
             pytest.raises(anthropic.APIStatusError) as refused,

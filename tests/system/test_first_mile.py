@@ -5,33 +5,39 @@ import json
 import re
 import signal
 import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import anthropic
 import pytest
-from running import Machine, RunningServer
+from running import Installation, Machine, RunningServer
 
 NOT_A_MODEL = "test upstream, not a model"
 
 
+MakeClient = Callable[..., anthropic.Anthropic]
+
+
 @pytest.fixture
-def sdk():
+def sdk() -> Iterator[MakeClient]:
     """Return a function that makes official clients, unmodified; they are closed afterwards."""
     with contextlib.ExitStack() as opened:
 
-        def make(base, **credential):
-            given = {"api_key": None, "auth_token": None, **credential}
+        def make(base: str, **credential: str) -> anthropic.Anthropic:
+            given: dict[str, Any] = {"api_key": None, "auth_token": None, **credential}
             return opened.enter_context(anthropic.Anthropic(base_url=base, **given, max_retries=0))
 
         yield make
 
 
-def question(client):
+def question(client: anthropic.Anthropic) -> dict[str, Any]:
     model = client.models.list().data[0].id
     return {"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.fixture(params=["issued key", "key as bearer", "signed-in person"])
-def client(request, installation, sdk):
+def client(request: pytest.FixtureRequest, installation: Installation, sdk: MakeClient) -> anthropic.Anthropic:
     """Return the official SDK, unmodified, with each credential one can have."""
     if request.param == "signed-in person":
         return sdk(installation.base, auth_token=installation.machine.keystead("token").stdout.strip())
@@ -39,14 +45,14 @@ def client(request, installation, sdk):
     return sdk(installation.base, **{name: installation.api_key})
 
 
-def test_the_sdk_gets_its_answer(client):
+def test_the_sdk_gets_its_answer(client: anthropic.Anthropic) -> None:
     answer = client.messages.create(**question(client))
 
     assert NOT_A_MODEL in answer.content[0].text
     assert answer.usage.output_tokens > 0
 
 
-def test_the_sdk_streams_its_answer(client):
+def test_the_sdk_streams_its_answer(client: anthropic.Anthropic) -> None:
     with client.messages.stream(**question(client)) as stream:
         pieces = list(stream.text_stream)
 
@@ -54,13 +60,13 @@ def test_the_sdk_streams_its_answer(client):
     assert NOT_A_MODEL in "".join(pieces)
 
 
-def test_the_sdk_counts_tokens(client):
+def test_the_sdk_counts_tokens(client: anthropic.Anthropic) -> None:
     asked = question(client)
 
     assert client.messages.count_tokens(model=asked["model"], messages=asked["messages"]).input_tokens > 0
 
 
-def test_status_says_who_pays_and_where_it_came_from(installation):
+def test_status_says_who_pays_and_where_it_came_from(installation: Installation) -> None:
     shown = installation.machine.keystead("status")
 
     assert shown.returncode == 0
@@ -69,7 +75,7 @@ def test_status_says_who_pays_and_where_it_came_from(installation):
     assert "ANTHROPIC_API_KEY is not set" in shown.stdout
 
 
-def test_status_as_data_has_the_same_facts(installation):
+def test_status_as_data_has_the_same_facts(installation: Installation) -> None:
     report = json.loads(installation.machine.keystead("status", "--json").stdout)
 
     assert report["schema"] == "keystead.status/1"
@@ -78,14 +84,14 @@ def test_status_as_data_has_the_same_facts(installation):
     assert report["winner"]["upstream"] == "test"
 
 
-def test_a_question_is_answered_through_the_gateway(installation):
+def test_a_question_is_answered_through_the_gateway(installation: Installation) -> None:
     answered = installation.machine.keystead("-p", "hello")
 
     assert (answered.returncode, answered.stderr) == (0, "")
     assert NOT_A_MODEL in answered.stdout
 
 
-def test_a_model_that_does_not_exist_is_named(installation):
+def test_a_model_that_does_not_exist_is_named(installation: Installation) -> None:
     refused = installation.machine.keystead("-p", "hello", "--model", "no-such-model")
 
     assert refused.returncode == 78
@@ -93,7 +99,7 @@ def test_a_model_that_does_not_exist_is_named(installation):
     assert "Traceback" not in refused.stderr
 
 
-def test_run_hands_the_credential_to_a_program_and_nothing_else(tmp_path, installation):
+def test_run_hands_the_credential_to_a_program_and_nothing_else(tmp_path: Path, installation: Installation) -> None:
     machine = Machine(installation.machine.home, {"ANTHROPIC_API_KEY": "sk-ant-api03-other"})
 
     shown = machine.keystead("run", "--", "env")
@@ -104,7 +110,7 @@ def test_run_hands_the_credential_to_a_program_and_nothing_else(tmp_path, instal
     assert "sk-ant-api03-other" not in shown.stdout
 
 
-def test_every_request_is_in_the_usage_of_today(installation, sdk):
+def test_every_request_is_in_the_usage_of_today(installation: Installation, sdk: MakeClient) -> None:
     client = sdk(installation.base, api_key=installation.api_key)
     model = question(client)["model"]
     client.messages.create(**question(client))
@@ -115,7 +121,7 @@ def test_every_request_is_in_the_usage_of_today(installation, sdk):
     assert "system tests" in page
 
 
-def test_a_revoked_key_is_refused_at_once(installation, sdk):
+def test_a_revoked_key_is_refused_at_once(installation: Installation, sdk: MakeClient) -> None:
     key = installation.person.create_key("short-lived")
     client = sdk(installation.base, api_key=key)
     assert client.models.list().data
@@ -131,7 +137,7 @@ def test_a_revoked_key_is_refused_at_once(installation, sdk):
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
-def test_logout_ends_the_sign_in_on_the_server(installation, tmp_path, sdk):
+def test_logout_ends_the_sign_in_on_the_server(installation: Installation, tmp_path: Path, sdk: MakeClient) -> None:
     machine = Machine(tmp_path)
     machine.sign_in(installation.base, installation.person)
     token = machine.keystead("token").stdout.strip()
@@ -145,7 +151,7 @@ def test_logout_ends_the_sign_in_on_the_server(installation, tmp_path, sdk):
     assert machine.keystead("token").returncode == 4
 
 
-def test_a_restart_loses_nothing_and_prints_no_second_link(tmp_path, sdk):
+def test_a_restart_loses_nothing_and_prints_no_second_link(tmp_path: Path, sdk: MakeClient) -> None:
     home, machine = tmp_path / "server", Machine(tmp_path / "machine")
     home.mkdir()
     machine.home.mkdir()
@@ -163,7 +169,7 @@ def test_a_restart_loses_nothing_and_prints_no_second_link(tmp_path, sdk):
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_stops_cleanly(tmp_path, by):
+def test_the_server_stops_cleanly(tmp_path: Path, by: signal.Signals) -> None:
     with RunningServer(tmp_path) as server:
         code = server.stop(by)
 
@@ -172,7 +178,7 @@ def test_the_server_stops_cleanly(tmp_path, by):
     assert "Traceback" not in server.output
 
 
-def test_a_port_in_use_is_named_with_the_fix(tmp_path):
+def test_a_port_in_use_is_named_with_the_fix(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = Machine(tmp_path).keystead("server", "run", "--port", str(port))
@@ -183,7 +189,7 @@ def test_a_port_in_use_is_named_with_the_fix(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
-def test_a_second_server_on_the_same_data_is_refused(installation):
+def test_a_second_server_on_the_same_data_is_refused(installation: Installation) -> None:
     refused = Machine(installation.server.home).keystead("server", "run", "--port", "0")
 
     assert refused.returncode == 75
@@ -199,7 +205,9 @@ def test_a_second_server_on_the_same_data_is_refused(installation):
         ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", "sk-ant-oat01-canary", 77, "vendor-subscription-token"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence_and_an_exit_code(tmp_path, variable, value, code, words):
+def test_a_wrong_setting_is_one_sentence_and_an_exit_code(
+    tmp_path: Path, variable: str, value: str, code: int, words: str
+) -> None:
     refused = Machine(tmp_path, {variable: value}).keystead("server", "run")
 
     assert refused.returncode == code
@@ -208,7 +216,7 @@ def test_a_wrong_setting_is_one_sentence_and_an_exit_code(tmp_path, variable, va
     assert "Traceback" not in refused.stderr
 
 
-def test_an_unreachable_server_is_said_with_the_fix(tmp_path):
+def test_an_unreachable_server_is_said_with_the_fix(tmp_path: Path) -> None:
     refused = Machine(tmp_path).keystead("login", "--device", "--server", "http://127.0.0.1:1")
 
     assert refused.returncode == 75
@@ -216,7 +224,7 @@ def test_an_unreachable_server_is_said_with_the_fix(tmp_path):
     assert "fix:" in refused.stderr
 
 
-def test_status_tells_the_truth_without_any_server(tmp_path):
+def test_status_tells_the_truth_without_any_server(tmp_path: Path) -> None:
     """Point 3: real variables, a real settings file and a real cloud switch, offline."""
     settings = tmp_path / ".claude" / "settings.json"
     settings.parent.mkdir()

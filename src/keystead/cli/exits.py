@@ -19,13 +19,18 @@ def exit_code(command: click.Command, arguments: list[str], surroundings: Surrou
         result = command.main(arguments, prog_name="keystead", standalone_mode=False, obj=surroundings)
         if sys.stdout is not None:  # None when the caller closed it
             sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_stdout()
-        return 1
     except Exception as error:  # noqa: BLE001  the last line of defence: no traceback reaches a person
         wants_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
-        return report(as_ours(error, surroundings.environment.variables), wants_json=wants_json)
+        return failed(error, surroundings, wants_json=wants_json)
     return result if isinstance(result, int) else 0
+
+
+def failed(error: BaseException, surroundings: Surroundings, *, wants_json: bool) -> int:
+    """Say what ``error`` means and return the process's exit code."""
+    if isinstance(error, BrokenPipeError):  # nobody reads any more
+        _forget_stdout()
+        return 1
+    return report(as_ours(error, surroundings.environment.variables), wants_json=wants_json)
 
 
 def report(error: KeysteadError, *, wants_json: bool) -> int:
@@ -49,7 +54,7 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
-def as_ours(error: Exception, variables: Mapping[str, str]) -> KeysteadError:
+def as_ours(error: BaseException, variables: Mapping[str, str]) -> KeysteadError:
     """Return any exception as one of the error tree."""
     if isinstance(error, KeysteadError):
         return error
@@ -60,7 +65,7 @@ def as_ours(error: Exception, variables: Mapping[str, str]) -> KeysteadError:
         return KeysteadError(
             f"The system refused to go on: {error.strerror.lower()}{place}.", hint="Correct that first."
         )
-    if isinstance(error, click.Abort):
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return Cancelled("Stopped. Nothing was changed.")
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)

@@ -1,8 +1,5 @@
 """The credential for a command that uses one: of the expected purse, and with a word when another is passed over."""
 
-import click
-
-from keystead.cli.exits import sentence, visible
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Authorized, Client
 from keystead.errors import ExpectationFailed
@@ -46,6 +43,9 @@ def located(surroundings: Surroundings, resolution: Resolution, winner: Candidat
 
 def _tell_once(surroundings: Surroundings, winner: Candidate, shadows: tuple[Candidate, ...]) -> None:
     """Say on stderr which purse is passed over, once for each directory and pair; ``status`` says it always."""
+    import click
+
+    from keystead.cli.exits import sentence, visible
     from keystead.stores.notices import Notices
 
     notices = Notices(surroundings.environment.state_dir, surroundings.clock)

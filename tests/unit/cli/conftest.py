@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from keystead.cli import cli
 from keystead.cli.exits import exit_code
+from keystead.cli.group import cli
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
 from keystead.environment import Environment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keystead import cli, errors
-from keystead.cli import COMMANDS, exits
+from keystead.cli import COMMANDS, exits, group
 from keystead.credentials import LoginKind
 from keystead.stores.file import FileStore
 
@@ -58,7 +58,7 @@ def test_a_missing_extra_is_named_with_its_fix(machine: "Machine", monkeypatch: 
     def missing(name: str) -> None:
         raise ModuleNotFoundError("No module named 'django'", name="django")
 
-    monkeypatch.setattr(cli, "import_module", missing)
+    monkeypatch.setattr(group, "import_module", missing)
 
     outcome = machine.run("server", "run")
 

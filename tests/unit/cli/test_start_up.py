@@ -41,6 +41,10 @@ def test_token_loads_nothing_heavy(tmp_path: Path) -> None:
     assert modules & {f"keystead.cli.{name}" for name in OTHER_COMMANDS} == set()
 
 
+def test_a_bare_token_loads_no_parser_of_the_command_line(tmp_path: Path) -> None:
+    assert "click" not in loaded(tmp_path, "token", ANTHROPIC_API_KEY="k")
+
+
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("--version",)])
 def test_help_loads_no_command(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     modules = loaded(tmp_path, *arguments)

@@ -1,4 +1,5 @@
 import json
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,12 @@ from keystead.credentials import Login
 from keystead.errors import ServerUnreachable
 from keystead.testing.clock import FakeClock
 from keystead.testing.transport import json_response
+from keystead.wire import tokens
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Machine
+
+BASE = "https://keys.example.com"
 
 
 def test_the_token_stands_alone_on_one_line(machine: "Machine") -> None:
@@ -104,3 +108,48 @@ def test_a_slow_helper_is_announced_to_a_person_only(machine: "Machine", watched
     assert machine.run("token").code == 78
     assert bool(told) is watched
     assert all("apiKeyHelper (~/.claude/settings.json:1) is taking a while (1" in one for one in told[:1])
+
+
+@pytest.mark.requirement("R-12 mask")
+def test_a_job_s_log_is_told_to_hide_the_token_first(machine: "Machine") -> None:
+    machine.set(ANTHROPIC_API_KEY="the-key", GITHUB_ACTIONS="true")
+
+    outcome = machine.run("token", "--mask")
+
+    assert (outcome.code, outcome.out, outcome.err) == (0, "the-key\n", "::add-mask::the-key\n")
+
+
+@pytest.mark.requirement("R-12 mask")
+def test_outside_a_job_nothing_is_printed_that_nobody_would_hide(machine: "Machine") -> None:
+    machine.set(ANTHROPIC_API_KEY="the-key")
+
+    outcome = machine.run("token", "--mask")
+
+    assert outcome.code == 2
+    assert "the-key" not in outcome.out + outcome.err
+
+
+@pytest.mark.requirement("R-12 truncated")
+@pytest.mark.parametrize("length", [10, 52])
+def test_a_truncated_token_of_ours_is_named_before_it_is_sent(machine: "Machine", length: int) -> None:
+    key = tokens.mint(tokens.TokenKind.API_KEY, secrets.token_bytes)[:length]
+    machine.set(ANTHROPIC_API_KEY=key, ANTHROPIC_BASE_URL=BASE)
+
+    outcome = machine.run("token")
+
+    assert outcome.code == 78
+    assert f"truncated at character {length}" in outcome.err
+    assert key not in outcome.out + outcome.err
+    assert machine.issuer.transport.requests == []
+
+
+@pytest.mark.requirement("R-12 no terminal")
+@pytest.mark.parametrize("command", [("token",), ("run", "--", "true"), ("-p", "hello"), ("whoami",)])
+def test_without_a_terminal_and_a_credential_a_command_ends_instead_of_asking(
+    machine: "Machine", command: tuple[str, ...]
+) -> None:
+    outcome = machine.run(*command)
+
+    assert outcome.code == 4
+    assert "keystead login" in outcome.err
+    assert machine.issuer.transport.requests == []
