@@ -193,7 +193,7 @@ class Client:
     def environment_key(self) -> Candidate | None:
         """Return the API key of the environment, asked about or not, used or not; None when there is none."""
         considered = self.resolve().considered
-        return next((one for one in considered if isinstance(one.credential, ApiKey)), None)
+        return next((one for one in considered if one.source == "api_key" and one.credential is not None), None)
 
     def fingerprint(self, candidate: Candidate) -> str:
         """Return what stands for an API key of the environment where a person sees it (R-21)."""

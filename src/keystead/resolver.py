@@ -13,7 +13,7 @@ from keystead.credentials import BillingClass
 from keystead.environment import Environment
 from keystead.errors import KeysteadError, NoCredential
 from keystead.sources import SOURCES
-from keystead.sources.candidate import Approval, Candidate, CandidateState, Facts
+from keystead.sources.candidate import Candidate, CandidateState, Facts
 from keystead.sources.configuration import Configuration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
@@ -185,10 +185,9 @@ def _problem(decisive: Candidate | None, considered: tuple[Candidate, ...]) -> K
         return decisive.error
     pending = next((one for one in considered if one.state is CandidateState.DECLINED), None)
     if pending is not None:
-        how = "approve" if pending.approval is Approval.PENDING else "approve after all"
         return NoCredential(
             f"{pending.title} ({pending.provenance}) is {pending.reason}, and there is no other credential.",
-            hint=f"Run keystead at a terminal to {how} it, or `keystead login`.",
+            hint="Approve it at the prompt of keystead with /config use-custom-api-key yes, or sign in with /login.",
         )
     refused = next((one.error for one in considered if one.error is not None), None)
     return refused or NoCredential(

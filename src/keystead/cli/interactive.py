@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
-from keystead.cli import cli
 from keystead.cli.ask import ask, configured_model
-from keystead.cli.exits import as_ours, exit_code, report, visible
+from keystead.cli.exits import as_ours, exit_code, sentence, visible
+from keystead.cli.group import cli
 from keystead.cli.paper import Paper, relative
 from keystead.cli.surroundings import Surroundings
 from keystead.client import Client
@@ -65,7 +65,10 @@ class Counter:
         click.echo("\n".join(paper.table([(label, visible(text)) for label, text in rows])), color=paper.colour)
 
     def fail(self, error: Exception) -> None:
-        report(as_ours(error, self.environment.variables), wants_json=False)
+        ours = as_ours(error, self.environment.variables)
+        self.say(sentence(ours.message))
+        if ours.hint:
+            self.say(f"Fix: {ours.hint}")
 
     def when(self, timestamp: float) -> str:
         return relative(timestamp, self._surroundings.clock.now())

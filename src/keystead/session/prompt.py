@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from keystead import __version__
 from keystead.resolver import Resolution
 from keystead.session import bar, commands, keys
 from keystead.session.commands import State
@@ -37,7 +38,7 @@ class Session:
 
     def run(self) -> None:
         """Read and answer until the person leaves."""
-        self._desk.say("/help lists the commands; Ctrl-D leaves.")
+        self._desk.say(f"Keystead {__version__}. /help lists the commands, Ctrl-D leaves.")
         self._guarded(partial(keys.offer, self._desk, self._reader))
         while not self._state.over:
             self._resolution = None  # another terminal may have signed in or out meanwhile

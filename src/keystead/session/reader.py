@@ -92,6 +92,7 @@ class FullReader:
 
     def _made(self, choices: Mapping[str, Iterable[str]]) -> "PromptSession[str]":
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.filters import Condition
         from prompt_toolkit.output import ColorDepth
 
         colour = terminal.wants_colour(self._environment, self._environment.stdout_tty)
@@ -99,11 +100,12 @@ class FullReader:
             [("bold ansicyan" if colour else "bold", SIGN)],
             history=_history(),
             completer=_completer(choices),
+            complete_while_typing=Condition(lambda: self._prompt.default_buffer.text.startswith("/")),
+            reserve_space_for_menu=len(choices) + 1,
             key_bindings=_keys(),
             bottom_toolbar=self._below,
             color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
             refresh_interval=_REFRESH,
-            reserve_space_for_menu=0,
         )
         made.app.renderer.cpr_not_supported_callback = lambda: None  # then there is no bar; that needs no warning
         return made
