@@ -1,6 +1,7 @@
 """``keystead status``: which credential is used here, who pays, and why no other. It changes and sends nothing."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,11 +9,13 @@ import click
 from keystead.cli.exits import sentence, visible
 from keystead.cli.paper import Paper, moment, relative
 from keystead.cli.surroundings import Surroundings
-from keystead.credentials import Account, BillingClass, Freshness
+from keystead.credentials import Account, ApiKey, BillingClass, Freshness
 from keystead.credentials.provenance import ProvenanceKind
+from keystead.errors import KeysteadError
 from keystead.resolver import Resolution
 from keystead.sources.candidate import Candidate, CandidateState
 from keystead.stores import profiles
+from keystead.stores.approvals import Approvals
 from keystead.stores.profiles import SelectedBy, Selection
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ def status(context: click.Context, *, wants_json: bool, verify: bool) -> None:
     or a rejected one, 75 it could not be verified, 77 refused by a rule, 78 broken.
     """
     surroundings: Surroundings = context.obj
-    resolution = surroundings.client().resolve()
+    resolution = _with_answer(surroundings, surroundings.client().resolve())
     answer = _verify(surroundings, resolution) if verify else None
     now = surroundings.clock.now()
     if wants_json:
@@ -58,6 +61,26 @@ def status(context: click.Context, *, wants_json: bool, verify: bool) -> None:
         paper = Paper.of(surroundings.environment)
         click.echo("\n".join(lines(resolution, now, paper, surroundings.selection, answer)), color=paper.colour)
     context.exit(_exit_code(resolution, answer))
+
+
+def _with_answer(surroundings: Surroundings, resolution: Resolution) -> Resolution:
+    """Add that the session does not use a key that was declined there and that everything else uses (R-21)."""
+    for key in resolution.considered:
+        if key.source == "api_key" and isinstance(key.credential, ApiKey) and key.approval is None:
+            said = _declined(surroundings, key, key.credential)
+            return replace(resolution, warnings=(*resolution.warnings, *said))
+    return resolution
+
+
+def _declined(surroundings: Surroundings, key: Candidate, credential: ApiKey) -> list[str]:
+    approvals = Approvals(surroundings.environment.state_dir, surroundings.clock)
+    try:
+        answer = approvals.decision(credential.secret, next(iter(key.allowed_origins)))
+    except KeysteadError as error:
+        return [error.message]
+    if answer is None or answer.accepted:
+        return []
+    return [f"{key.provenance} was declined on {answer.date} for the prompt; keystead -p, token and run use it"]
 
 
 def _verify(surroundings: Surroundings, resolution: Resolution) -> "Verification | None":

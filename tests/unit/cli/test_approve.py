@@ -128,6 +128,9 @@ def test_declined_keys_are_listed_with_their_day(keyed: "Machine") -> None:
 
     assert "declined on 2026-11-18" in keyed.run("approve", "--list").out
     assert "declined on 2026-11-18" in keyed.run("status").out
+    keyed.change(interactive=False)
+    assert "declined on 2026-11-18 for the prompt" in " ".join(keyed.run("status").out.split())
+    assert "declined on 2026-11-18" in json.loads(keyed.run("status", "--json").out)["warnings"][0]
 
 
 def test_a_machine_without_key_says_so(machine: "Machine") -> None:
