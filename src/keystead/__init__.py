@@ -31,8 +31,13 @@ from keystead.errors import (
 )
 
 if TYPE_CHECKING:
+    from keystead.client import AsyncClient as AsyncClient
     from keystead.client import Authorized as Authorized
     from keystead.client import Client as Client
+    from keystead.library import anthropic_client as anthropic_client
+    from keystead.library import async_anthropic_client as async_anthropic_client
+    from keystead.library import authorize as authorize
+    from keystead.library import resolve as resolve
     from keystead.resolver import Resolution as Resolution
     from keystead.secret import Secret as Secret
     from keystead.sources.candidate import Candidate as Candidate
@@ -40,14 +45,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncClient": "keystead.client",
     "Authorized": "keystead.client",
     "Candidate": "keystead.sources.candidate",
     "Client": "keystead.client",
     "Resolution": "keystead.resolver",
     "Secret": "keystead.secret",
+    "anthropic_client": "keystead.library",
+    "async_anthropic_client": "keystead.library",
+    "authorize": "keystead.library",
+    "resolve": "keystead.library",
 }
 
 __all__ = [
+    "AsyncClient",
     "Authorized",
     "Cancelled",
     "Candidate",
@@ -75,6 +86,10 @@ __all__ = [
     "UnsupportedCredential",
     "UsageError",
     "__version__",
+    "anthropic_client",
+    "async_anthropic_client",
+    "authorize",
+    "resolve",
 ]
 
 
@@ -84,3 +99,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -6,12 +6,12 @@
     authorized = client.credential()
     headers = authorized.for_url("https://api.anthropic.com/v1/messages")
 
-Synchronous; an asynchronous twin over the same flows is to come.
+:class:`AsyncClient` is the same on an event loop.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials import Account, ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
 """The sources that are sign-ins, and what each is kept as."""
+_CREDENTIAL_HEADERS: Final = frozenset(Header)
+
+Sendable = TypeVar("Sendable")
+"""A request about to be sent, with ``url`` and ``headers`` as in httpx2, httpx and requests; or one of urllib."""
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,19 @@ class Authorized:
             )
         bearer = self.header is Header.AUTHORIZATION
         return {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
+
+    def add_to(self, request: Sendable) -> Sendable:
+        """Put the header on ``request`` in place of any other credential, and return the request.
+
+        Raises:
+            PolicyDenied: the credential does not belong to the request's origin (R-07); the request is as it was.
+        """
+        outgoing: Any = request
+        headers = self.for_url(str(getattr(outgoing, "full_url", None) or outgoing.url))
+        _clear(outgoing)
+        for name, value in headers.items():
+            _put(outgoing, name, value.reveal())
+        return request
 
 
 class Client:
@@ -135,6 +153,15 @@ class Client:
             KeysteadError: it is refused, broken, or could not be renewed now.
         """
         return self._authorize((resolution or self.resolve()).require())
+
+    def authorize(self, request: Sendable) -> Sendable:
+        """Put this machine's credential on ``request``, in its one header, and return the request.
+
+        Raises:
+            PolicyDenied: the credential does not belong to the request's origin (R-07).
+            KeysteadError: as for :meth:`credential`.
+        """
+        return self.credential().add_to(request)
 
     def cloud(self, resolution: Resolution | None = None, *, fresh: bool = False) -> "CloudIdentity | None":
         """Return who the cloud in use takes this machine for, as its own SDK finds out; None when no cloud is used.
@@ -259,6 +286,68 @@ class Client:
         cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock, profile=profile)
         secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
         return Authorized(candidate.header or Header.X_API_KEY, secret, candidate.api_base or "", candidate)
+
+
+class AsyncClient:
+    """A :class:`Client` for programs with an event loop; the methods are its own, and raise the same.
+
+    Each call runs in a thread of the loop's own (:func:`asyncio.to_thread`), so files, helpers and renewals never
+    block the loop. Cancelling a call stops the wait, not the work: a renewal under way is finished and kept, because
+    a rotated refresh token must not get lost (R-01).
+
+    Args:
+        client: the client to call, alone or beside others.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    async def local(cls, *, interactive: bool = False, profile: str | None = None) -> "AsyncClient":
+        """Return a client of this process's environment; see :meth:`Client.local`."""
+        return cls(await _aside(lambda: Client.local(interactive=interactive, profile=profile)))
+
+    async def resolve(self) -> Resolution:
+        """Decide which credential is used and why; no side effects."""
+        return await _aside(self._client.resolve)
+
+    async def credential(self, resolution: Resolution | None = None) -> Authorized:
+        """Return the winner, renewed or fetched from its helper when needed; see :meth:`Client.credential`."""
+        return await _aside(lambda: self._client.credential(resolution))
+
+    async def authorize(self, request: Sendable) -> Sendable:
+        """Put this machine's credential on ``request``; see :meth:`Client.authorize`."""
+        return (await self.credential()).add_to(request)
+
+    async def again(self, refused: Authorized) -> Authorized:
+        """Return a credential to try once more after a 401; see :meth:`Client.again`."""
+        return await _aside(lambda: self._client.again(refused))
+
+    async def cloud(self, resolution: Resolution | None = None, *, fresh: bool = False) -> "CloudIdentity | None":
+        """Return who the cloud in use takes this machine for; see :meth:`Client.cloud`."""
+        return await _aside(lambda: self._client.cloud(resolution, fresh=fresh))
+
+
+async def _aside(work: Callable[[], _Result]) -> _Result:
+    import asyncio  # on demand: twice the start-up of `keystead token`
+
+    return await asyncio.to_thread(work)
+
+
+def _clear(request: Any) -> None:
+    """Take every credential off."""
+    for headers in (request.headers, getattr(request, "unredirected_hdrs", {})):
+        for name in [one for one in headers if one.lower() in _CREDENTIAL_HEADERS]:
+            del headers[name]
+
+
+def _put(request: Any, name: str, value: str) -> None:
+    if hasattr(request, "add_unredirected_header"):  # urllib's, which takes any other header along on a redirect
+        request.add_unredirected_header(name, value)
+    elif name in _CREDENTIAL_HEADERS or not request.headers.get(name):
+        request.headers[name] = value
+    elif value not in request.headers[name].split(","):  # a list, to which the program may have said something too
+        request.headers[name] = f"{request.headers[name]},{value}"
 
 
 def _api_key(candidate: Candidate) -> Secret:
