@@ -27,6 +27,7 @@ def offer(desk: Desk, reader: Reader) -> None:
     try:
         accepted = reader.yes("Use this key?")
     except (KeyboardInterrupt, EOFError):
+        desk.say("")  # off the line of the question
         desk.say("Nothing was decided; the key is not used now.")
         return
     client.decide(key, accepted=accepted)
