@@ -1,4 +1,4 @@
-"""HTTP, and the only file that imports an HTTP library.
+"""HTTP: the only file that sends by it (:mod:`keystead.auth` lends a credential to a program's own client).
 
 No redirect is followed, because a redirect is how a secret travels to another origin (R-07). TLS is always verified,
 proxy and certificate variables are honoured, and every call has a deadline. On loopback no proxy is asked: the
