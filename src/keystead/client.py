@@ -17,11 +17,12 @@ from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials import Account, ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
 from keystead.environment import Environment
 from keystead.errors import ConfigurationError, CredentialRejected, PolicyDenied, UnsupportedCredential
-from keystead.refresher import Refresher, helper_key
+from keystead.refresher import Refresher, federated_tokens, helper_key, paced
 from keystead.resolver import Resolution, Resolver
 from keystead.secret import Secret
 from keystead.sources.candidate import Approval, Candidate, HelperCommand
 from keystead.sources.configuration import Configuration
+from keystead.sources.federation import BETA
 from keystead.sources.login_store import open_store
 from keystead.stores import TokenStore, profiles
 from keystead.stores.approvals import Approvals, Decision
@@ -29,11 +30,15 @@ from keystead.wire import origin as wire_origin
 
 if TYPE_CHECKING:
     from keystead.credentials.cloud import CloudIdentity
+    from keystead.credentials.federation import Federation
     from keystead.drivers.transport import Transport
     from keystead.stores.backoff import Backoff
 
 LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
 """The sources that are sign-ins, and what each is kept as."""
+
+FEDERATED = frozenset({"profile", "workload_identity", "active_profile"})
+"""The sources whose credential is a token that this machine's identity is exchanged for."""
 _CREDENTIAL_HEADERS: Final = frozenset(Header)
 
 Sendable = TypeVar("Sendable")
@@ -62,6 +67,8 @@ class Authorized:
     def for_url(self, url: str) -> Mapping[str, Secret]:
         """Return the header, by lower-case name, for a request to ``url``.
 
+        A federated token comes with the ``anthropic-beta`` without which the API does not take it.
+
         Raises:
             PolicyDenied: the credential does not belong to the origin of ``url`` (R-07).
         """
@@ -77,7 +84,8 @@ class Authorized:
                 move="you",
             )
         bearer = self.header is Header.AUTHORIZATION
-        return {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
+        named = {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
+        return named | {"anthropic-beta": Secret(BETA)} if self.candidate.source in FEDERATED else named
 
     def add_to(self, request: Sendable) -> Sendable:
         """Put the header on ``request`` in place of any other credential, and return the request.
@@ -119,6 +127,7 @@ class Client:
         self._environment = environment
         self._store = store
         self._clock = clock
+        self._transport_factory = transport_factory
         self._approvals = approvals or Approvals(environment.state_dir, clock)
         self._resolver = Resolver(environment, store, clock, interactive=interactive, approvals=self._approvals)
         self._refresher = Refresher(store, transport_factory, clock, backoff=self._backoff)
@@ -207,6 +216,8 @@ class Client:
             return self._from_helper(candidate, candidate.credential, rejected=refused.secret)
         if candidate.source in LOGIN_KINDS:
             return self._from_login(candidate, rejected=refused.generation)
+        if candidate.source in FEDERATED:
+            return self._from_federation(candidate, rejected=refused.secret)
         raise CredentialRejected(
             f"{candidate.api_base} refused the credential from {candidate.provenance}.",
             hint="Replace it, or unset it and run `keystead login`.",
@@ -237,6 +248,8 @@ class Client:
         return Backoff(self._environment.state_dir, self._clock)
 
     def _authorize(self, candidate: Candidate) -> Authorized:
+        if candidate.source in FEDERATED:
+            return self._from_federation(candidate)
         match candidate.credential:
             case OAuthTokens():
                 return self._from_login(candidate)
@@ -244,7 +257,7 @@ class Client:
                 return self._from_helper(candidate, helper)
             case ApiKey(secret, header) | Bearer(secret, header):
                 return Authorized(header, secret, candidate.api_base or "", candidate)
-            case CloudCredential() | None:
+            case _:
                 raise UnsupportedCredential(
                     f"{candidate.title} is switched on by {candidate.provenance}, and this version cannot sign for it.",
                     hint=" ".join(candidate.warnings)
@@ -286,6 +299,29 @@ class Client:
         cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock, profile=profile)
         secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
         return Authorized(candidate.header or Header.X_API_KEY, secret, candidate.api_base or "", candidate)
+
+    def _from_federation(self, candidate: Candidate, *, rejected: Secret | None = None) -> Authorized:
+        from keystead.credentials.federation import Federation
+        from keystead.flows import federation as flow
+        from keystead.stores.federation_cache import FederationCache
+
+        asked, base = candidate.credential, candidate.api_base or ""
+        assert isinstance(asked, Federation)
+
+        def exchange() -> OAuthTokens:
+            from keystead.drivers import conversation
+            from keystead.sources import identity_token
+
+            identity = identity_token.read(asked, self._environment.cwd)
+            conversing = flow.exchange(asked, base, identity, self._clock.now())
+            return conversation.run(conversing, self._transport_factory(), self._clock)
+
+        cache = FederationCache(self._environment.state_dir, _question(asked, base), self._clock)
+        run = paced(exchange, flow.endpoint(base), self._backoff(), self._clock)
+        tokens = federated_tokens(cache, run, self._clock, rejected=rejected)
+        freshness = tokens.freshness(self._clock.now())
+        candidate = replace(candidate, expires_at=tokens.expires_at, freshness=freshness)
+        return Authorized(Header.AUTHORIZATION, tokens.access_token, base, candidate)
 
 
 class AsyncClient:
@@ -348,6 +384,20 @@ def _put(request: Any, name: str, value: str) -> None:
         request.headers[name] = value
     elif value not in request.headers[name].split(","):  # a list, to which the program may have said something too
         request.headers[name] = f"{request.headers[name]},{value}"
+
+
+def _question(asked: "Federation", base: str) -> dict[str, str | None]:
+    """Return all that a federated token depends on, with a fingerprint in place of the identity token."""
+    token = asked.identity_token
+    return {
+        "api_base": base,
+        "rule": asked.rule_id,
+        "organization": asked.organization_id,
+        "service_account": asked.service_account_id,
+        "workspace": asked.workspace_id,
+        "file": asked.identity_file,
+        "token": token.fingerprint(b"keystead.federation") if token is not None else None,
+    }
 
 
 def _api_key(candidate: Candidate) -> Secret:

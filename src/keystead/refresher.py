@@ -1,6 +1,7 @@
 """One renewal across all processes (R-01): lock, look again, renew only if still due, keep, release.
 
-The same shape twice: for a login renewed at its server and for a key printed by ``apiKeyHelper``. Who loses the
+The same shape three times: for a login renewed at its server, for a key printed by ``apiKeyHelper`` and for a token
+that this machine's identity is exchanged for. Who loses the
 race for the lock uses what the winner kept, and never writes.
 """
 
@@ -10,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from keystead.clock import Clock
-from keystead.credentials import Freshness, Login, LoginKind
+from keystead.credentials import Freshness, Login, LoginKind, OAuthTokens
 from keystead.errors import (
     ConfigurationError,
     CredentialExpired,
@@ -27,6 +28,7 @@ from keystead.stores import TokenStore
 if TYPE_CHECKING:
     from keystead.drivers.transport import Transport
     from keystead.stores.backoff import Backoff, Pause
+    from keystead.stores.federation_cache import FederationCache
     from keystead.stores.helper_cache import HelperCache
 
 PATIENCE: Final = 60.0
@@ -215,3 +217,83 @@ def _usable(cache: "HelperCache", lifetime: float, clock: Clock, rejected: Secre
     if kept is None or not kept.usable(clock.now(), lifetime) or kept.secret == rejected:
         return None
     return kept.secret
+
+
+def federated_tokens(
+    cache: "FederationCache",
+    exchange: Callable[[], OAuthTokens],
+    clock: Clock,
+    *,
+    rejected: Secret | None = None,
+    patience: float = PATIENCE,
+) -> OAuthTokens:
+    """Return a federated token, exchanging the identity only when no process has one that is fresh.
+
+    While a kept token is valid, an exchange that fails is quiet; the token is used as it is.
+
+    Args:
+        cache: the shared token.
+        exchange: makes a new one.
+        clock: what its lifetime is measured with.
+        rejected: the token a server has just refused with 401; exchange again unless another process already has.
+        patience: seconds to wait for another process that is exchanging.
+
+    Raises:
+        CredentialRejected: the federation rule does not accept this identity.
+        TemporaryFailure: a token is needed and could not be had now.
+        ConfigurationError: the identity token is not there.
+    """
+    kept = _kept_token(cache, clock, rejected)
+    if kept is not None and kept.freshness(clock.now()) is Freshness.FRESH:
+        return kept
+    try:
+        with cache.lock(0.0 if kept is not None else patience):
+            other = _kept_token(cache, clock, rejected)
+            if other is not None and other.freshness(clock.now()) is Freshness.FRESH:
+                return other
+            return _exchanged(cache, exchange)
+    except StoreUnavailable:  # nothing may be written here: then nothing is shared
+        return kept or exchange()
+    except (TemporaryFailure, ConfigurationError):
+        if kept is not None:
+            return kept
+        raise
+
+
+def _exchanged(cache: "FederationCache", exchange: Callable[[], OAuthTokens]) -> OAuthTokens:
+    tokens = exchange()
+    with suppress(StoreUnavailable):
+        cache.save(tokens)
+    return tokens
+
+
+def _kept_token(cache: "FederationCache", clock: Clock, rejected: Secret | None) -> OAuthTokens | None:
+    kept = cache.load()
+    if kept is None or kept.access_token == rejected or kept.freshness(clock.now()) is Freshness.EXPIRED:
+        return None
+    return kept
+
+
+def paced(
+    exchange: Callable[[], OAuthTokens], endpoint: str, backoff: "Backoff", clock: Clock
+) -> Callable[[], OAuthTokens]:
+    """Return ``exchange`` that leaves ``endpoint`` alone while it has asked every process to wait (R-20)."""
+
+    def run() -> OAuthTokens:
+        pause = backoff.pause(endpoint)
+        if pause is not None:
+            raise RateLimited(
+                f"{endpoint} has asked to wait, so the identity token is not exchanged now.",
+                hint=_when(pause, clock.now()),
+                retry_after=pause.remaining(clock.now()),
+            )
+        try:
+            tokens = exchange()
+        except KeysteadError as error:
+            if (pause := backoff.failed(endpoint, error)) is not None:
+                error.hint = _when(pause, clock.now())
+            raise
+        backoff.succeeded(endpoint)
+        return tokens
+
+    return run

@@ -40,6 +40,7 @@ REVEALERS = {
     "server/console/views.py": "onto the page that shows a new key once",
     "server/gateway/upstream.py": "onto the wire to the upstream",
     "sources/variables.py": "to look for characters that cannot be sent",
+    "stores/federation_cache.py": "into a file of mode 0600",
     "stores/helper_cache.py": "into a file of mode 0600",
     "stores/record.py": "into a file of mode 0600",
     "stores/sealed.py": "into the key derivation",

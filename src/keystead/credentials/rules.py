@@ -83,6 +83,16 @@ RULES: Final = (
         dated=_DATED,
     ),
     CredentialRule(
+        id="workload-identity",
+        credential="short-lived token for a workload's own identity, under a federation rule of who pays",
+        allowed="in any product, at the vendor's API, as that organization's service account",
+        denied="",
+        alternative="",
+        source="Workload Identity Federation",
+        url="https://platform.claude.com/docs/en/manage-claude/workload-identity-federation",
+        dated=_DATED,
+    ),
+    CredentialRule(
         id="own-issuer",
         credential="token or key issued by a Keystead server",
         allowed="at the server that issued it, by the clients registered there",

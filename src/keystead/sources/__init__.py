@@ -7,7 +7,7 @@ This module *is* the table; status, documentation and tests read it. Code for a 
 from typing import Final
 
 from keystead.credentials import BillingClass, Header, LoginKind
-from keystead.sources import api_key_helper, cloud, stored, variables, vendor
+from keystead.sources import api_key_helper, cloud, federation, stored, variables, vendor
 from keystead.sources.candidate import Source
 
 SOURCES: Final[tuple[Source, ...]] = (
@@ -101,6 +101,36 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization that owns the key the command prints, per token",
         sentence="A command from trusted settings that prints a key, run when a key is needed.",
         find=api_key_helper.find,
+    ),
+    Source(
+        id="profile",
+        title="Named Anthropic profile",
+        reads=(federation.PROFILE, federation.DIRECTORY, *federation.FILLING, "ANTHROPIC_BASE_URL"),
+        header=Header.AUTHORIZATION,
+        billing=BillingClass.METERED,
+        payer="the organization of the federation rule, per token",
+        sentence="A profile of the vendor's SDKs that the variable names; federation is used, a person's login never.",
+        find=federation.find_named,
+    ),
+    Source(
+        id="workload_identity",
+        title="Workload identity federation",
+        reads=(*federation.FILLING, federation.TOKEN, "ANTHROPIC_BASE_URL"),
+        header=Header.AUTHORIZATION,
+        billing=BillingClass.METERED,
+        payer="the organization of the federation rule, per token",
+        sentence="The machine's own identity token, exchanged for a short-lived token when one is needed.",
+        find=federation.find_workload,
+    ),
+    Source(
+        id="active_profile",
+        title="Active Anthropic profile",
+        reads=(federation.POINTER, federation.DIRECTORY, *federation.FILLING, "ANTHROPIC_BASE_URL"),
+        header=Header.AUTHORIZATION,
+        billing=BillingClass.METERED,
+        payer="the organization of the federation rule, per token",
+        sentence="The profile of the vendor's SDKs that is active on disk; federation is used, a person's login never.",
+        find=federation.find_active,
     ),
     Source(
         id="oauth_token",

@@ -40,8 +40,16 @@ def read(configuration: Configuration) -> BaseUrl:
     reading = configuration.variable(VARIABLE)
     if reading.value is None:
         return BaseUrl(ANTHROPIC_API, ANTHROPIC_API, warnings=reading.warnings)
-    name = reading.value.name
-    text = reading.value.text.rstrip("\r\n")
+    return parse(reading.value.text, reading.value.name, str(reading.value.provenance), reading.warnings)
+
+
+def parse(text: str, name: str, place: str, warnings: tuple[str, ...] = ()) -> BaseUrl:
+    """Return the base URL ``text``, which was found at ``place`` and is called ``name`` in messages.
+
+    Raises:
+        ConfigurationError: it is not a URL that a secret can be sent to.
+    """
+    text = text.rstrip("\r\n")
     try:
         origin = wire_origin.parse(text)
         if "?" in text or "#" in text:
@@ -53,7 +61,7 @@ def read(configuration: Configuration) -> BaseUrl:
     url, odd = _trimmed(text.rstrip("/"), name)
     if origin.startswith("http://") and not wire_origin.is_private_to_machine(origin):
         odd = (*odd, f"{name} is http, so the credential crosses the network unencrypted")
-    return BaseUrl(url, origin, str(reading.value.provenance), (*reading.warnings, *odd))
+    return BaseUrl(url, origin, place, (*warnings, *odd))
 
 
 def _trimmed(url: str, name: str) -> tuple[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ A source answers as though it were alone; :mod:`keystead.resolver` ranks the ans
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from keystead.credentials import Account, BillingClass, Credential, Freshness, Header
 from keystead.credentials.provenance import Provenance
@@ -14,6 +15,9 @@ from keystead.errors import KeysteadError, PolicyDenied
 from keystead.sources.configuration import Configuration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
+
+if TYPE_CHECKING:
+    from keystead.credentials.federation import Federation
 
 
 class CandidateState(StrEnum):
@@ -90,7 +94,7 @@ class Candidate:
     approval: Approval | None = None
     warnings: tuple[str, ...] = ()
     error: KeysteadError | None = None
-    credential: Credential | HelperCommand | None = field(default=None, repr=False)
+    credential: "Credential | HelperCommand | Federation | None" = field(default=None, repr=False)
 
     @property
     def present(self) -> bool:

@@ -6,6 +6,7 @@ section 5.3 (userinfo, with the fields Keystead adds). Every ``parse_…`` takes
 RFCs ask.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from keystead.wire.fields import Fields, Malformed
 
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 DEVICE_CODE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_BEARER_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEFAULT_INTERVAL: Final = 5.0
 
 
@@ -100,7 +102,17 @@ class TokenResponse:
 def parse_token(body: bytes) -> TokenResponse:
     """Read a token response; only ``Bearer`` tokens with a lifetime are taken."""
     document = Fields.parse(body, "token response")
-    if document.text("token_type").lower() != "bearer":
+    document.text("token_type")
+    return _token(document)
+
+
+def parse_federated_token(body: bytes) -> TokenResponse:
+    """Read the answer to :func:`jwt_bearer`: a token response whose type may be left out, as its SDKs allow."""
+    return _token(Fields.parse(body, "token response"))
+
+
+def _token(document: Fields) -> TokenResponse:
+    if (document.optional_text("token_type") or "bearer").lower() != "bearer":
         raise Malformed("token_type in the token response is not Bearer")
     refresh_token = document.optional_text("refresh_token")
     return TokenResponse(
@@ -109,6 +121,16 @@ def parse_token(body: bytes) -> TokenResponse:
         refresh_token=Secret(refresh_token) if refresh_token else None,
         scope=document.optional_text("scope"),
     )
+
+
+def jwt_bearer(assertion: Secret, named: Mapping[str, str | None]) -> bytes:
+    """Return the body that exchanges ``assertion`` (RFC 7523 section 2.1), as JSON; it holds the secret in clear.
+
+    Args:
+        assertion: the identity token.
+        named: what else the endpoint wants to know; None is left out.
+    """
+    return fields.dump({"grant_type": JWT_BEARER_GRANT, "assertion": assertion.reveal(), **named})
 
 
 def dump_token(token: TokenResponse) -> bytes:

@@ -1,5 +1,6 @@
 """The precedence table: every row, every pair, and what each says about itself."""
 
+import json
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +28,29 @@ def _login(kind: LoginKind) -> Callable[[Machine], None]:
     return add
 
 
+def _profile(name: str, **variables: str) -> Callable[[Machine], None]:
+    """A profile of the vendor's SDKs for federation; the canary is its identity token."""
+
+    def add(machine: Machine) -> None:
+        token = machine.bare.home / "identity"
+        token.write_text(CANARY)
+        path = machine.bare.home / f".config/anthropic/configs/{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rule = {"type": "oidc_federation", "federation_rule_id": "fdrl_1"}
+        identity = {"identity_token": {"source": "file", "path": str(token)}}
+        path.write_text(json.dumps({"organization_id": "org-1", "authentication": rule | identity}))
+        path.chmod(0o644)
+        machine.variables.update(variables)
+
+    return add
+
+
+def _workload(machine: Machine) -> None:
+    machine.variables.update(
+        ANTHROPIC_FEDERATION_RULE_ID="fdrl_2", ANTHROPIC_ORGANIZATION_ID="org-2", ANTHROPIC_IDENTITY_TOKEN=CANARY
+    )
+
+
 def _vendor_login(machine: Machine) -> None:
     machine.vendor_login(CANARY)
 
@@ -41,6 +65,9 @@ SET_UP: dict[str, Callable[[Machine], None]] = {
     "auth_token": _variable("ANTHROPIC_AUTH_TOKEN"),
     "api_key": _variable("ANTHROPIC_API_KEY"),
     "api_key_helper": lambda machine: machine.settings({"apiKeyHelper": f"echo {CANARY}"}),
+    "profile": _profile("work", ANTHROPIC_PROFILE="work"),
+    "workload_identity": _workload,
+    "active_profile": _profile("default"),
     "oauth_token": _variable("CLAUDE_CODE_OAUTH_TOKEN"),
     "vendor_login": _vendor_login,
     "login": _login(LoginKind.ACCOUNT),
@@ -50,7 +77,7 @@ ORDER = [source.id for source in SOURCES]
 
 
 def test_the_table_has_the_documented_order() -> None:
-    """A session outranks all, then clouds, then the variables, then the helper; a stored login is last (S-04)."""
+    """A session outranks all, then clouds, the variables, the helper, federation; a stored login is last (S-04)."""
     assert list(SET_UP) == ORDER
 
 

@@ -15,6 +15,7 @@ from keystead.credentials import Header
 from keystead.environment import Environment
 from keystead.sources.clients.sight import Sight, custom_headers
 from keystead.sources.clients.wire import KnownClient, Wire, nothing
+from keystead.sources.federation import directory_of, pointed_at
 
 _NONE: Final = "it finds no credential, raises an error, and sends no request"
 _NAMES: Final = {Header.AUTHORIZATION: "Authorization", Header.X_API_KEY: "X-Api-Key"}
@@ -164,14 +165,14 @@ class _Chain:
         self.broken: str | None = None
         self.doubts: tuple[str, ...] = ()
         environment = sight.configuration.environment
-        directory = _directory(environment)
+        directory = directory_of(environment, environment.variables.get("ANTHROPIC_CONFIG_DIR"))
         name = _variable(sight, sdk, "ANTHROPIC_PROFILE")
         if name is not None:
             self._profile(environment, directory, name, "ANTHROPIC_PROFILE")
         elif self._federated(sight, sdk):
             self.source, self.place = "workload_identity", "ANTHROPIC_FEDERATION_RULE_ID in the environment"
         else:
-            pointer = _first_line(directory / "active_config")
+            pointer = pointed_at(directory)
             chosen = bool(pointer or sight.own("ANTHROPIC_CONFIG_DIR"))
             self._profile(environment, directory, pointer or "default", "active_config" if chosen else None)
 
@@ -193,19 +194,3 @@ class _Chain:
             self.doubts = (f"{shown} is not opened, so that the profile is taken for a working one",)
         elif named_by is not None:
             self.broken = f"{named_by} names a profile and there is no {shown}; it raises an error and sends nothing"
-
-
-def _directory(environment: Environment) -> Path:
-    chosen = environment.variables.get("ANTHROPIC_CONFIG_DIR")
-    if chosen:
-        return environment.cwd / chosen
-    if environment.platform == "win32":
-        return Path(environment.variables.get("APPDATA") or environment.home / "AppData/Roaming") / "Anthropic"
-    return environment.home / ".config" / "anthropic"
-
-
-def _first_line(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except (OSError, ValueError):
-        return None

@@ -15,9 +15,10 @@ from keystead.sources.configuration import Configuration
 from keystead.testing.machine import Machine
 
 CANARY = "canary-of-the-clients"
-OTHERS = {"custom_headers", "console_key", "workload_identity", "profile"}
-NAMES = [name for source in SOURCES for name in source.reads if name.isupper()]
-NAMES += ["ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_FEDERATION_RULE_ID"]
+OTHERS = {"custom_headers", "console_key"}
+PLACES = {"ANTHROPIC_CONFIG_DIR", "ANTHROPIC_PROFILE"}  # names of files, which are shown on purpose
+NAMES = [name for source in SOURCES for name in source.reads if name.isupper() and name not in PLACES]
+NAMES += ["ANTHROPIC_CUSTOM_HEADERS"]
 TEXTS = st.sampled_from(
     ["", " ", "1", "on", CANARY, f" {CANARY}\n", f"x-api-key: {CANARY}\nAuthorization:", f"{CANARY}\u00a0", "\n"]
 )
