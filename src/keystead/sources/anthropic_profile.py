@@ -78,14 +78,13 @@ def from_variables(source: Source, facts: Facts) -> Candidate:
     Raises:
         ConfigurationError: one of them cannot be sent.
     """
-    values = {name: facts.configuration.variable(name).value for name in (*federation.FILLING, federation.TOKEN)}
-    file, token = values[federation.TOKEN_FILE], values[federation.TOKEN]
-    rule = values[federation.RULE]
+    values = {name: facts.configuration.variable(name).value for name in (federation.RULE, federation.TOKEN)}
+    file, token, rule = _filled(facts, federation.TOKEN_FILE), values[federation.TOKEN], values[federation.RULE]
     assert rule is not None
     found = Federation(
         rule_id=_filled(facts, federation.RULE) or "",
         organization_id=_filled(facts, federation.ORGANIZATION) or "",
-        identity_file=file.text if file else None,
+        identity_file=file,
         identity_token=clean(token.text, token.name) if token and not file else None,
         service_account_id=_filled(facts, federation.SERVICE_ACCOUNT),
         workspace_id=_filled(facts, federation.WORKSPACE),

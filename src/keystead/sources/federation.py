@@ -48,7 +48,7 @@ def find_active(source: Source, facts: Facts) -> Candidate:
     pointed = pointed_at(directory)
     path = directory / "configs/default.json"
     shown = facts.environment.display(path)
-    if pointed is None and not path.is_file() and _reading(facts, DIRECTORY).value is None:
+    if pointed is None and not is_there(path) and _reading(facts, DIRECTORY).value is None:
         return source.absent(f"there is no {shown}")
     from keystead.sources import anthropic_profile
 
@@ -81,7 +81,7 @@ def _incomplete(source: Source, facts: Facts, missing: list[str]) -> Candidate:
     names = " and ".join(missing)
     directory = _directory(facts)
     profile = pointed_at(directory) or "default"
-    if _reading(facts, PROFILE).value is not None or (directory / "configs" / f"{profile}.json").is_file():
+    if _reading(facts, PROFILE).value is not None or is_there(directory / "configs" / f"{profile}.json"):
         return source.absent(f"{names} is not set; what is set may complete a profile")
     raise ConfigurationError(
         f"Workload identity federation is configured in part: {names} {'is' if len(missing) == 1 else 'are'} not set.",
@@ -96,6 +96,8 @@ def _reading(facts: Facts, name: str) -> Reading:
 def _directory(facts: Facts) -> Path:
     chosen = _reading(facts, DIRECTORY)
     require_trusted(chosen)
+    if chosen.value is not None and not chosen.value.text.isprintable():
+        raise ConfigurationError(f"{chosen.value.name} is not one line of text.", hint=f"Set {DIRECTORY} again.")
     return directory_of(facts.environment, chosen.value.text if chosen.value else None)
 
 
@@ -106,6 +108,14 @@ def directory_of(environment: Environment, chosen: str | None) -> Path:
     if environment.platform == "win32":
         return Path(environment.variables.get("APPDATA") or environment.home / "AppData/Roaming") / "Anthropic"
     return environment.home / ".config" / "anthropic"
+
+
+def is_there(path: Path) -> bool:
+    """Whether ``path`` is a file, as far as this user may know."""
+    try:
+        return path.is_file()
+    except OSError:  # a directory that may not be entered
+        return False
 
 
 def pointed_at(directory: Path) -> str | None:

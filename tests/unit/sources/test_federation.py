@@ -11,6 +11,7 @@ from keystead.credentials import BillingClass, Header
 from keystead.errors import ConfigurationError, KeysteadError, PolicyDenied, UnreadableFile, UnsupportedCredential
 from keystead.resolver import Resolution
 from keystead.sources.candidate import Candidate, CandidateState
+from keystead.sources.federation import is_there
 from keystead.testing.machine import Machine
 
 CANARY = "canary-of-the-identity-token"
@@ -248,3 +249,17 @@ def test_looking_does_not_read_the_identity_token(machine: Machine) -> None:
     winner = decide(machine, **variables).require()
 
     assert getattr(winner.credential, "identity_token", "") is None
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_CONFIG_DIR", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_WORKSPACE_ID"])
+def test_what_is_not_one_line_is_named(machine: Machine, name: str) -> None:
+    """A settings file can hold what the environment cannot, such as a zero byte."""
+    machine.settings({"env": {name: "a\0b"}})
+
+    with pytest.raises(ConfigurationError, match=f"{name} .*is not one line of text"):
+        decide(machine, **{**VARIABLES, "ANTHROPIC_PROFILE": "x"} if "DIR" in name else VARIABLES).require()
+
+
+def test_a_path_that_the_system_refuses_is_not_there(tmp_path: Path) -> None:
+    """Such as one in a directory that may not be entered, or one that is too long."""
+    assert not is_there(tmp_path / ("x" * 5000))

@@ -15,7 +15,7 @@ from keystead.credentials import Header
 from keystead.environment import Environment
 from keystead.sources.clients.sight import Sight, custom_headers
 from keystead.sources.clients.wire import KnownClient, Wire, nothing
-from keystead.sources.federation import directory_of, pointed_at
+from keystead.sources.federation import directory_of, is_there, pointed_at
 
 _NONE: Final = "it finds no credential, raises an error, and sends no request"
 _NAMES: Final = {Header.AUTHORIZATION: "Authorization", Header.X_API_KEY: "X-Api-Key"}
@@ -189,7 +189,7 @@ class _Chain:
             return
         path = directory / "configs" / f"{name}.json"
         shown = environment.display(path)
-        if path.is_file():
+        if is_there(path):
             self.source, self.place = "profile", shown
             self.doubts = (f"{shown} is not opened, so that the profile is taken for a working one",)
         elif named_by is not None:
