@@ -1,8 +1,27 @@
 -- For wrk: one request, repeated; at the end one line of JSON. BENCH_KEY and BENCH_BODY come from the environment.
+-- The headers are those the official Python SDK 2.12 sends.
 wrk.method = "POST"
-wrk.headers["content-type"] = "application/json"
-wrk.headers["anthropic-version"] = "2023-06-01"
-wrk.headers["x-api-key"] = os.getenv("BENCH_KEY")
+for name, value in pairs({
+  ["accept"] = "application/json",
+  ["accept-encoding"] = "gzip, deflate",
+  ["anthropic-version"] = "2026-10-21",
+  ["connection"] = "keep-alive",
+  ["content-type"] = "application/json",
+  ["user-agent"] = "Anthropic/Python 2.12.0",
+  ["x-api-key"] = os.getenv("BENCH_KEY"),
+  ["x-stainless-arch"] = "x64",
+  ["x-stainless-async"] = "false",
+  ["x-stainless-lang"] = "python",
+  ["x-stainless-os"] = "Linux",
+  ["x-stainless-package-version"] = "2.12.0",
+  ["x-stainless-read-timeout"] = "600",
+  ["x-stainless-retry-count"] = "0",
+  ["x-stainless-runtime"] = "CPython",
+  ["x-stainless-runtime-version"] = "3.11.7",
+  ["x-stainless-timeout"] = "600",
+}) do
+  wrk.headers[name] = value
+end
 wrk.body = os.getenv("BENCH_BODY")
 
 function done(summary, latency, requests)

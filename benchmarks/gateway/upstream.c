@@ -35,8 +35,15 @@ static const char MESSAGE[] =
     "{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5\",\"content\":"
     "[{\"type\":\"text\",\"text\":\"ok\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"
     "\"usage\":{\"input_tokens\":12,\"output_tokens\":5}}";
-static const char HEAD[] =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_bench\r\ntransfer-encoding: chunked\r\n\r\n";
+/* What the vendor documents for its answers: an id, the organization, and the rate limits. */
+#define DOCUMENTED \
+    "request-id: req_bench\r\nanthropic-organization-id: 00000000-0000-0000-0000-000000000000\r\n" \
+    "anthropic-ratelimit-requests-limit: 4000\r\nanthropic-ratelimit-requests-remaining: 3999\r\n" \
+    "anthropic-ratelimit-requests-reset: 2026-11-21T12:00:00Z\r\n" \
+    "anthropic-ratelimit-tokens-limit: 400000\r\nanthropic-ratelimit-tokens-remaining: 399000\r\n" \
+    "anthropic-ratelimit-tokens-reset: 2026-11-21T12:00:00Z\r\n"
+static const char HEAD[] = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n" DOCUMENTED
+                           "transfer-encoding: chunked\r\n\r\n";
 static const char START[] =
     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_bench\",\"type\":\"message\","
     "\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
@@ -75,9 +82,9 @@ static int say_chunk(int fd, const char *event, const char *before, const char *
 }
 
 static void say_json(int fd, const char *body) {
-    char out[1024];
+    char out[2048];
     int size = snprintf(out, sizeof out,
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nrequest-id: req_bench\r\ncontent-length: %zu\r\n\r\n%s",
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" DOCUMENTED "content-length: %zu\r\n\r\n%s",
         strlen(body), body);
     say(fd, out, size);
 }
