@@ -173,7 +173,8 @@ def test_upstream_that_dies_in_the_stream_is_no_clean_end(running: "Running", wr
         connection.sendall(running.head(length=len(asked)) + asked)
         while data := connection.recv(65536):
             answer_raw += data
-    assert not answer_raw.endswith(b"0\r\n\r\n")
+    relayed = answer_raw.partition(b"\r\n\r\n")[2]  # without the head, whose last line can end in a 0 as well
+    assert not relayed.endswith(b"0\r\n\r\n")
     (row,) = running.ledger.wait()
     assert (row.status, row.aborted, row.estimated) == (200, True, True)
     assert row.input_tokens > 0
