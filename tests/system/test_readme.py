@@ -152,7 +152,8 @@ class World:
 @contextmanager
 def server(world: World, step: Step) -> Iterator[Terminal]:
     """Type the first command, wait until it shows what the README says, and stop it with Ctrl-C at the end."""
-    recipe = subprocess.run(["make", "--dry-run", "run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    ask_make = ["make", "--dry-run", "--no-print-directory", "run"]  # this may itself run below `make test`
+    recipe = subprocess.run(ask_make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     # the set-up step of the recipe has its own test; here it would change the environment this test runs in
     start = recipe.splitlines()[-1].replace(".venv/bin/keystead", "exec keystead").replace("exec exec", "exec")
     terminal = Terminal(start, world.variables())

@@ -104,7 +104,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     ),
     Source(
         id="profile",
-        title="Named Anthropic profile",
+        title="Named profile",
         reads=(federation.PROFILE, federation.DIRECTORY, *federation.FILLING, "ANTHROPIC_BASE_URL"),
         header=Header.AUTHORIZATION,
         billing=BillingClass.METERED,
@@ -114,7 +114,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     ),
     Source(
         id="workload_identity",
-        title="Workload identity federation",
+        title="Workload identity",
         reads=(*federation.FILLING, federation.TOKEN, "ANTHROPIC_BASE_URL"),
         header=Header.AUTHORIZATION,
         billing=BillingClass.METERED,
@@ -124,7 +124,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     ),
     Source(
         id="active_profile",
-        title="Active Anthropic profile",
+        title="Active profile",
         reads=(federation.POINTER, federation.DIRECTORY, *federation.FILLING, "ANTHROPIC_BASE_URL"),
         header=Header.AUTHORIZATION,
         billing=BillingClass.METERED,

@@ -47,9 +47,8 @@ def find_active(source: Source, facts: Facts) -> Candidate:
     directory = _directory(facts)
     pointed = pointed_at(directory)
     path = directory / "configs/default.json"
-    shown = facts.environment.display(path)
     if pointed is None and not is_there(path) and _reading(facts, DIRECTORY).value is None:
-        return source.absent(f"there is no {shown}")
+        return source.absent(f"there is no default profile in {facts.environment.display(directory)}")
     from keystead.sources import anthropic_profile
 
     place = facts.environment.display(directory / POINTER)

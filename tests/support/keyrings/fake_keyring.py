@@ -15,10 +15,10 @@ class Keyring(KeyringBackend):
     ``late-…`` behaves only once it holds something.
     """
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # keyring types it not
         self._file = Path(os.environ["FAKE_KEYRING_FILE"])
         self._items: dict[str, str] = json.loads(self._file.read_text()) if self._file.exists() else {}
         self._way = os.environ.get("FAKE_KEYRING", "")

@@ -10,8 +10,9 @@ import pytest
 
 HEAVY = {
     "asyncio", "concurrent.futures", "ctypes", "django", "email", "http.client", "http.server", "httpx2", "keyring",
-    "keystead.drivers", "keystead.flows", "keystead.server", "logging", "prompt_toolkit", "pydantic", "queue", "secrets", "select",
-    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "tomllib", "unittest", "urllib.request", "webbrowser",
+    "keystead.drivers", "keystead.flows", "keystead.server", "logging", "prompt_toolkit", "pydantic", "queue",
+    "secrets", "select", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "tomllib", "unittest",
+    "urllib.request", "webbrowser",
 }  # fmt: skip
 OTHER_COMMANDS = {"ask", "login", "logout", "run", "status", "approval", "announcements", "paper", "servers"}
 
