@@ -98,13 +98,17 @@ class LedgerWriter:
             connection.close()
 
     def _store_waiting(self) -> bool:
-        """Store everything that waits; what the database cannot take now stays at the head, in order.
+        """Store what waits now; what the database cannot take stays at the head, in order.
+
+        What arrives meanwhile waits for the next round: chasing it would end in ever smaller transactions.
 
         Returns:
             Whether nothing waits any more.
         """
-        while self._waiting:
-            batch = list(islice(self._waiting, BATCH))
+        due = len(self._waiting)
+        while due > 0:
+            batch = list(islice(self._waiting, min(due, BATCH)))
+            due -= len(batch)
             try:
                 self._store(batch)
             except OperationalError as error:
@@ -113,7 +117,7 @@ class LedgerWriter:
             self._failing = False
             for _ in batch:
                 self._waiting.popleft()
-        return True
+        return not self._waiting
 
     def _store(self, batch: Sequence[UsageRecord]) -> None:
         """Store ``batch``; a record the table refuses must not hold up the others for ever."""
