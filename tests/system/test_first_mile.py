@@ -203,6 +203,8 @@ def test_a_second_server_on_the_same_data_is_refused(installation: Installation)
         ("KEYSTEAD_SERVER_PORT", "many", 78, "must be a whole number"),
         ("KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM", "no", 78, "No upstream API key is set"),
         ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", "sk-ant-oat01-canary", 77, "vendor-subscription-token"),
+        ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", "sk-ant-oat01-canary", 77, "fix: Set it to an API key from the vendor"),
+        ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", " sk-ant-oat01-canary", 78, "contains a character that cannot be sent"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_an_exit_code(

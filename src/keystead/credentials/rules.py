@@ -7,7 +7,7 @@ alone: workload-identity tokens share a prefix with subscription tokens.
 from dataclasses import dataclass
 from typing import Final
 
-from keystead.errors import PolicyDenied
+from keystead.errors import Move, PolicyDenied
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,17 @@ RULES: Final = (
 )
 
 
-def refusal(rule: CredentialRule, thing: str) -> PolicyDenied:
-    """Return the error that refuses ``thing`` (such as a variable's name) under ``rule``."""
+def refusal(rule: CredentialRule, thing: str, *, alternative: str | None = None, move: Move = "you") -> PolicyDenied:
+    """Return the error that refuses ``thing`` (such as a variable's name) under ``rule``.
+
+    Args:
+        rule: the row that says no.
+        thing: what is refused, by name.
+        alternative: the lawful way in this place, where it is not the rule's own sentence.
+        move: whose turn it is.
+    """
     return PolicyDenied(
         f"{thing} is not used: {rule.denied} (rule {rule.id}; {rule.source}, {rule.url}, as of {rule.dated}).",
-        hint=rule.alternative,
-        move="you",
+        hint=alternative or rule.alternative,
+        move=move,
     )

@@ -80,7 +80,12 @@ def check_upstream(settings: ServerSettings) -> None:
     key = settings.upstream_api_key
     if key is not None and key.reveal().startswith(_SUBSCRIPTION_PREFIX):
         # The setting is for API keys; whatever carries this prefix is an OAuth token.
-        raise refusal(VENDOR_SUBSCRIPTION, "KEYSTEAD_SERVER_UPSTREAM_API_KEY")
+        raise refusal(
+            VENDOR_SUBSCRIPTION,
+            "KEYSTEAD_SERVER_UPSTREAM_API_KEY",
+            alternative="Set it to an API key from the vendor's console.",
+            move="operator",
+        )
 
 
 def listen(settings: ServerSettings) -> socket.socket:
