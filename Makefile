@@ -10,8 +10,9 @@ run:  ## start the server; sets itself up the first time
 	@exec .venv/bin/keystead server run
 
 test:  ## every check and every test, and what they need
-	@scripts/need chromium chromium
+	@scripts/need chromium chromium && scripts/need node nodejs && scripts/need npm npm
 	@scripts/bootstrap dev
+	@scripts/peers
 	@scripts/test
 
 check:  ## style, types, floors: everything but the tests

@@ -1,5 +1,6 @@
 """What may not stand in any tracked file, and what must stand in some."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -51,13 +52,14 @@ def declared() -> set[str]:
         *project["optional-dependencies"].values(),
         *PROJECT["dependency-groups"].values(),
     ]
-    return {distribution(requirement) for group in groups for requirement in group}
+    peers = json.loads((ROOT / "tests/peers/package.json").read_text(encoding="utf-8"))
+    return {distribution(requirement) for group in groups for requirement in group} | set(peers["dependencies"])
 
 
 def test_every_dependency_says_why_it_is_here() -> None:
     """``docs/dependencies.md`` has one row for each direct dependency, and none for what is gone."""
     text = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
-    explained = set(re.findall(r"^\| `([\w.-]+)`", text, re.MULTILINE))
+    explained = set(re.findall(r"^\| `([@\w./-]+)`", text, re.MULTILINE))
     assert explained == declared()
 
 
