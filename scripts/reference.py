@@ -14,7 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from keystead import __version__, errors
-from keystead.cli import COMMANDS
+from keystead.cli.commands import COMMANDS
 from keystead.cli.group import cli
 from keystead.credentials.rules import RULES, CredentialRule
 from keystead.server.settings import PREFIX, ServerSettings

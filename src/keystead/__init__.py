@@ -1,39 +1,37 @@
 """Keystead: sign-in, credentials and a gateway for coding agents.
 
-The public library. Everything but the errors is imported on first use (PEP 562), so that ``import keystead`` stays
-cheap enough for a shell prompt.
+The public library. Everything is imported on first use (PEP 562), so that ``import keystead`` stays cheap enough for a
+shell prompt; not even ``typing`` is loaded.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from keystead.errors import (
-    Cancelled,
-    CloudNotReady,
-    ConfigurationError,
-    CredentialExpired,
-    CredentialRejected,
-    ExpectationFailed,
-    HelperFailed,
-    KeysteadError,
-    MalformedSecret,
-    NoCredential,
-    PolicyDenied,
-    RateLimited,
-    ServerFailure,
-    ServerUnreachable,
-    SignInRequired,
-    StoreBusy,
-    StoreUnavailable,
-    TemporaryFailure,
-    UnreadableFile,
-    UnsupportedCredential,
-    UsageError,
-)
-
+TYPE_CHECKING = False  # as type checkers know it, without loading typing
 if TYPE_CHECKING:
+    from typing import Any
+
     from keystead.client import AsyncClient as AsyncClient
     from keystead.client import Authorized as Authorized
     from keystead.client import Client as Client
+    from keystead.errors import Cancelled as Cancelled
+    from keystead.errors import CloudNotReady as CloudNotReady
+    from keystead.errors import ConfigurationError as ConfigurationError
+    from keystead.errors import CredentialExpired as CredentialExpired
+    from keystead.errors import CredentialRejected as CredentialRejected
+    from keystead.errors import ExpectationFailed as ExpectationFailed
+    from keystead.errors import HelperFailed as HelperFailed
+    from keystead.errors import KeysteadError as KeysteadError
+    from keystead.errors import MalformedSecret as MalformedSecret
+    from keystead.errors import NoCredential as NoCredential
+    from keystead.errors import PolicyDenied as PolicyDenied
+    from keystead.errors import RateLimited as RateLimited
+    from keystead.errors import ServerFailure as ServerFailure
+    from keystead.errors import ServerUnreachable as ServerUnreachable
+    from keystead.errors import SignInRequired as SignInRequired
+    from keystead.errors import StoreBusy as StoreBusy
+    from keystead.errors import StoreUnavailable as StoreUnavailable
+    from keystead.errors import TemporaryFailure as TemporaryFailure
+    from keystead.errors import UnreadableFile as UnreadableFile
+    from keystead.errors import UnsupportedCredential as UnsupportedCredential
+    from keystead.errors import UsageError as UsageError
     from keystead.library import anthropic_client as anthropic_client
     from keystead.library import async_anthropic_client as async_anthropic_client
     from keystead.library import authorize as authorize
@@ -47,10 +45,31 @@ __version__ = "0.1.0"
 _HOMES = {
     "AsyncClient": "keystead.client",
     "Authorized": "keystead.client",
+    "Cancelled": "keystead.errors",
     "Candidate": "keystead.sources.candidate",
     "Client": "keystead.client",
+    "CloudNotReady": "keystead.errors",
+    "ConfigurationError": "keystead.errors",
+    "CredentialExpired": "keystead.errors",
+    "CredentialRejected": "keystead.errors",
+    "ExpectationFailed": "keystead.errors",
+    "HelperFailed": "keystead.errors",
+    "KeysteadError": "keystead.errors",
+    "MalformedSecret": "keystead.errors",
+    "NoCredential": "keystead.errors",
+    "PolicyDenied": "keystead.errors",
+    "RateLimited": "keystead.errors",
     "Resolution": "keystead.resolver",
     "Secret": "keystead.secret",
+    "ServerFailure": "keystead.errors",
+    "ServerUnreachable": "keystead.errors",
+    "SignInRequired": "keystead.errors",
+    "StoreBusy": "keystead.errors",
+    "StoreUnavailable": "keystead.errors",
+    "TemporaryFailure": "keystead.errors",
+    "UnreadableFile": "keystead.errors",
+    "UnsupportedCredential": "keystead.errors",
+    "UsageError": "keystead.errors",
     "anthropic_client": "keystead.library",
     "async_anthropic_client": "keystead.library",
     "authorize": "keystead.library",
@@ -93,7 +112,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _HOMES:
         from importlib import import_module
 

@@ -1,7 +1,8 @@
 """A frozen snapshot of the world a process starts in: variables, home, directory, terminal.
 
-:meth:`Environment.capture` is the only reader of ``os.environ`` on the client; everything above receives the
-snapshot as an argument, so a resolution can be repeated, tested and explained.
+:meth:`Environment.capture` is the only reader of ``os.environ`` on the client, but for the question that
+:mod:`keystead.cli.recall` asks; everything above receives the snapshot as an argument, so a resolution can be repeated,
+tested and explained.
 """
 
 import os

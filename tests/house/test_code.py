@@ -12,10 +12,10 @@ LONGEST_FUNCTION = 60
 LONGEST_FILE = 450
 
 HOMES: dict[str, set[str]] = {
-    "os.environ": {"environment.py", "server/command.py"},
+    "os.environ": {"cli/recall.py", "environment.py", "server/command.py"},
     "os.environb": set(),
     "os.getenv": set(),
-    "time.time": {"clock.py"},
+    "time.time": {"cli/recall.py", "clock.py"},
     "time.monotonic": {"clock.py"},
     "time.sleep": {"clock.py"},
     "datetime.now": set(),
@@ -29,7 +29,7 @@ HOMES: dict[str, set[str]] = {
 """What reaches the outside world, and the only files that may name it (paths below ``src/keystead``)."""
 
 REVEALERS = {
-    "cli/bare_token.py": "onto standard output, which is what the command is for",
+    "cli/remember.py": "onto standard output, which is what the command is for, and to find where it was read",
     "cli/run.py": "into the environment of the program it runs",
     "cli/token.py": "onto standard output, which is what the command is for",
     "client.py": "behind the word Bearer, wrapped again, and onto a request of the program that asks for it",

@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from keystead import __version__
-from keystead.cli import COMMANDS, Command
+from keystead.cli.commands import COMMANDS, Command
 from keystead.errors import ConfigurationError
 
 

@@ -99,17 +99,21 @@ class OAuthTokens:
         """Local-clock Unix time at which the access token ends."""
         return self.issued_at + self.expires_in
 
+    @property
+    def stale_at(self) -> float:
+        """Local-clock Unix time of the next renewal: a fifth of the lifetime before its end, at most 5 minutes."""
+        return self.expires_at - min(300.0, self.expires_in / 5)
+
     def freshness(self, now: float) -> Freshness:
-        """Return the window ``now`` falls in; stale in the last fifth of the lifetime, at most five minutes.
+        """Return the window ``now`` falls in.
 
         Before its issue a token is stale too: the clock was set back since, and its end can no longer be told (R-26).
         """
-        remaining = self.expires_at - now
-        if remaining <= 0:
+        if now >= self.expires_at:
             return Freshness.EXPIRED
         if now < self.issued_at - _CLOCK_SLACK:
             return Freshness.STALE
-        return Freshness.STALE if remaining <= min(300.0, self.expires_in / 5) else Freshness.FRESH
+        return Freshness.STALE if now >= self.stale_at else Freshness.FRESH
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keystead import cli, errors
-from keystead.cli import COMMANDS, exits, group
+from keystead import errors
+from keystead.cli import exits, group
+from keystead.cli.commands import COMMANDS, Command
 from keystead.credentials import LoginKind
 from keystead.stores.file import FileStore
 
@@ -47,7 +48,7 @@ def test_an_unknown_command_is_a_usage_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.name != "server"])
-def test_every_row_of_the_table_is_a_command_with_help(machine: "Machine", command: cli.Command) -> None:
+def test_every_row_of_the_table_is_a_command_with_help(machine: "Machine", command: Command) -> None:
     outcome = machine.run(command.name, "--help")
 
     assert outcome.code == 0

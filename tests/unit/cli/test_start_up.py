@@ -1,6 +1,5 @@
 """What a command loads is decided here, not measured with a stopwatch."""
 
-import json
 import os
 import subprocess
 import sys
@@ -17,12 +16,13 @@ HEAVY = {
 OTHER_COMMANDS = {"ask", "login", "logout", "run", "status", "approval", "announcements", "paper", "servers"}
 
 PROBE = """
-import json, sys
+import sys
+before = set(sys.modules)
 from keystead.cli import main
 try:
     main(sys.argv[1:])
 except SystemExit:
-    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+    print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 
 
@@ -32,7 +32,7 @@ def loaded(home: Path, *arguments: str, **variables: str) -> set[str]:
         env={"HOME": str(home), "PATH": os.defpath, **variables},
         cwd=home, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    return set(done.stderr.splitlines()[-1].split())
 
 
 def test_token_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -44,6 +44,14 @@ def test_token_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_a_bare_token_loads_no_parser_of_the_command_line(tmp_path: Path) -> None:
     assert "click" not in loaded(tmp_path, "token", ANTHROPIC_API_KEY="k")
+
+
+def test_the_same_question_again_loads_next_to_nothing(tmp_path: Path) -> None:
+    """Agents ask before each request; the resolver, and what it stands on, answered the first time."""
+    first, again = (loaded(tmp_path, "token", ANTHROPIC_API_KEY="k") for _ in range(2))
+
+    assert "keystead.resolver" in first
+    assert again <= {"_blake2", "gc", "keystead", "keystead.cli", "keystead.cli.bare_token", "keystead.cli.recall"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("--version",)])
