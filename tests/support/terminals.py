@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Final
 
 PATIENCE: Final = 20.0
-PROGRAM: Final = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from keystead.cli import main; main()"
-"""Takes its standard input as controlling terminal first, so that Ctrl-C reaches it."""
+PROGRAM: Final = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from keystead.cli import main
+main()
+"""
+"""Takes its standard input as controlling terminal first, so that Ctrl-C reaches it.
+
+It also listens to Ctrl-C where the tests run in the background of a shell that lets such programs ignore it.
+"""
 _WHERE: Final = b"\x1b[6n"
-_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b.|\r")
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|\r")
 
 
 @dataclass

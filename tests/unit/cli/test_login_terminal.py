@@ -1,26 +1,17 @@
 """``keystead login`` as a process on a terminal of 40 columns, against a server on loopback."""
 
-import fcntl
 import json
-import os
-import struct
-import subprocess
-import sys
-import termios
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from terminals import Terminal, start
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.credentials import Login, LoginKind
 from keystead.stores.file import FileStore
-
-PROGRAM = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from keystead.cli import main; main()"
-"""Takes its standard input as controlling terminal first, so that Ctrl-C reaches it."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,39 +60,8 @@ def server() -> Iterator[str]:
     running.server_close()
 
 
-@dataclass
-class Terminal:
-    """A process on its own terminal."""
-
-    process: "subprocess.Popen[bytes]"
-    master: int
-    seen: str = ""
-
-    def read_until(self, text: str) -> None:
-        while text not in self.seen:
-            self.seen += os.read(self.master, 65536).decode()
-
-    def finish(self) -> int:
-        """Read to the end and return the exit code."""
-        try:
-            while data := os.read(self.master, 65536):
-                self.seen += data.decode()
-        except OSError:  # Linux ends a terminal without readers with EIO
-            pass
-        os.close(self.master)
-        return self.process.wait(timeout=30)
-
-
-def start(home: Path, *arguments: str) -> Terminal:
-    master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        env={"HOME": str(home), "PATH": os.defpath, "TERM": "xterm"},
-    )  # fmt: skip
-    os.close(slave)
-    return Terminal(process, master)
+def login_on_terminal(home: Path, server: str, *flags: str) -> Terminal:
+    return start(home, "login", "--server", server, *flags, columns=40)
 
 
 @pytest.fixture
@@ -113,9 +73,9 @@ def old(tmp_path: Path, login: Login) -> Login:
 def test_ctrl_c_while_waiting_ends_with_2_and_leaves_everything_as_it_was(
     tmp_path: Path, server: str, old: Login, flags: tuple[str, ...], marker: str
 ) -> None:
-    terminal = start(tmp_path, "login", "--server", server, *flags)
+    terminal = login_on_terminal(tmp_path, server, *flags)
     terminal.read_until(marker)
-    os.write(terminal.master, b"\x03")
+    terminal.type("\x03")
 
     assert terminal.finish() == 2
     assert "Stopped. Nothing was changed." in terminal.seen
@@ -124,23 +84,23 @@ def test_ctrl_c_while_waiting_ends_with_2_and_leaves_everything_as_it_was(
 
 
 def test_the_address_is_whole_and_c_copies_it(tmp_path: Path, server: str) -> None:
-    terminal = start(tmp_path, "login", "--server", server, "--no-browser")
+    terminal = login_on_terminal(tmp_path, server, "--no-browser")
     terminal.read_until("Waiting")
-    os.write(terminal.master, b"c")
-    terminal.read_until("\x1b]52;c;")
+    terminal.type("c")
     terminal.read_until("Copied")
-    os.write(terminal.master, b"\x03")
+    terminal.type("\x03")
     terminal.finish()
 
-    addresses = [line for line in terminal.seen.splitlines() if f"{server}/oauth/authorize?" in line]
+    assert b"\x1b]52;c;" in terminal.raw
+    addresses = [line for line in terminal.raw.decode().splitlines() if f"{server}/oauth/authorize?" in line]
     assert len(addresses) == 1
     assert "code_challenge_method=S256" in addresses[0]
 
 
 def test_a_machine_without_display_is_given_a_code(tmp_path: Path, server: str) -> None:
-    terminal = start(tmp_path, "login", "--server", server)
+    terminal = login_on_terminal(tmp_path, server)
     terminal.read_until("Waiting")
-    os.write(terminal.master, b"\x03")
+    terminal.type("\x03")
 
     assert terminal.finish() == 2
     assert "BCDF-GHJK" in terminal.seen
