@@ -37,6 +37,8 @@ class Environment:
         cwd: the working directory, which stands for the project.
         platform: ``sys.platform``.
         managed_dir: where managed settings of the agent rest; writable by administrators only.
+        state_dir: ``$KEYSTEAD_CONFIG_DIR`` or ``~/.keystead``, the one directory for all Keystead keeps (R-14).
+        agent_dir: the agent's own configuration directory, ``$CLAUDE_CONFIG_DIR`` or ``~/.claude``.
     """
 
     variables: Mapping[str, str] = field(repr=False)
@@ -47,6 +49,12 @@ class Environment:
     stdout_tty: bool = False
     stderr_tty: bool = False
     managed_dir: Path = _MANAGED_ELSEWHERE
+    state_dir: Path = field(init=False, repr=False, compare=False)
+    agent_dir: Path = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state_dir", self._directory(STATE_VARIABLE, ".keystead"))
+        object.__setattr__(self, "agent_dir", self._directory(AGENT_VARIABLE, ".claude"))
 
     @classmethod
     def capture(cls) -> "Environment":
@@ -63,27 +71,27 @@ class Environment:
             managed_dir=managed_directory(sys.platform),
         )
 
-    @property
-    def state_dir(self) -> Path:
-        """``$KEYSTEAD_CONFIG_DIR`` or ``~/.keystead``: the one directory for all Keystead keeps (R-14)."""
-        return self._directory(STATE_VARIABLE, ".keystead")
-
-    @property
-    def agent_dir(self) -> Path:
-        """The agent's own configuration directory: ``$CLAUDE_CONFIG_DIR`` or ``~/.claude``."""
-        return self._directory(AGENT_VARIABLE, ".claude")
-
     def _directory(self, variable: str, name: str) -> Path:
         chosen = self.variables.get(variable)
         return self.cwd / chosen if chosen else self.home / name
 
     def display(self, path: Path) -> str:
         """Return ``path`` for people: ``.`` for the project, ``~`` for the home directory, else as it is."""
-        if path.is_relative_to(self.cwd) and not self.home.is_relative_to(self.cwd):
-            return f"./{path.relative_to(self.cwd).as_posix()}"
-        if path.is_relative_to(self.home):
-            return f"~/{path.relative_to(self.home).as_posix()}"
-        return str(path)
+        shown, cwd, home = str(path), str(self.cwd), str(self.home)
+        if _below(home, cwd) is None and (rest := _below(shown, cwd)) is not None:
+            return f"./{rest}"
+        rest = _below(shown, home)
+        return shown if rest is None else f"~/{rest}"
+
+
+def _below(path: str, directory: str) -> str | None:
+    """Return what of ``path`` is below ``directory``, with slashes; as text, for each decision asks many times."""
+    if path == directory:
+        return "."
+    root = directory if directory.endswith(os.sep) else directory + os.sep
+    if not os.path.normcase(path).startswith(os.path.normcase(root)):
+        return None
+    return path[len(root) :].replace(os.sep, "/")
 
 
 def _home(variables: Mapping[str, str]) -> Path:

@@ -77,6 +77,7 @@ class Resolver:
         self._clock = clock
         self._interactive = interactive
         self._approvals = approvals or Approvals(environment.state_dir, clock)
+        self._expectations = Expectations(environment.state_dir, clock)
         self._unset = unset
 
     def resolve(self) -> Resolution:
@@ -105,9 +106,8 @@ class Resolver:
 
     def _held(self, resolution: Resolution) -> Resolution:
         """Hold the winner to what was declared for this directory and profile."""
-        book = Expectations(self._environment.state_dir, self._clock)
         try:
-            expectations = book.applying(self._environment.cwd, self._store.profile)
+            expectations = self._expectations.applying(self._environment.cwd, self._store.profile)
         except KeysteadError as error:  # who may pay is not known, so nobody does
             return replace(resolution, problem=resolution.problem or error)
         if not expectations or resolution.winner is None:

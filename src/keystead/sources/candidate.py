@@ -6,6 +6,7 @@ A source answers as though it were alone; :mod:`keystead.resolver` ranks the ans
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from keystead.credentials import Account, BillingClass, Credential, Freshness, Header
@@ -160,7 +161,7 @@ class Source:
 
     def absent(self, reason: str) -> Candidate:
         """Return the candidate for "nothing here"."""
-        return Candidate(self.id, self.title, CandidateState.ABSENT, reason)
+        return _absent(self.id, self.title, reason)
 
     def found(self, reason: str, provenance: Provenance | None) -> Candidate:
         """Return a usable candidate with what the row knows; the caller replaces what it knows better."""
@@ -174,3 +175,9 @@ class Source:
             payer=self.payer,
             header=self.header,
         )
+
+
+@lru_cache(maxsize=256)
+def _absent(source: str, title: str, reason: str) -> Candidate:
+    """Most rows of most decisions are the same few of these."""
+    return Candidate(source, title, CandidateState.ABSENT, reason)

@@ -7,15 +7,17 @@ decides which secret goes where (R-07): what they say about a guarded name is re
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from keystead.credentials.provenance import Provenance, ProvenanceKind
 from keystead.environment import Environment
 from keystead.errors import PolicyDenied, UnreadableFile
+from keystead.stores.files import read
 
 if TYPE_CHECKING:
     from keystead.wire.settings import Setting, Settings
@@ -99,6 +101,9 @@ class Reading:
         return tuple(f"{place} sets {place.name}; {_objection(place)}, so it is ignored" for place in self.ignored)
 
 
+NOTHING: Final = Reading(None)
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
     """One settings file that exists: its settings, or what is wrong with it and in which line."""
@@ -141,7 +146,7 @@ class Configuration:
 
     def variable(self, name: str) -> Reading:
         """Return what counts for the environment variable ``name``."""
-        reading = self._read(name, lambda settings: settings.env)
+        reading = self._read(name, [(file, file.settings.env) for file in self.files if file.settings is not None])
         text = self.environment.variables.get(name)
         if reading.value is not None or reading.masked or not text:
             return reading
@@ -153,13 +158,13 @@ class Configuration:
         Raises:
             UnreadableFile: the value that counts is not a string.
         """
-        return self._read(name, lambda settings: settings.members)
+        return self._read(name, [(file, file.settings.members) for file in self.files if file.settings is not None])
 
-    def _read(self, name: str, part: "Callable[[Settings], Mapping[str, Setting]]") -> Reading:
+    def _read(self, name: str, said: "list[tuple[SettingsFile, Mapping[str, Setting]]]") -> Reading:
         trusted: list[tuple[Provenance, object]] = []
         ignored: list[Provenance] = []
-        for file in self.files:
-            setting = part(file.settings).get(name) if file.settings is not None else None
+        for file, settings in said:
+            setting = settings.get(name)
             if setting is None:
                 continue
             place = Provenance(ProvenanceKind.SETTINGS, name, file.shown, setting.line)
@@ -168,7 +173,7 @@ class Configuration:
             else:
                 trusted.append((place, setting.value))
         if not trusted:
-            return Reading(None, tuple(ignored))
+            return Reading(None, tuple(ignored)) if ignored else NOTHING
         place, value = trusted[0]
         if not isinstance(value, str):
             raise UnreadableFile(f"{place}: {name} is not a string.", hint=f"Write {name} as a string in quotes.")
@@ -218,37 +223,59 @@ def _objection(place: Provenance) -> str:
 
 def _places(environment: Environment) -> Iterator[tuple[Scope, Path]]:
     """Yield the files to read, highest precedence first, each once."""
-    managed = environment.managed_dir
-    yield from ((Scope.MANAGED, path) for path in _drop_ins(managed / "managed-settings.d"))
-    yield Scope.MANAGED, managed / "managed-settings.json"
-    project = environment.cwd / ".claude"
-    yield Scope.LOCAL, project / "settings.local.json"
-    if os.path.realpath(project) != os.path.realpath(environment.agent_dir):  # in the home directory it *is* the user's
-        yield Scope.PROJECT, project / "settings.json"
-    yield Scope.USER, environment.agent_dir / "settings.json"
+    drop_ins, managed, local, project, user = _paths(environment.managed_dir, environment.cwd, environment.agent_dir)
+    yield from ((Scope.MANAGED, path) for path in _drop_ins(drop_ins))
+    yield Scope.MANAGED, managed
+    yield Scope.LOCAL, local
+    if not _same(project.parent, environment.agent_dir):  # in the home directory it *is* the user's
+        yield Scope.PROJECT, project
+    yield Scope.USER, user
+
+
+@lru_cache(maxsize=4)
+def _paths(managed: Path, cwd: Path, agent: Path) -> tuple[Path, Path, Path, Path, Path]:
+    """Return where drop-ins, managed, local, project and user settings are; a program asks for the same ones often."""
+    project = cwd / ".claude"
+    return (
+        managed / "managed-settings.d",
+        managed / "managed-settings.json",
+        project / "settings.local.json",
+        project / "settings.json",
+        agent / "settings.json",
+    )
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both are the same directory, links followed; where one does not exist there is nothing to confuse."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _drop_ins(directory: Path) -> list[Path]:
     try:
-        return sorted(directory.glob("*.json"), reverse=True)
+        return sorted((path for path in directory.iterdir() if path.name.endswith(".json")), reverse=True)
     except OSError:
         return []
 
 
 def _load(scope: Scope, path: Path, environment: Environment) -> SettingsFile | None:
-    shown = environment.display(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OSError(0, "it is not a regular file")
-        return _parse(scope, shown, path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        data = read(path, _require_regular)
+        return None if data is None else _parse(scope, environment.display(path), data)
     except OSError as error:
+        shown = environment.display(path)
         fault = UnreadableFile(
             f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.",
             hint=f"Make {shown} readable for your user, or remove it.",
         )
         return SettingsFile(scope, shown, None, fault)
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "it is not a regular file")
 
 
 def _parse(scope: Scope, shown: str, data: bytes) -> SettingsFile:

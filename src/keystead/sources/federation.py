@@ -13,6 +13,7 @@ from keystead.environment import Environment
 from keystead.errors import ConfigurationError
 from keystead.sources.candidate import Candidate, Facts, Source
 from keystead.sources.configuration import Reading, require_trusted
+from keystead.stores.files import read
 
 PROFILE: Final = "ANTHROPIC_PROFILE"
 DIRECTORY: Final = "ANTHROPIC_CONFIG_DIR"
@@ -106,7 +107,7 @@ def directory_of(environment: Environment, chosen: str | None) -> Path:
         return environment.cwd / chosen
     if environment.platform == "win32":
         return Path(environment.variables.get("APPDATA") or environment.home / "AppData/Roaming") / "Anthropic"
-    return environment.home / ".config" / "anthropic"
+    return environment.home / ".config/anthropic"
 
 
 def is_there(path: Path) -> bool:
@@ -120,6 +121,6 @@ def is_there(path: Path) -> bool:
 def pointed_at(directory: Path) -> str | None:
     """Return the profile that the pointer file in ``directory`` names, or None."""
     try:
-        return (directory / POINTER).read_text(encoding="utf-8").strip() or None
+        return (read(directory / POINTER, lambda _: None) or b"").decode("utf-8").strip() or None
     except (OSError, ValueError):
         return None

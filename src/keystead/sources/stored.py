@@ -28,8 +28,8 @@ def finder(kind: LoginKind) -> Callable[[Source, Facts], Candidate]:
 
 def place(store: TokenStore, environment: Environment) -> str:
     """Return where ``store`` is, for people: a path as it is shown elsewhere, or words."""
-    location = store.location
-    return environment.display(Path(location)) if Path(location).is_absolute() else location
+    path = Path(store.location)
+    return environment.display(path) if path.is_absolute() else store.location
 
 
 def _candidate(source: Source, facts: Facts, login: Login, freshness: Freshness) -> Candidate:

@@ -43,7 +43,9 @@ def _find(source: Source, facts: Facts, variable: str) -> Candidate | tuple[Cand
     base = base_url.read(facts.configuration)
     _check_own_token(secret, reading.value, base)
     candidate = bound(source.found(f"{variable} is set", reading.value.provenance), base)
-    return replace(candidate, warnings=(*reading.warnings, *candidate.warnings)), secret
+    if reading.warnings:
+        candidate = replace(candidate, warnings=(*reading.warnings, *candidate.warnings))
+    return candidate, secret
 
 
 def bound(candidate: Candidate, base: BaseUrl) -> Candidate:

@@ -58,6 +58,8 @@ class Approvals:
     def decision(self, key: Secret, origin: str) -> Decision | None:
         """Return what was answered about ``key`` for ``origin``, or None when nobody was asked yet."""
         salt, decisions = self._read()
+        if not decisions:  # most machines; what makes a fingerprint takes longer to load than all of this
+            return None
         fingerprint = key.fingerprint(salt)
         return next((one for one in decisions if (one.fingerprint, one.origin) == (fingerprint, origin)), None)
 

@@ -15,6 +15,7 @@ from keystead.errors import StoreUnavailable, UnreadableFile
 _POSIX: Final = os.name == "posix"
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
+_READING: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Files:
@@ -121,17 +122,34 @@ def read_private(path: Path) -> bytes | None:
         UnreadableFile: others may read it, it belongs to somebody else, or it cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        return read(path, lambda status: _require_private(path, status))
     except OSError as error:
         raise _unreadable(path, error) from None
-    with os.fdopen(descriptor, "rb") as file:
-        _require_private(path, os.fstat(descriptor))
-        try:
-            return file.read()
-        except OSError as error:
-            raise _unreadable(path, error) from None
+
+
+def read(path: Path, require: Callable[[os.stat_result], None]) -> bytes | None:
+    """Return the content of ``path``, or None when it does not exist; what was looked at is what is read.
+
+    Args:
+        path: opened without waiting, whatever it is.
+        require: raises when a file of this sort must not be read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, _READING)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        status = os.fstat(descriptor)
+        require(status)
+        content = b""
+        while part := os.read(descriptor, max(status.st_size - len(content), 0) + 1):
+            content += part
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def _require_private(path: Path, status: os.stat_result) -> None:

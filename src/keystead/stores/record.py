@@ -15,6 +15,7 @@ import copy
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from keystead.credentials import Account, BillingClass, Login, LoginKind, OAuthTokens
@@ -78,8 +79,9 @@ def require_unused(logins: Collection[Key], profile: str) -> None:
         )
 
 
+@lru_cache(maxsize=4)
 def parse(data: bytes) -> Record:
-    """Read a record.
+    """Read a record. The same bytes are read once: one decision asks for each kind of login.
 
     Raises:
         MalformedRecord: not a record of schema version 1.

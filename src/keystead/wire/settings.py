@@ -7,6 +7,7 @@ unknown members are no error.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NoReturn
 
 _BLANK: Final = " \t\n\r"
@@ -48,8 +49,9 @@ class Settings:
     env: Mapping[str, Setting]
 
 
+@lru_cache(maxsize=8)
 def parse(data: bytes) -> Settings:
-    """Read a settings document; an empty file is an empty document.
+    """Read a settings document; an empty file is an empty document. The same bytes are read once.
 
     Raises:
         MalformedSettings: not UTF-8, not JSON, not an object, or ``env`` is not an object of plain values.
