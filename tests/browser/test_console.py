@@ -152,6 +152,24 @@ def test_usage_is_shown_per_model(page: "Page", administrator: "Membership") -> 
     assert cells[:3] == ["1", "1\u202f234\u202f567", "8\u202f900"]
 
 
+def sign_in_a_device(member: "Membership", label: str) -> str:
+    """Sign the client in without its own half of the story; return the sign-in's identifier."""
+    from keystead.server.authorization import clients, sign_ins
+
+    approval = sign_ins.Approval(clients.find("keystead-cli"), member, "openid models:use")
+    return ids.dump("grant", sign_ins.begin(approval, label, datetime.now(UTC)).grant.id)
+
+
+def test_a_device_is_signed_out(page: "Page", administrator: "Membership") -> None:
+    sign_in_a_device(administrator, "laptop")
+    sign_in(page)
+    page.get_by_role("link", name="Devices").click()
+    page.get_by_role("link", name="Sign out Keystead").click()
+    page.get_by_role("main").get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/devices")
+    assert "No device is signed in as you" in page.get_by_role("main").inner_text()
+
+
 def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
     """Return every page by name, with something on it to see."""
     from keystead.server.keys import operations
@@ -160,10 +178,15 @@ def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
     gone, _ = operations.issue(administrator, "old build server", now=datetime.now(UTC), random_bytes=token_bytes)
     operations.revoke(gone, administrator, datetime.now(UTC))
     record_usage(administrator)
+    grant = sign_in_a_device(administrator, "keystead/0.1.0 (laptop)")
+    sign_in_a_device(administrator, "")
     return {
         "overview": "/",
         "keys": "/keys",
         "revoke": f"/keys/{key.wire_id}/revoke",
+        "devices": "/devices",
+        "sign-out": f"/devices/{grant}/sign-out",
+        "everywhere": "/devices/sign-out",
         "usage": "/usage",
         "missing": "/no/such/page",
         "setup-done": "/setup",

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Max, QuerySet
 
 from keystead.server.audit import operations as audit
 from keystead.server.authorization import lifetimes
 from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import derived_key, server
 from keystead.server.changes import CHANGES, Change
+from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+from keystead.server.organizations.roles import Permission
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
 
@@ -84,6 +87,28 @@ def successor(token: str) -> str:
     """
     key = derived_key("refresh token successor")
     return tokens.mint(TokenKind.REFRESH_TOKEN, lambda _: hmac.new(key, token.encode(), hashlib.sha256).digest())
+
+
+def living(member: Membership, now: datetime) -> QuerySet[Grant]:
+    """Return the sign-ins ``member`` may see and end, newest use first: their own, or everyone's for an administrator.
+
+    Each has ``last_used_at``: when it was begun or last renewed. Nothing is written for a request (no write per use).
+    """
+    grants = Grant.objects.filter(organization=member.organization_id, revoked_at=None, expires_at__gt=now)
+    if not organizations.may(member, Permission.SIGN_INS_REVOKE_ANY):
+        grants = grants.filter(membership=member)
+    used = grants.annotate(
+        last_used_at=Max("refresh_tokens__created_at"), renewable_until=Max("refresh_tokens__expires_at")
+    )
+    return used.filter(renewable_until__gt=now).select_related("client", "membership__person").order_by("-last_used_at")
+
+
+def find(member: Membership, grant_id: str, now: datetime) -> Grant | None:
+    """Return the living sign-in with that wire identifier if ``member`` may end it."""
+    try:
+        return living(member, now).filter(id=ids.parse("grant", grant_id)).first()
+    except ValueError:
+        return None
 
 
 def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:

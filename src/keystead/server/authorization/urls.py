@@ -6,6 +6,7 @@ from keystead.server.authorization.metadata import METADATA, PATHS
 from keystead.server.authorization.views import endpoints
 from keystead.server.authorization.views.authorize import authorize
 from keystead.server.authorization.views.device import device
+from keystead.server.authorization.views.devices import devices, sign_out, sign_out_everywhere
 
 urlpatterns = [
     path(METADATA, endpoints.document, name="metadata"),
@@ -16,4 +17,7 @@ urlpatterns = [
     path(PATHS["userinfo_endpoint"], endpoints.userinfo, name="userinfo"),
     path(PATHS["jwks_uri"], endpoints.jwks, name="jwks"),
     path("device", device, name="device"),
+    path("devices", devices, name="devices"),
+    path("devices/sign-out", sign_out_everywhere, name="sign_out_everywhere"),
+    path("devices/<str:grant_id>/sign-out", sign_out, name="sign_out"),
 ]

@@ -20,6 +20,7 @@ class Permission(StrEnum):
     KEYS_CREATE_ANY = "keys:create_any"
     KEYS_REVOKE_ANY = "keys:revoke_any"
     MODELS_USE = "models:use"
+    SIGN_INS_REVOKE_ANY = "sign_ins:revoke_any"
     USAGE_READ_ALL = "usage:read_all"
 
 
