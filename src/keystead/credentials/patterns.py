@@ -29,8 +29,9 @@ class Leak:
     secret: Secret
 
 
+_OURS: Final = f"(?:{'|'.join(tokens.TokenKind)})"
 _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("a Keystead token", re.compile(rf"(?<![0-9A-Za-z])ks[krdcs]_[0-9A-Za-z]{{{tokens.LENGTH - 4}}}(?![0-9A-Za-z])")),
+    ("a Keystead token", re.compile(rf"(?<![0-9A-Za-z]){_OURS}[0-9A-Za-z]{{{tokens.LENGTH - 4}}}(?![0-9A-Za-z])")),
     ("an Anthropic API key", re.compile(r"sk-ant-(?:api|admin)\d\d-[\w-]{20,}", re.ASCII)),
     ("an Anthropic subscription token", re.compile(r"sk-ant-(?:oat|ort|sid)\d\d-[\w-]{20,}", re.ASCII)),
     ("an OpenAI API key", re.compile(r"(?<![\w-])sk-(?:proj-|svcacct-)[\w-]{20,}", re.ASCII)),
@@ -49,7 +50,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 """Kind and pattern, the surest first; the secret is the first group, or all of it."""
 
 
-_HINT: Final = re.compile(r"sk-|ks[krdcs]_|AKIA|ASIA|ABSK|AIza|API_KEY|AUTH_TOKEN|BEARER_TOKEN")
+_HINT: Final = re.compile(rf"sk-|{_OURS}|AKIA|ASIA|ABSK|AIza|API_KEY|AUTH_TOKEN|BEARER_TOKEN")
 """One of these is in every secret's line; most files and lines have none, and are done with quickly."""
 
 

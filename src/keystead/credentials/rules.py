@@ -50,8 +50,20 @@ VENDOR_SUBSCRIPTION: Final = CredentialRule(
     dated=_DATED,
 )
 
+PERSON_SIGN_IN: Final = CredentialRule(
+    id="person-sign-in",
+    credential="a person's sign-in at a Keystead server",
+    allowed="in clients that its organization registered as first-party",
+    denied="another program may not use models in the name of a person",
+    alternative="Give the program an API key or a service account, or register it as your organization's own.",
+    source=_SOURCE,
+    url=_URL,
+    dated=_DATED,
+)
+
 RULES: Final = (
     VENDOR_SUBSCRIPTION,
+    PERSON_SIGN_IN,
     CredentialRule(
         id="vendor-login",
         credential="sign-in page of a vendor's consumer plan",

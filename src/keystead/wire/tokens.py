@@ -31,6 +31,7 @@ class TokenKind(StrEnum):
     DEVICE_CODE = "ksd_"
     AUTHORIZATION_CODE = "ksc_"
     SETUP_CODE = "kss_"
+    CLIENT_SECRET = "ksx_"
 
 
 LENGTH: Final = 4 + _BODY + _CHECK

@@ -10,12 +10,14 @@ GATEWAY_AGENT: Final = "gateway-agent"
 
 
 def find(client_id: str) -> Client:
-    """Return the client of that name.
+    """Return the client of that name; whether it is the one that asks is :mod:`checks.client_authentication`.
 
     Raises:
-        Refusal: ``invalid_client``.
+        Refusal: ``invalid_client``: there is none, or an administrator has disabled it.
     """
     client = Client.objects.filter(client_id=client_id).first()
     if client is None:
         raise invalid_client()
+    if client.disabled_at is not None:
+        raise invalid_client("This client has been disabled.")
     return client

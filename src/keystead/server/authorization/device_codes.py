@@ -12,7 +12,7 @@ from keystead.secret import Secret
 from keystead.server.authorization import lifetimes
 from keystead.server.authorization.checks import scopes
 from keystead.server.authorization.clients import GATEWAY_AGENT, find
-from keystead.server.authorization.models import AuthorizationCode, DeviceCode
+from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode
 from keystead.server.authorization.parameters import Parameters
 from keystead.server.authorization.refusals import Refusal
 from keystead.server.authorization.sign_ins import RandomBytes
@@ -45,14 +45,18 @@ def user_code_digest(typed: str) -> bytes | None:
 
 
 def start(
-    parameters: Parameters, label: str, now: datetime, random_bytes: RandomBytes = secrets.token_bytes
+    parameters: Parameters,
+    client: Client | None,
+    label: str,
+    now: datetime,
+    random_bytes: RandomBytes = secrets.token_bytes,
 ) -> DeviceAuthorization:
-    """Answer a device authorization request (RFC 8628 section 3.2).
+    """Answer a device authorization request (RFC 8628 section 3.2); a device need not say which client it is.
 
     Raises:
         Refusal: ``invalid_client``, ``unauthorized_client`` or ``invalid_scope``.
     """
-    client = find(parameters.get("client_id", GATEWAY_AGENT))
+    client = client or find(GATEWAY_AGENT)
     if DEVICE_CODE_GRANT not in client.grant_types:
         raise Refusal("unauthorized_client", "This client may not sign in by device code.")
     scope = scopes.asked(parameters.get("scope"), client.scope)

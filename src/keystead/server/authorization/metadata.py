@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
+from keystead.server.assertions import ALGORITHMS
 from keystead.server.authorization.checks.scopes import MEANINGS
 from keystead.server.authorization.grants import TABLE
+from keystead.server.authorization.models import AuthMethod
 from keystead.wire.oauth import METADATA_PATH
 
 PROTOCOL_VERSION: Final = 1
@@ -17,6 +19,7 @@ PATHS: Final = {
     "userinfo_endpoint": "oauth/userinfo",
     "jwks_uri": "oauth/jwks",
 }
+_AUTHENTICATING: Final = ("token", "revocation")
 METADATA: Final = METADATA_PATH.removeprefix("/")
 
 
@@ -29,8 +32,8 @@ def document(issuer: str) -> dict[str, Any]:
         "response_modes_supported": ["query"],
         "grant_types_supported": list(TABLE),
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "revocation_endpoint_auth_methods_supported": ["none"],
+        **{f"{endpoint}_endpoint_auth_methods_supported": AuthMethod.values for endpoint in _AUTHENTICATING},
+        **{f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS) for endpoint in _AUTHENTICATING},
         "scopes_supported": list(MEANINGS),
         "authorization_response_iss_parameter_supported": True,
         "gateway_protocol_version": PROTOCOL_VERSION,

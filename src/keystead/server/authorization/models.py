@@ -9,6 +9,16 @@ from django.db import models
 
 from keystead.server.identifiers import new_id
 from keystead.server.organizations.models import Membership, Organization
+from keystead.wire import ids
+
+
+class AuthMethod(models.TextChoices):
+    """How a client proves who it is (RFC 7591 section 2, ``token_endpoint_auth_method``)."""
+
+    NONE = "none", "Nothing: it cannot keep a secret"
+    CLIENT_SECRET_BASIC = "client_secret_basic", "A secret, in the Authorization header"
+    CLIENT_SECRET_POST = "client_secret_post", "A secret, in the request body"
+    PRIVATE_KEY_JWT = "private_key_jwt", "A signature of its own key"
 
 
 class Client(models.Model):
@@ -17,7 +27,9 @@ class Client(models.Model):
     Attributes:
         client_id: its OAuth name, as sent in requests.
         organization: whose client it is; None is one of ours, known to every organization.
-        first_party: made by whoever runs this server; only these may use a person's own sign-in (S-20).
+        first_party: made by whoever runs this server; only these may use models in a person's name (S-20).
+        auth_method: how it authenticates; a client with a secret may send it in either place.
+        jwks: its public keys (RFC 7517), for ``private_key_jwt``.
         redirect_uris: exact addresses; loopback ones match on any port (RFC 8252 section 7.3).
         grant_types: what it may send as ``grant_type``.
         scope: the scopes it may ask for, separated by spaces.
@@ -28,14 +40,52 @@ class Client(models.Model):
     organization = models.ForeignKey(Organization, null=True, on_delete=models.PROTECT, related_name="clients")
     name = models.CharField(max_length=200)
     first_party = models.BooleanField(default=False)
-    public = models.BooleanField(default=True)
+    auth_method = models.CharField(max_length=32, choices=AuthMethod.choices, default=AuthMethod.NONE)
+    jwks = models.JSONField(null=True)
     redirect_uris = models.JSONField(default=list)
     grant_types = models.JSONField(default=list)
     scope = models.CharField(max_length=500)
     created_at = models.DateTimeField()
+    disabled_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether it must prove who it is."""
+        return self.auth_method != AuthMethod.NONE
+
+    @property
+    def wire_id(self) -> str:
+        """Its identifier in audit records and addresses, ``cli_…``."""
+        return ids.dump("client", self.id)
+
+
+class ClientSecret(models.Model):
+    """A secret of a confidential client; while it is changed there are two.
+
+    Attributes:
+        hint: its first 8 characters, to tell two apart.
+        expires_at: set when a newer one was made: until then the old one works too.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="secrets")
+    hint = models.CharField(max_length=8)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+
+
+class SpentAssertion(models.Model):
+    """A signed statement that was used and must not be used again while it is in time (RFC 7523 section 3).
+
+    Attributes:
+        digest: hash over who signed it and its ``jti``; the primary key decides who was first.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    expires_at = models.DateTimeField(db_index=True)
 
 
 class Grant(models.Model):

@@ -8,7 +8,7 @@ from joserfc.jwk import ECKey
 
 from keystead.server.authorization import access_tokens, keys, lifetimes, sign_ins
 from keystead.server.authorization.checks import scopes, standing
-from keystead.server.authorization.models import Grant, RefreshToken
+from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.wire import ids, tokens
@@ -67,13 +67,14 @@ def grant_of_access_token(token: str, now: datetime) -> Grant | None:
     return _grant(claims.grant_id) if claims is not None and grant_is_live(claims.grant_id) else None
 
 
-def revoke_token(token: str, client_id: str | None, now: datetime) -> None:
+def revoke_token(token: str, client: Client | None, now: datetime) -> None:
     """End the sign-in that a refresh or access token belongs to (RFC 7009).
 
     An unknown token is not an error: it grants nothing already. Neither is another client's: it stays as it is.
+    So does a confidential client's when the request names nobody.
     """
     grant = _grant_of(token, now)
-    if grant is not None and client_id in (None, grant.client.client_id):
+    if grant is not None and client == (grant.client if client or grant.client.is_confidential else None):
         sign_ins.end(grant, ids.dump("person", grant.membership.person_id), "signed_out", now)
 
 

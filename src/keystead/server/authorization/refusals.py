@@ -4,6 +4,7 @@ A refusal is an exception and a value. *Raised* inside a transaction it undoes w
 a grant it keeps it, which is how a replay can end a sign-in and a hasty device can be slowed down.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 
@@ -14,13 +15,17 @@ class Refusal(Exception):
         error: the code, from the RFC's own list.
         description: one sentence in plain ASCII without quotes or backslashes, never an echo of the input.
         status: HTTP status of the answer.
+        headers: what the answer's head says beside it, such as a challenge.
     """
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(
+        self, error: str, description: str, status: int = 400, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"{error}: {description}")
         self.error = error
         self.description = description
         self.status = status
+        self.headers = headers or {}
 
 
 UNAUTHORIZED: Final = 401
@@ -34,6 +39,12 @@ def invalid_request(description: str, status: int = 400) -> Refusal:
 def invalid_client(description: str = "This client is not known here.") -> Refusal:
     """The client is unknown. 400 rather than 401: public clients do not authenticate, so there is no challenge."""
     return Refusal("invalid_client", description)
+
+
+def unauthenticated(description: str = "The client could not be authenticated.") -> Refusal:
+    """The client did not prove who it is (RFC 6749 section 5.2: with a challenge, since it may try again)."""
+    challenge = {"WWW-Authenticate": 'Basic realm="keystead", charset="UTF-8"'}
+    return Refusal("invalid_client", description, UNAUTHORIZED, challenge)
 
 
 def invalid_grant(description: str) -> Refusal:

@@ -128,6 +128,7 @@ _FOREIGN: Final = (
     (b"ksd_", f"The credential is a device code, {_WRONG_KIND}"),
     (b"ksc_", f"The credential is an authorization code, {_WRONG_KIND}"),
     (b"kss_", f"The credential is a setup code, {_WRONG_KIND}"),
+    (b"ksx_", f"The credential is a client secret, {_WRONG_KIND}"),
 )
 """What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""
 

@@ -16,6 +16,7 @@ class Role(StrEnum):
 class Permission(StrEnum):
     """``resource:action``, alphabetical."""
 
+    CLIENTS_MANAGE = "clients:manage"
     KEYS_CREATE_AGENT = "keys:create_agent"
     KEYS_CREATE_ANY = "keys:create_any"
     KEYS_REVOKE_ANY = "keys:revoke_any"

@@ -20,7 +20,9 @@ def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> Non
     assert len(addresses) == 6
     assert all(value.startswith(ORIGIN + "/oauth/") for value in addresses.values())
     assert document["gateway_protocol_version"] == 1
-    assert document["token_endpoint_auth_methods_supported"] == ["none"]
+    for endpoint in ("token", "revocation"):
+        methods = document[f"{endpoint}_endpoint_auth_methods_supported"]
+        assert methods == ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["authorization_response_iss_parameter_supported"] is True
     assert set(document["grant_types_supported"]) == {

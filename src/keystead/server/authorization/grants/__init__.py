@@ -10,14 +10,15 @@ from typing import Final
 
 from django.db import transaction
 
+from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
 from keystead.server.authorization import access_tokens
 from keystead.server.authorization.checks import scopes, standing
-from keystead.server.authorization.clients import find
 from keystead.server.authorization.grants import authorization_code, device_code, refresh_token
 from keystead.server.authorization.grants.question import Question
+from keystead.server.authorization.models import Client
 from keystead.server.authorization.parameters import Parameters, required
-from keystead.server.authorization.refusals import Refusal, invalid_grant, refused_refresh
+from keystead.server.authorization.refusals import Refusal, invalid_client, invalid_grant, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
 from keystead.server.identifiers import new_id
 from keystead.wire.oauth import DEVICE_CODE_GRANT, TokenResponse
@@ -29,8 +30,14 @@ TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
 }
 
 
-def exchange(parameters: Parameters, label: str, now: datetime) -> TokenResponse:
+def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime) -> TokenResponse:
     """Answer a token request (RFC 6749 section 4.1.3, 6; RFC 8628 section 3.4).
+
+    Args:
+        parameters: the request's.
+        client: who asks, as :mod:`~keystead.server.authorization.checks.client_authentication` found.
+        label: what the device says it is.
+        now: when.
 
     Raises:
         Refusal: as the RFCs name it.
@@ -38,7 +45,6 @@ def exchange(parameters: Parameters, label: str, now: datetime) -> TokenResponse
     redeem = TABLE.get(required(parameters, "grant_type"))
     if redeem is None:
         raise Refusal("unsupported_grant_type", "This grant_type is not supported.")
-    client = find(parameters["client_id"]) if "client_id" in parameters else None
     question = Question(parameters, client, label, now)
     with transaction.atomic():
         redeemed = redeem(question)
@@ -50,8 +56,12 @@ def exchange(parameters: Parameters, label: str, now: datetime) -> TokenResponse
 
 def _check(redeemed: Redeemed, grant_type: str) -> None:
     grant = redeemed.grant
+    if grant.client.disabled_at is not None:
+        raise invalid_client("This client has been disabled.")
     if grant_type not in grant.client.grant_types:
         raise Refusal("unauthorized_client", "This client may not use this grant_type.")
+    if scopes.MODELS_USE in redeemed.scope.split() and not grant.client.first_party:
+        raise Refusal("unauthorized_client", f"{PERSON_SIGN_IN.denied} (rule {PERSON_SIGN_IN.id}).", 403)
     if not standing.holds(grant.membership):
         refuse = refused_refresh if grant_type == "refresh_token" else invalid_grant
         raise refuse("This account is no longer active.")

@@ -12,7 +12,8 @@ class Question:
     """One request to the token endpoint.
 
     Attributes:
-        client: who says it asks, if it says; the gateway protocol's clients do not when they refresh.
+        client: who asks, authenticated if it must be; None if the request does not say. The gateway protocol's
+            clients do not say when they refresh.
         label: what the device says it is.
     """
 
@@ -22,5 +23,5 @@ class Question:
     now: datetime
 
     def is_by_another_than(self, owner: Client) -> bool:
-        """Return whether the request names a client, and it is not ``owner``."""
-        return self.client is not None and self.client.pk != owner.pk
+        """Return whether another client than ``owner`` asks; one that must authenticate may not stay unnamed."""
+        return owner.is_confidential if self.client is None else self.client.pk != owner.pk

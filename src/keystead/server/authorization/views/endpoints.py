@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -10,8 +12,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from keystead.server.authorization import device_codes, grants, keys, metadata, operations
-from keystead.server.authorization.checks import attempts
-from keystead.server.authorization.models import Grant
+from keystead.server.authorization.checks import attempts, client_authentication
+from keystead.server.authorization.models import Client, Grant
 from keystead.server.authorization.parameters import MAX_BYTES, Parameters, parse_body, required
 from keystead.server.authorization.refusals import Refusal, invalid_request
 from keystead.server.authorization.surroundings import issuer, now, server
@@ -19,23 +21,44 @@ from keystead.server.authorization.views import address_of, label_of
 from keystead.wire import ids, oauth
 from keystead.wire.oauth import OAuthFault, UserInfo
 
-Answer = Callable[[HttpRequest, Parameters], bytes]
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to one of the endpoints, its parameters read and its client authenticated.
+
+    Attributes:
+        client: who asks; None only where the request names none.
+    """
+
+    request: HttpRequest
+    parameters: Parameters
+    client: Client | None
+    now: datetime
+
+
+Answer = Callable[[Call], bytes]
 
 
 def posted(answer: Answer) -> Callable[[HttpRequest], HttpResponse]:
-    """Return the view for an endpoint that takes parameters in the body: all of them read and refuse alike.
+    """Return the view for an endpoint that takes parameters in the body: all read, authenticate and refuse alike.
 
     No browser's cookie counts here, so neither does Django's token against forged forms.
     """
 
     def view(request: HttpRequest) -> HttpResponse:
         try:
-            return _json(answer(request, _parameters(request)))
+            return _json(answer(_call(request)))
         except Refusal as refusal:
             return _refused(refusal)
 
     view.__doc__ = answer.__doc__
     return csrf_exempt(view)
+
+
+def _call(request: HttpRequest) -> Call:
+    parameters, moment = _parameters(request), now()
+    client = client_authentication.client_of(parameters, request.headers.get("Authorization"), moment)
+    return Call(request, parameters, client, moment)
 
 
 def _parameters(request: HttpRequest) -> Parameters:
@@ -58,6 +81,8 @@ def _json(body: bytes, status: int = 200) -> HttpResponse:
 
 def _refused(refusal: Refusal) -> HttpResponse:
     response = _json(oauth.dump_fault(OAuthFault(refusal.error, refusal.description)), refusal.status)
+    for name, value in refusal.headers.items():
+        response[name] = value
     if refusal.status == 405:
         response["Allow"] = "POST"
     if refusal.status == 429:
@@ -66,25 +91,27 @@ def _refused(refusal: Refusal) -> HttpResponse:
 
 
 @posted
-def token(request: HttpRequest, parameters: Parameters) -> bytes:
+def token(call: Call) -> bytes:
     """Exchange a code or a refresh token (RFC 6749 section 3.2)."""
-    return oauth.dump_token(grants.exchange(parameters, label_of(request), now()))
+    return oauth.dump_token(grants.exchange(call.parameters, call.client, label_of(call.request), call.now))
 
 
 @posted
-def device_authorization(request: HttpRequest, parameters: Parameters) -> bytes:
+def device_authorization(call: Call) -> bytes:
     """Give a device its pair of codes (RFC 8628 section 3.1)."""
-    address = address_of(request)
+    address = address_of(call.request)
     if attempts.used_up(attempts.CODES_PER_ADDRESS, address):
         raise Refusal("slow_down", "Too many requests from this address. Try again in a few minutes.", 429)
     attempts.count(attempts.CODES_PER_ADDRESS, address)
-    return oauth.dump_device_authorization(device_codes.start(parameters, label_of(request), now()))
+    return oauth.dump_device_authorization(
+        device_codes.start(call.parameters, call.client, label_of(call.request), call.now)
+    )
 
 
 @posted
-def revoke(_request: HttpRequest, parameters: Parameters) -> bytes:
+def revoke(call: Call) -> bytes:
     """End a sign-in (RFC 7009); also for a token that is unknown or long dead, the answer is 200."""
-    operations.revoke_token(required(parameters, "token"), parameters.get("client_id"), now())
+    operations.revoke_token(required(call.parameters, "token"), call.client, call.now)
     return b"{}"
 
 

@@ -1,0 +1,258 @@
+"""The client registry: which programs an organization has let in, and what each of them may do (S-20)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from keystead.credentials.rules import PERSON_SIGN_IN, refusal
+from keystead.errors import PolicyDenied, UsageError
+from keystead.secret import Secret
+from keystead.server import assertions
+from keystead.server.audit import operations as audit
+from keystead.server.authorization import sign_ins
+from keystead.server.authorization.checks import redirects, scopes
+from keystead.server.authorization.models import AuthMethod, Client, ClientSecret, Grant
+from keystead.server.identifiers import new_id
+from keystead.server.organizations import operations as organizations
+from keystead.server.organizations.models import Membership, Organization
+from keystead.server.organizations.roles import Permission
+from keystead.wire import ids, tokens
+from keystead.wire.oauth import DEVICE_CODE_GRANT
+from keystead.wire.tokens import TokenKind
+
+RandomBytes = Callable[[int], bytes]
+
+OVERLAP: Final = timedelta(days=7)
+"""A secret that was replaced works this long, so that nothing stops while the new one is brought to its place."""
+FOR_PEOPLE: Final = frozenset({"authorization_code", DEVICE_CODE_GRANT, "refresh_token"})
+"""Grants that end in a person's sign-in."""
+GRANTS: Final = {
+    "authorization_code": "Sign a person in with a browser",
+    DEVICE_CODE_GRANT: "Sign a person in with a device code",
+    "refresh_token": "Keep a person signed in",
+}
+"""What a client may be registered for, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a client is to be; the names are those of RFC 7591 section 2.
+
+    Attributes:
+        jwks: its public keys, for ``private_key_jwt``.
+    """
+
+    name: str
+    auth_method: AuthMethod
+    grant_types: Sequence[str]
+    redirect_uris: Sequence[str] = ()
+    scope: str = "openid profile email offline_access"
+    jwks: dict[str, Any] | None = None
+    first_party: bool = field(default=False)
+
+
+def register(
+    member: Membership, wanted: Registration, now: datetime, random_bytes: RandomBytes
+) -> tuple[Client, Secret | None]:
+    """Store a client of the member's organization.
+
+    Returns:
+        The client, and its secret if it has one, which exists nowhere else: show it once.
+
+    Raises:
+        PolicyDenied: the member may not, or the client may not do what is wanted for it (S-20).
+        UsageError: something in it will not do.
+    """
+    organizations.require(member, Permission.CLIENTS_MANAGE, "register clients")
+    with transaction.atomic():
+        client, secret = store(member.organization, wanted, now, random_bytes)
+        _record(client, _actor(member), "client:create", now)
+    return client, secret
+
+
+def store(
+    organization: Organization, wanted: Registration, now: datetime, random_bytes: RandomBytes
+) -> tuple[Client, Secret | None]:
+    """Check and store a client; call it inside a transaction that also writes an audit event.
+
+    Raises:
+        PolicyDenied: the client may not do what is wanted for it (S-20).
+        UsageError: something in it will not do.
+    """
+    for check in _CHECKS:
+        check(wanted)
+    key = new_id()
+    client = Client.objects.create(
+        id=key,
+        client_id=ids.dump("client", key),
+        organization=organization,
+        name=wanted.name.strip(),
+        first_party=wanted.first_party,
+        auth_method=wanted.auth_method.value,
+        jwks=None if wanted.jwks is None else {"keys": assertions.public_keys(wanted.jwks)},
+        redirect_uris=list(wanted.redirect_uris),
+        grant_types=list(wanted.grant_types),
+        scope=" ".join(wanted.scope.split()),
+        created_at=now,
+    )
+    has_secret = wanted.auth_method in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}
+    return client, _new_secret(client, now, random_bytes) if has_secret else None
+
+
+def _new_secret(client: Client, now: datetime, random_bytes: RandomBytes) -> Secret:
+    secret = tokens.mint(TokenKind.CLIENT_SECRET, random_bytes)
+    ClientSecret.objects.create(digest=tokens.digest(secret), client=client, hint=secret[:8], created_at=now)
+    return Secret(secret)
+
+
+def live_secrets(client: Client, now: datetime) -> QuerySet[ClientSecret]:
+    """Return the secrets that work now, the newest first: one, or two while they are changed."""
+    return client.secrets.filter(Q(expires_at=None) | Q(expires_at__gt=now)).order_by("-created_at")
+
+
+def rotate_secret(client: Client, by: Membership, now: datetime, random_bytes: RandomBytes) -> Secret:
+    """Give a client a new secret; the one before works for :data:`OVERLAP` more, older ones end at once.
+
+    Raises:
+        PolicyDenied: the member may not.
+        UsageError: the client has no secrets.
+    """
+    _require_owner(client, by)
+    if client.auth_method not in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}:
+        raise UsageError(f"{client.name} has no secret.", hint="Register a client that authenticates with one.")
+    with transaction.atomic():
+        live_secrets(client, now).filter(expires_at__gt=now).update(expires_at=now)
+        live_secrets(client, now).update(expires_at=now + OVERLAP)
+        secret = _new_secret(client, now, random_bytes)
+        _record(client, _actor(by), "client:rotate_secret", now)
+    return secret
+
+
+def end_replaced_secret(client: Client, by: Membership, now: datetime) -> bool:
+    """End the secret that was replaced before its time; returns whether there was one."""
+    _require_owner(client, by)
+    with transaction.atomic():
+        if not live_secrets(client, now).filter(expires_at__gt=now).update(expires_at=now):
+            return False
+        _record(client, _actor(by), "client:end_secret", now)
+    return True
+
+
+def disable(client: Client, by: Membership, now: datetime) -> bool:
+    """Let a client in no more, and end every sign-in it holds; returns False when it was disabled before.
+
+    Raises:
+        PolicyDenied: the member may not.
+    """
+    _require_owner(client, by)
+    with transaction.atomic():
+        if not Client.objects.filter(pk=client.pk, disabled_at=None).update(disabled_at=now):
+            return False
+        _record(client, _actor(by), "client:disable", now)
+        live = Grant.objects.filter(client=client, revoked_at=None, expires_at__gt=now).select_related("organization")
+        for grant in live:
+            sign_ins.end(grant, _actor(by), "client_disabled", now)
+    return True
+
+
+def list_for(member: Membership) -> QuerySet[Client]:
+    """Return the clients of the member's organization, newest first, for those who may manage them."""
+    if not organizations.may(member, Permission.CLIENTS_MANAGE):
+        return Client.objects.none()
+    return Client.objects.filter(organization=member.organization_id).order_by("-created_at", "-id")
+
+
+def find(member: Membership, client_id: str) -> Client | None:
+    """Return the client of that name if the member may manage it."""
+    return list_for(member).filter(client_id=client_id).first()
+
+
+def _require_owner(client: Client, by: Membership) -> None:
+    organizations.require(by, Permission.CLIENTS_MANAGE, "change clients")
+    if client.organization_id != by.organization_id:
+        raise PolicyDenied("That client belongs to another organization.", hint="Ask an administrator of theirs.")
+
+
+def _actor(member: Membership) -> str:
+    return ids.dump("membership", member.id)
+
+
+def _record(client: Client, actor: str, action: str, now: datetime) -> None:
+    audit.record(
+        organization=client.organization,
+        actor=actor,
+        action=action,
+        target=client.wire_id,
+        at=now,
+        details={"name": client.name, "auth_method": client.auth_method, "first_party": client.first_party},
+    )
+
+
+def _check_name(wanted: Registration) -> None:
+    name = wanted.name.strip()
+    if not name or len(name) > 200 or not name.isprintable():
+        raise UsageError("A client needs a name of 1 to 200 printable characters.", hint="People see it when asked.")
+
+
+def _check_grants(wanted: Registration) -> None:
+    if not wanted.grant_types or not set(wanted.grant_types) <= GRANTS.keys():
+        raise UsageError("A client needs at least one of the grants there are.", hint=f"They are: {', '.join(GRANTS)}.")
+
+
+def _check_redirects(wanted: Registration) -> None:
+    needed = "authorization_code" in wanted.grant_types
+    if needed != bool(wanted.redirect_uris):
+        raise UsageError(
+            "Signing in with a browser needs a redirect address, and nothing else may have one.",
+            hint="Enter the address that the program listens on, such as https://app.example.com/callback.",
+        )
+    for uri in wanted.redirect_uris:
+        if not _may_be_redirect(uri):
+            raise UsageError(
+                "A redirect address must be https, or http on 127.0.0.1 or [::1], without a fragment.",
+                hint="localhost is refused, because a resolver may send it anywhere (RFC 8252 section 8.3).",
+            )
+
+
+def _may_be_redirect(uri: str) -> bool:
+    if len(uri) > 2_000 or not uri.isprintable() or not uri.isascii() or any(one in uri for one in " \\*"):
+        return False
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return False
+    if not redirects.allowed(uri, [uri]) or parts.username is not None or not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"})
+
+
+def _check_scope(wanted: Registration) -> None:
+    unknown = set(wanted.scope.split()) - scopes.MEANINGS.keys()
+    if unknown or not wanted.scope.split():
+        raise UsageError("That scope is not known here.", hint=f"There are: {', '.join(scopes.MEANINGS)}.")
+
+
+def _check_credential_use(wanted: Registration) -> None:
+    """Hold S-20: models in a person's name only through first-party clients, everything else by key or service."""
+    in_a_name = scopes.MODELS_USE in wanted.scope.split() and FOR_PEOPLE & set(wanted.grant_types)
+    if in_a_name and not wanted.first_party:
+        raise refusal(PERSON_SIGN_IN, f"The scope {scopes.MODELS_USE}")
+
+
+def _check_keys(wanted: Registration) -> None:
+    if (wanted.auth_method is AuthMethod.PRIVATE_KEY_JWT) != (wanted.jwks is not None):
+        raise UsageError("Public keys belong to a client that signs, and to no other.", hint="Paste its JWK set.")
+    if wanted.jwks is None:
+        return
+    try:
+        assertions.public_keys(wanted.jwks)
+    except assertions.NotVerified as error:
+        raise UsageError("That JWK set will not do.", hint=str(error)) from error
+
+
+_CHECKS: Final = (_check_name, _check_grants, _check_redirects, _check_scope, _check_credential_use, _check_keys)
