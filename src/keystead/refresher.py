@@ -5,10 +5,10 @@ that this machine's identity is exchanged for. Who loses the
 race for the lock uses what the winner kept, and never writes.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from keystead.clock import Clock
 from keystead.credentials import Freshness, Login, LoginKind, OAuthTokens
@@ -19,6 +19,7 @@ from keystead.errors import (
     KeysteadError,
     NoCredential,
     RateLimited,
+    StoreBusy,
     StoreUnavailable,
     TemporaryFailure,
 )
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 60.0
 """Seconds to wait for another process's renewal."""
+LOOK_AGAIN: Final = 0.1
+"""Seconds between two looks at whether it is done."""
+
+_Made = TypeVar("_Made")
 
 
 class Refresher:
@@ -80,9 +85,13 @@ class Refresher:
         if not self._due(login, rejected):
             return login
         try:
-            with self._store.lock(kind, self._patience_for(login, rejected)):
-                login = self._load(kind)
-                return self._renew(login, rejected) if self._due(login, rejected) else login
+            with _turn(
+                lambda timeout: self._store.lock(kind, timeout),
+                lambda: self._not_due(kind, rejected),
+                self._patience_for(login, rejected),
+                self._clock,
+            ) as renewed:
+                return renewed if renewed is not None else self._renew(self._load(kind), rejected)
         except (TemporaryFailure, ConfigurationError):
             if rejected is None and login.tokens.freshness(self._clock.now()) is not Freshness.EXPIRED:
                 return login
@@ -97,6 +106,10 @@ class Refresher:
                 f"{login.issuer} has ended this sign-in.", hint="Run `keystead login` to sign in again."
             )
         return login
+
+    def _not_due(self, kind: LoginKind, rejected: int | None) -> Login | None:
+        login = self._load(kind)
+        return None if self._due(login, rejected) else login
 
     def _due(self, login: Login, rejected: int | None) -> bool:
         if rejected is not None and login.generation <= rejected:
@@ -143,6 +156,45 @@ class Refresher:
             if rejected is not None:
                 backoff.renewed_in_vain(forced)
         return renewed
+
+
+@contextmanager
+def _turn(
+    lock: Callable[[float], AbstractContextManager[None]],
+    look: Callable[[], _Made | None],
+    patience: float,
+    clock: Clock,
+) -> Iterator[_Made | None]:
+    """Hold the lock for the block, or yield what another process made while it held it.
+
+    Who waits looks now and then whether it is made, without the lock, so that a crowd leaves at once and not one by
+    one (R-01).
+
+    Args:
+        lock: takes seconds to wait.
+        look: returns what is wanted, or None while it must be made.
+        patience: seconds to wait in all.
+        clock: what they are measured with.
+
+    Raises:
+        StoreBusy: another process held the lock for longer.
+    """
+    end = clock.monotonic() + patience
+    with ExitStack() as held:
+        while True:
+            left = max(end - clock.monotonic(), 0.0)
+            try:
+                held.enter_context(lock(min(left, LOOK_AGAIN)))
+            except StoreBusy as busy:
+                if (made := look()) is not None:
+                    break
+                if left <= LOOK_AGAIN:
+                    message = f"Another process has been renewing this credential for more than {patience:g} s."
+                    raise StoreBusy(message, hint=busy.hint) from None
+            else:
+                made = look()
+                break
+        yield made
 
 
 def _require_no_pause(login: Login, pause: "Pause | None", now: float) -> None:
@@ -198,8 +250,7 @@ def helper_key(
     if kept is not None:
         return kept
     try:
-        with cache.lock(patience):
-            kept = _usable(cache, lifetime, clock, rejected)
+        with _turn(cache.lock, lambda: _usable(cache, lifetime, clock, rejected), patience, clock) as kept:
             return kept if kept is not None else _printed(cache, run)
     except StoreUnavailable:  # nothing may be written here: then nothing is shared
         return run()
@@ -247,11 +298,9 @@ def federated_tokens(
     if kept is not None and kept.freshness(clock.now()) is Freshness.FRESH:
         return kept
     try:
-        with cache.lock(0.0 if kept is not None else patience):
-            other = _kept_token(cache, clock, rejected)
-            if other is not None and other.freshness(clock.now()) is Freshness.FRESH:
-                return other
-            return _exchanged(cache, exchange)
+        patience = 0.0 if kept is not None else patience
+        with _turn(cache.lock, lambda: _fresh_token(cache, clock, rejected), patience, clock) as other:
+            return other if other is not None else _exchanged(cache, exchange)
     except StoreUnavailable:  # nothing may be written here: then nothing is shared
         return kept or exchange()
     except (TemporaryFailure, ConfigurationError):
@@ -272,6 +321,11 @@ def _kept_token(cache: "FederationCache", clock: Clock, rejected: Secret | None)
     if kept is None or kept.access_token == rejected or kept.freshness(clock.now()) is Freshness.EXPIRED:
         return None
     return kept
+
+
+def _fresh_token(cache: "FederationCache", clock: Clock, rejected: Secret | None) -> OAuthTokens | None:
+    kept = _kept_token(cache, clock, rejected)
+    return kept if kept is not None and kept.freshness(clock.now()) is Freshness.FRESH else None
 
 
 def paced(

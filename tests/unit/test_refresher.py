@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -263,3 +263,44 @@ def test_a_renewal_that_cannot_be_kept_is_not_used(endpoint: TokenEndpoint, tmp_
     assert store.load(KIND) == saved
 
     assert Refresher(store, HttpTransport, clock).fresh(KIND).generation == saved.generation + 1
+
+
+class Waiting(FakeClock):
+    """Something happens while somebody waits."""
+
+    def __init__(self, happens: Callable[[], object], after: float) -> None:
+        super().__init__()
+        self._happens, self._after = happens, after
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.monotonic() >= self._after:
+            self._happens()
+
+
+@pytest.mark.requirement("R-01 fifty")
+def test_who_waits_leaves_when_it_is_renewed_and_not_when_the_lock_is_free(
+    endpoint: TokenEndpoint, tmp_path: Path
+) -> None:
+    """A crowd that took the lock one by one would be done long after the renewal."""
+    clock = Waiting(lambda: store.save(login_at(endpoint, age=0, now=clock.now())), after=2.0)
+    store = FileStore(tmp_path / "state", clock)
+    store.save(login_at(endpoint, age=9000, now=clock.now()))
+
+    with store.lock(KIND, 0.0):
+        fresh = Refresher(store, HttpTransport, clock).fresh(KIND)
+
+    assert fresh.tokens.freshness(clock.now()) is Freshness.FRESH
+    assert clock.monotonic() < 2.2
+    assert endpoint.calls == 0
+
+
+def test_who_waits_in_vain_is_told_for_how_long(endpoint: TokenEndpoint, tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = FileStore(tmp_path / "state", clock)
+    store.save(login_at(endpoint, age=9000, now=clock.now()))
+
+    with store.lock(KIND, 0.0), pytest.raises(StoreBusy, match="for more than 60 s"):
+        Refresher(store, HttpTransport, clock).fresh(KIND)
+
+    assert 60 <= clock.monotonic() < 60.5

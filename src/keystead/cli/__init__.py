@@ -13,7 +13,7 @@ BARE = ["token"]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; the entry point of the ``keystead`` program."""
-    gc.disable()  # a command lives for a moment; collecting while it imports costs more than it frees
+    gc.disable()  # until the command begins: what is imported stays, so collecting meanwhile frees nothing
     given = sys.argv[1:] if arguments is None else arguments
     if given == BARE:
         from keystead.cli.bare_token import bare_token
@@ -23,5 +23,4 @@ def main(arguments: list[str] | None = None) -> None:
     from keystead.cli.group import cli
     from keystead.cli.surroundings import Surroundings
 
-    gc.enable()
     sys.exit(exit_code(cli, given, Surroundings.real()))

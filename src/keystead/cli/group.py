@@ -1,5 +1,6 @@
 """The program's click group: the table of commands as click sees it."""
 
+import gc
 from importlib import import_module
 from typing import Final
 
@@ -72,6 +73,7 @@ def cli(context: click.Context, question: str | None, model: str | None) -> None
 
     On a terminal and without a command: a prompt where questions are answered; /help there says more.
     """
+    gc.enable()  # by now the command is loaded; see main()
     if context.invoked_subcommand is not None:
         if question is not None or model is not None:
             raise click.UsageError("-p and --model go without a command.")
