@@ -24,6 +24,7 @@ from keystead.server import data_directory
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.gateway import Directory, Gateway, Ledger, Limits, Upstream
+from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
 
@@ -31,6 +32,9 @@ SETUP_CODE_LIFETIME: Final = timedelta(days=1)
 DRAIN_SECONDS: Final = 15
 WORKERS: Final = 8
 """Threads of the control plane."""
+REFRESH_SECONDS: Final = 15.0
+"""How soon a server hears of what another process on its database changed, such as a rotated signing key."""
+SWEEP_SECONDS: Final = 3600.0
 
 _SUBSCRIPTION_PREFIX: Final = "sk-ant-oat"
 RandomBytes = Callable[[int], bytes]
@@ -152,6 +156,22 @@ def truth() -> Truth:
     )
 
 
+def chores(directory: SnapshotDirectory) -> list[Chore]:
+    """Return what a running server does from time to time."""
+    from keystead.server.authorization.sweep import sweep
+
+    return [
+        Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: directory.refresh()),
+        Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
+    ]
+
+
+def _close_connections() -> None:
+    from django.db import connections
+
+    connections.close_all()
+
+
 def serve(installation: Installation, announce: Callable[[Ready], None], clock: Clock = SYSTEM_CLOCK) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way and write the ledger out.
 
@@ -164,9 +184,12 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
 
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     ledger = LedgerWriter()
+    housekeeping = Housekeeping(chores(directory), clock, finished=_close_connections)
     try:
+        housekeeping.start()
         _run(_serve(installation, directory, ledger, announce))
     finally:
+        housekeeping.close()
         ledger.close()
         directory.close()
 

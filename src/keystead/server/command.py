@@ -1,11 +1,13 @@
-"""``keystead server``: run the server, and make a new link for the first administrator."""
+"""``keystead server``: run the server, make a new link for the first administrator, rotate the signing keys."""
 
+import json
 import secrets
 import shutil
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -59,7 +61,63 @@ def setup_link(**given: Any) -> None:
     click.echo(_link(settings, code))
 
 
-for _command in (run, setup_link):
+SIGNING_KEYS_SCHEMA: Final = "keystead.signing-keys/1"
+
+
+@server.group("keys")
+def signing_keys() -> None:
+    """See and rotate the keys that sign access tokens and ID tokens."""
+
+
+@signing_keys.command("list")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SIGNING_KEYS_SCHEMA}.")
+def list_keys(*, wants_json: bool, **given: Any) -> None:
+    """Print the published keys, and which of them signs."""
+    now = _open(given)
+    from keystead.server.authorization import keys
+
+    found = keys.overview(now)
+    if wants_json:
+        click.echo(json.dumps({"schema": SIGNING_KEYS_SCHEMA, "keys": found}, indent=2))
+    for key in () if wants_json else found:
+        until = f", verifies until {key['published_until']}" if key["published_until"] else ""
+        click.echo(f"{key['kid']}  {key['state']}, made {key['created_at']}{until}")
+
+
+@signing_keys.command("rotate")
+@click.option(
+    "--compromised",
+    is_flag=True,
+    help="An old key is in wrong hands: sign with the new one at once, and let the old ones verify nothing more.",
+)
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SIGNING_KEYS_SCHEMA}.")
+def rotate_keys(*, compromised: bool, wants_json: bool, **given: Any) -> None:
+    """Make a new signing key; running servers take it up by themselves.
+
+    The new key is published at once and signs ten minutes later, when everybody who keeps the published keys has
+    fetched it. The old ones go on verifying until the last token that they signed has ended.
+    """
+    now = _open(given)
+    from keystead.server.authorization import keys
+
+    done = keys.rotate(now, compromised=compromised)
+    if wants_json:
+        replaced = [{"kid": kid, "published_until": end.isoformat()} for kid, end in done.replaced.items()]
+        made = {"kid": done.kid, "signs_from": done.signs_from.isoformat()}
+        click.echo(json.dumps({"schema": SIGNING_KEYS_SCHEMA, "new": made, "replaced": replaced}, indent=2))
+        return
+    click.echo(f"The new key {done.kid} signs from {done.signs_from.isoformat()}.")
+    for kid, end in done.replaced.items():
+        click.echo(f"The key {kid} verifies {'nothing any more' if compromised else f'until {end.isoformat()}'}.")
+
+
+def _open(given: dict[str, Any]) -> datetime:
+    """Open the database that the options name; returns the time."""
+    app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
+    return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
+
+
+for _command in (run, setup_link, list_keys, rotate_keys):
     for _option in reversed(_OVERRIDES):
         _option(_command)
 

@@ -61,6 +61,15 @@ class SnapshotDirectory:
         """Stop listening."""
         self._unsubscribe()
 
+    def refresh(self) -> None:
+        """Read again what other processes may have changed: signing keys, and sign-ins that ended.
+
+        Of the API keys there may be very many; those are read again only when somebody says so.
+        """
+        with self._lock:
+            self._ended = self._truth.ended_grants(self._clock.now())
+            self._read_public_keys()
+
     def by_key(self, digest: bytes) -> Principal | None:
         """Return the owner of the API key with that SHA-256, or None."""
         principal = self._keys.get(digest)
@@ -102,13 +111,21 @@ class SnapshotDirectory:
                 self._keys[digest] = principal
                 self._digests[principal.id] = digest
             self._ended = self._truth.ended_grants(self._clock.now())
-            self._public_keys = self._truth.public_keys(self._clock.now())
+            self._read_public_keys()
+
+    def _read_public_keys(self) -> None:
+        """Take the keys of now, and forget what a key that is gone has verified."""
+        before, self._public_keys = self._public_keys, self._truth.public_keys(self._clock.now())
+        if before.keys() - self._public_keys.keys():
+            self._verified.clear()
 
     def _apply(self, change: Change) -> None:
         if change.subject == "api_key":
             self._reread_key(change.id)
         elif change.subject == "grant":
             self._reread_grant(change.id)
+        elif change.subject == "signing_key":
+            self.refresh()
         else:
             self._load()
 

@@ -6,18 +6,20 @@ can sign, and several servers on one database share their keys (``docs/decisions
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, Final
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from joserfc import jwe
 from joserfc.jwk import ECKey, OctKey
 
-from keystead.server.authorization.lifetimes import SIGNING_KEY_OVERLAP
+from keystead.server.audit import operations as audit
+from keystead.server.authorization.lifetimes import SIGNING_KEY_AHEAD, SIGNING_KEY_OVERLAP
 from keystead.server.authorization.models import SigningKey
 from keystead.server.authorization.surroundings import derived_key
 from keystead.server.changes import CHANGES, Change
@@ -37,24 +39,66 @@ def new_key() -> ECKey:
 
 def signing_key(now: datetime, make: NewKey = new_key) -> tuple[str, ECKey]:
     """Return the key that signs and its ``kid``; the first call of an installation makes it."""
-    row = _newest() or _first(now, make)
+    row = _signing(now) or _first(now, make)
     return row.kid, _opened(row.sealed, derived_key("signing keys"))
 
 
-def rotate(now: datetime, make: NewKey = new_key) -> str:
-    """Make a new signing key and return its ``kid``; the old ones verify until the last token of theirs ended."""
-    with transaction.atomic():
-        SigningKey.objects.filter(published_until=None).update(published_until=now + SIGNING_KEY_OVERLAP)
-        return _store(now, make()).kid
+def _signing(now: datetime) -> SigningKey | None:
+    """Return the newest key that everybody has had the time to fetch; while there is none such, the oldest."""
+    alive = list(_alive(now).order_by("-created_at", "kid"))
+    known = (row for row in alive if row.created_at <= now - SIGNING_KEY_AHEAD)
+    return next(known, alive[-1] if alive else None)
 
 
-def _newest() -> SigningKey | None:
-    return SigningKey.objects.filter(published_until=None).order_by("-created_at", "kid").first()
+def _alive(now: datetime) -> QuerySet[SigningKey]:
+    return SigningKey.objects.filter(Q(published_until=None) | Q(published_until__gt=now))
 
 
 def _first(now: datetime, make: NewKey) -> SigningKey:
     with transaction.atomic():
-        return _newest() or _store(now, make())
+        return _signing(now) or _store(now, make())
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What :func:`rotate` did.
+
+    Attributes:
+        kid: the new key.
+        signs_from: when it begins to sign.
+        replaced: the keys it takes the place of, and until when they verify.
+    """
+
+    kid: str
+    signs_from: datetime
+    replaced: Mapping[str, datetime]
+
+
+def rotate(now: datetime, make: NewKey = new_key, *, compromised: bool = False) -> Rotation:
+    """Publish a new key, which signs a little later; the old ones verify until the last token of theirs has ended.
+
+    Args:
+        now: when.
+        make: makes the key.
+        compromised: an old key is in wrong hands: the new one signs at once, the old ones verify nothing any more, so
+            that every access token ends and is renewed.
+    """
+    ends = now if compromised else now + SIGNING_KEY_AHEAD + SIGNING_KEY_OVERLAP
+    with transaction.atomic():
+        replaced = _alive(now) if compromised else SigningKey.objects.filter(published_until=None)
+        kids = list(replaced.order_by("created_at").values_list("kid", flat=True))
+        SigningKey.objects.filter(kid__in=kids).update(published_until=ends)
+        row = _store(now, make())
+        audit.record(
+            organization=None,
+            actor=audit.SYSTEM,
+            action="signing_key:rotate",
+            target=row.kid,
+            at=now,
+            details={"compromised": compromised},
+        )
+    at_once = compromised or not kids
+    return Rotation(row.kid, now if at_once else now + SIGNING_KEY_AHEAD, dict.fromkeys(kids, ends))
 
 
 def _store(now: datetime, key: ECKey) -> SigningKey:
@@ -83,8 +127,22 @@ def _opened(sealed: str, seal: bytes) -> ECKey:
 
 def jwks(now: datetime) -> dict[str, list[dict[str, Any]]]:
     """Return the published keys as a JWK set (RFC 7517)."""
-    rows = SigningKey.objects.filter(Q(published_until=None) | Q(published_until__gt=now)).order_by("created_at")
+    rows = _alive(now).order_by("created_at")
     return {"keys": [{**row.public_jwk, "kid": row.kid, "alg": ALGORITHM, "use": "sig"} for row in rows]}
+
+
+def overview(now: datetime) -> list[dict[str, str | None]]:
+    """Return every published key, oldest first, with its ``state``: ``next``, ``signing`` or ``verifying``."""
+    signing = _signing(now)
+    return [
+        {
+            "kid": row.kid,
+            "state": "signing" if row == signing else "verifying" if row.published_until else "next",
+            "created_at": row.created_at.isoformat(),
+            "published_until": row.published_until.isoformat() if row.published_until and row != signing else None,
+        }
+        for row in _alive(now).order_by("created_at")
+    ]
 
 
 def published(now: datetime) -> dict[str, ECKey]:

@@ -19,3 +19,7 @@ USED_CODES_KEPT: Final = timedelta(days=1)
 """Codes are removed this long after their end; until then a replay is recognised as one."""
 SIGNING_KEY_OVERLAP: Final = timedelta(days=2)
 """A replaced signing key verifies this long: longer than any access token lives."""
+SIGNING_KEY_AHEAD: Final = timedelta(minutes=10)
+"""A new signing key is published this long before it signs: longer than anybody may keep the published keys."""
+ENDED_KEPT: Final = timedelta(days=30)
+"""Ended sign-ins are kept this long, for the people who look at what happened; their refresh tokens end with them."""

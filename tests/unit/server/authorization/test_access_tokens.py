@@ -139,19 +139,6 @@ def test_noise_is_refused(database: object, clock: Any, token: str) -> None:
     assert verify(token, clock) is None
 
 
-def test_a_replaced_key_verifies_until_its_tokens_have_ended(signed: str, clock: Any) -> None:
-    from keystead.server.authorization import keys
-    from keystead.server.authorization.surroundings import now
-
-    old = parts(signed)[0]["kid"]
-    new = keys.rotate(now())
-    assert keys.signing_key(now())[0] == new
-    assert {key["kid"] for key in keys.jwks(now())["keys"]} == {old, new}
-    assert verify(signed, clock) is not None
-    clock.sleep(2 * 86_400)
-    assert {key["kid"] for key in keys.jwks(now())["keys"]} == {new}
-
-
 def test_the_private_key_rests_encrypted(signed: str, database: Any) -> None:
     from keystead.server.authorization import keys
     from keystead.server.authorization.models import SigningKey
