@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keystead.server.gateway import DirectoryUnavailable, ManagedSettings
+from keystead.server.policy import Principal
+from keystead.server.policy.managed_settings import Delivery, Match, MemberFacts, Policy, delivery
+
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Answer, Running
 
@@ -54,6 +58,56 @@ def test_pages_for_members_ask_for_a_credential(running: "Running", path: str) -
 def test_no_policy_is_404(running: "Running") -> None:
     answer = get(running, "/managed/settings", f"authorization: Bearer {running.bearer}")
     assert (answer.status, answer.error["type"]) == (404, "not_found_error")
+
+
+BASE = Policy("pol_1", "Everybody", Match(), {"availableModels": ["keystead-test-1"]})
+
+
+def delivering(*policies: Policy, asked: "list[Principal] | None" = None) -> ManagedSettings:
+    async def managed_settings(principal: "Principal") -> Delivery | None:
+        if asked is not None:
+            asked.append(principal)
+        return delivery(policies, MemberFacts(frozenset(), ""))
+
+    return managed_settings
+
+
+def test_a_policy_is_delivered_with_its_checksum_as_version(serve: "Callable[..., Running]") -> None:
+    asked: list[Principal] = []
+    running = serve(managed_settings=delivering(BASE, asked=asked))
+    answer = get(running, "/managed/settings", f"authorization: Bearer {running.bearer}")
+    document = json.loads(answer.body)
+    assert (answer.status, document["settings"]) == (200, BASE.settings)
+    assert answer.headers["etag"] == f'"{document["checksum"]}"'
+    assert "public" not in answer.headers["cache-control"]
+    assert [principal.member_id for principal in asked] == ["mem_1"]
+
+
+def test_an_empty_policy_is_not_the_same_as_none(serve: "Callable[..., Running]") -> None:
+    running = serve(managed_settings=delivering(Policy("pol_1", "Empty", Match(), {})))
+    answer = get(running, "/managed/settings", f"x-api-key: {running.key}")
+    assert (answer.status, json.loads(answer.body)["settings"]) == (200, {})
+
+
+@pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', "{}", '"sha256:0", "{}"', "*"])
+def test_a_client_that_has_this_version_is_told_so(serve: "Callable[..., Running]", form: str) -> None:
+    running = serve(managed_settings=delivering(BASE))
+    credential = f"authorization: Bearer {running.bearer}"
+    checksum = get(running, "/managed/settings", credential).headers["etag"].strip('"')
+    answer = get(running, "/managed/settings", credential, f"if-none-match: {form.format(checksum)}")
+    assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", f'"{checksum}"')
+    other = get(running, "/managed/settings", credential, 'if-none-match: "sha256:0"')
+    assert other.status == 200
+
+
+def test_a_policy_that_cannot_be_read_is_503_and_never_no_policy(serve: "Callable[..., Running]") -> None:
+    async def broken(_: "Principal") -> Delivery | None:
+        raise DirectoryUnavailable("OperationalError")
+
+    running = serve(managed_settings=broken)
+    answer = get(running, "/managed/settings", f"authorization: Bearer {running.bearer}")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert b"OperationalError" not in answer.body
 
 
 @pytest.mark.parametrize("path", ["/v1/complete", "/v1/", "/v1/messages/batches", "/nowhere"])

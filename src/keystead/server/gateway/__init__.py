@@ -28,6 +28,7 @@ from keystead.server.gateway.ports import (
     DirectoryUnavailable,
     Ledger,
     Limits,
+    ManagedSettings,
     Readiness,
     Upstream,
 )
@@ -35,15 +36,30 @@ from keystead.server.gateway.protocol import GatewayProtocol
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.upstream import Pool
 from keystead.server.identifiers import new_hex
+from keystead.server.policy import Principal
+from keystead.server.policy.managed_settings import Delivery
 from keystead.wire import ids
 
-__all__ = ["Directory", "DirectoryUnavailable", "Gateway", "Ledger", "Limits", "Readiness", "Upstream"]
+__all__ = [
+    "Directory",
+    "DirectoryUnavailable",
+    "Gateway",
+    "Ledger",
+    "Limits",
+    "ManagedSettings",
+    "Readiness",
+    "Upstream",
+]
 
 _LOG: Final = logging.getLogger("keystead.gateway")
 REQUEST: Final = f"{ids.PREFIXES['request']}_"
 
 
 async def _always_ready() -> str | None:
+    return None
+
+
+async def _no_policy(_principal: Principal) -> Delivery | None:
     return None
 
 
@@ -56,6 +72,7 @@ class Gateway:
         upstream: the Messages API behind it.
         limits: sizes and times.
         ready: whether the rest of the server can work; ``/readyz`` asks it.
+        managed_settings: what ``/managed/settings`` answers.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -72,6 +89,7 @@ class Gateway:
         upstream: Upstream,
         limits: Limits | None = None,
         ready: Readiness = _always_ready,
+        managed_settings: ManagedSettings = _no_policy,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -79,6 +97,7 @@ class Gateway:
         self.ledger = ledger
         self.limits = limits or Limits()
         self.ready = ready
+        self.managed_settings = managed_settings
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

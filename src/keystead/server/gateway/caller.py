@@ -55,10 +55,10 @@ def authenticate(directory: Directory, authorization: bytes | None, api_key: byt
         first = _look_up(directory, bearer) if bearer else None
         second = _look_up(directory, api_key) if api_key and api_key != bearer else None
     except DirectoryUnavailable as error:
-        raise _unavailable(str(error)) from error
+        raise unavailable(str(error)) from error
     except Exception as error:  # whatever fails behind the port must not end a session (G-06)
         _LOG.exception("The directory failed.")
-        raise _unavailable(type(error).__name__) from error
+        raise unavailable(type(error).__name__) from error
     principal = first or second
     if principal is None:
         raise _unrecognised(bearer or api_key or b"")
@@ -87,7 +87,8 @@ def _look_up(directory: Directory, credential: bytes) -> Principal | None:
     return directory.by_bearer(credential)
 
 
-def _unavailable(reason: str) -> Refusal:
+def unavailable(reason: str) -> Refusal:
+    """Return the 503 for what the gateway cannot know at the moment; ``reason`` is for the operator only."""
     return Refusal(
         503,
         "The gateway cannot check credentials at the moment; yours may well be valid. Try again shortly.",

@@ -7,9 +7,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from keystead.server.gateway import request_head
-from keystead.server.gateway.caller import authenticate
+from keystead.server.gateway.caller import Caller, authenticate, unavailable
+from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
-from keystead.server.gateway.request_head import METERED
+from keystead.server.gateway.request_head import METERED, RequestHead
 from keystead.server.gateway.upstream import Connection, Failure
 from keystead.wire.http1 import ResponseHead
 
@@ -32,6 +33,12 @@ class Page:
         self.status = status
         self.body = body
         self.headers = [("content-type", content_type), ("content-length", str(len(body))), *headers]
+
+    def unchanged(self) -> "Page":
+        """Return the answer to a client that has this one already (RFC 9110 section 15.4.5)."""
+        self.status, self.body = 304, b""
+        self.headers = [header for header in self.headers if not header[0].startswith("content-")]
+        return self
 
 
 class Fetch:
@@ -134,12 +141,21 @@ class Pages:
         return Page(b"", _PLAIN)
 
     async def _settings(self, scope: Scope) -> Page:
-        self._authenticate(scope)
-        raise Refusal(404, "No managed settings apply to you: this organization has no policy.")
+        """Deliver the caller's policy (S-19); no policy is 404, an empty one is 200."""
+        caller, _ = self._authenticate(scope)
+        try:
+            delivery = await self._gateway.managed_settings(caller.principal)
+        except DirectoryUnavailable as error:
+            raise unavailable(str(error)) from error
+        if delivery is None:
+            raise Refusal(404, "No managed settings apply to you: no policy of your organization is for you.")
+        page = Page(delivery.body, JSON, ("etag", f'"{delivery.checksum}"'), ("cache-control", "private, no-cache"))
+        known = (value.decode("latin-1") for name, value in scope["headers"] if name == b"if-none-match")
+        return page.unchanged() if any(_names(one, delivery.checksum) for one in known) else page
 
     async def _models(self, scope: Scope) -> Page:
         """Relay the upstream's list of models."""
-        forward = self._authenticate(scope)
+        forward = self._authenticate(scope)[1].forward
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         pool = self._gateway.pool
         request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b\r\n" % (pool.prefix, query, pool.head, forward)
@@ -164,16 +180,22 @@ class Pages:
         known = sorted({path for _, path in self._table if path.startswith("/v1/")} | {p.decode() for p in METERED})
         raise Refusal(404, f"The gateway does not know this address. It has {', '.join(known)}.")
 
-    def _authenticate(self, scope: Scope) -> bytes:
-        """Check the caller and return the header lines for the upstream."""
+    def _authenticate(self, scope: Scope) -> tuple[Caller, RequestHead]:
+        """Return who calls, and the request's headers."""
         head = request_head.sort(scope["headers"])
-        authenticate(
+        caller = authenticate(
             self._gateway.directory,
             head.read.get(b"authorization"),
             head.read.get(b"x-api-key"),
             self._gateway.clock.now(),
         )
-        return head.forward
+        return caller, head
+
+
+def _names(if_none_match: str, checksum: str) -> bool:
+    """Return whether the header names this version (RFC 9110 section 13.1.2); a bare checksum is understood too."""
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")}
+    return bool(tags & {checksum, "*"})
 
 
 def _refused(refusal: Refusal, request_id: str) -> Page:

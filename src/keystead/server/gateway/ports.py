@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from keystead.secret import Secret
 from keystead.server.policy import Principal
+from keystead.server.policy.managed_settings import Delivery
 from keystead.server.usage.record import UsageRecord
 
 
@@ -43,6 +44,17 @@ class Ledger(Protocol):
 
     def append(self, record: UsageRecord) -> None:
         """Take the record without blocking; making it durable happens elsewhere."""
+
+
+class ManagedSettings(Protocol):
+    """Which settings a caller is given."""
+
+    async def __call__(self, principal: Principal, /) -> Delivery | None:
+        """Return what its policies deliver, or None when no policy is for it.
+
+        Raises:
+            DirectoryUnavailable: the answer is not known now.
+        """
 
 
 class Readiness(Protocol):

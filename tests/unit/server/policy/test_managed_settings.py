@@ -143,4 +143,4 @@ def test_what_this_server_does_not_know_passes_as_it_is() -> None:
 def test_models_are_limited_only_by_a_document_that_names_them() -> None:
     assert models({}) is None
     assert models({"availableModels": []}) == frozenset()
-    assert models({"availableModels": ["a"]}) == {"a"}
+    assert models({"availableModels": ["a"]}) == frozenset({"a"})
