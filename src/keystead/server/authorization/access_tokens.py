@@ -26,16 +26,22 @@ FindKey = Callable[[str, datetime], ECKey | None]
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified access token says; identifiers in wire form, times in Unix seconds."""
+    """What a verified access token says; identifiers in wire form, times in Unix seconds.
 
-    person_id: str
+    Attributes:
+        subject_id: the person or the service account.
+        membership_id: of the person; None for a service account, which ``service_account_id`` then names.
+    """
+
+    subject_id: str
     client_id: str
     grant_id: str
     organization_id: str
     workspace_id: str
-    membership_id: str
     scope: str
     expires_at: float
+    membership_id: str | None = None
+    service_account_id: str | None = None
 
 
 def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
@@ -46,7 +52,7 @@ def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
     claims = {
         "iss": issuer(),
         "aud": issuer(),
-        "sub": ids.dump("person", grant.membership.person_id),
+        "sub": grant.subject_id,
         "client_id": grant.client.client_id,
         "iat": issued_at,
         "exp": issued_at + lifetime,
@@ -54,10 +60,19 @@ def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
         "scope": scope,
         "sid": ids.dump("grant", grant.id),
         "org": ids.dump("organization", grant.organization_id),
-        "wrk": ids.dump("workspace", organizations.default_workspace(grant.organization).id),
-        "mem": ids.dump("membership", grant.membership_id),
+        **_owner(grant),
     }
     return jwt.encode({"alg": keys.ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, [keys.ALGORITHM]), lifetime
+
+
+def _owner(grant: Grant) -> dict[str, str]:
+    """Return the claims that say whose sign-in it is, and for which workspace it counts."""
+    if grant.service_account is not None:
+        workspace = grant.service_account.workspace_id
+        return {"wrk": ids.dump("workspace", workspace), "svc": grant.service_account.wire_id}
+    assert grant.membership_id is not None, "the constraint one_owner_per_grant"
+    workspace = organizations.default_workspace(grant.organization).id
+    return {"wrk": ids.dump("workspace", workspace), "mem": ids.dump("membership", grant.membership_id)}
 
 
 def verify(token: str, now: float, find_key: FindKey = keys.verification_key) -> Claims | None:
@@ -99,19 +114,20 @@ def _for_us_now(claims: dict[str, Any], now: float) -> bool:
 
 
 _NAMES: Final = {
-    "person_id": "sub",
+    "subject_id": "sub",
     "client_id": "client_id",
     "grant_id": "sid",
     "organization_id": "org",
     "workspace_id": "wrk",
-    "membership_id": "mem",
     "scope": "scope",
 }
+_OWNERS: Final = {"membership_id": "mem", "service_account_id": "svc"}
 
 
 def _claims(claims: dict[str, Any]) -> Claims | None:
     texts = {name: claims.get(claim) for name, claim in _NAMES.items()}
     values = {name: text for name, text in texts.items() if isinstance(text, str)}
-    if len(values) < len(_NAMES):
+    owner = {name: text for name, claim in _OWNERS.items() if isinstance(text := claims.get(claim), str)}
+    if len(values) < len(_NAMES) or len(owner) != 1:
         return None
-    return Claims(**values, expires_at=float(claims["exp"]))
+    return Claims(**values, **owner, expires_at=float(claims["exp"]))

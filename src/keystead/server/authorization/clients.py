@@ -15,7 +15,7 @@ def find(client_id: str) -> Client:
     Raises:
         Refusal: ``invalid_client``: there is none, or an administrator has disabled it.
     """
-    client = Client.objects.filter(client_id=client_id).first()
+    client = Client.objects.select_related("service_account__organization").filter(client_id=client_id).first()
     if client is None:
         raise invalid_client()
     if client.disabled_at is not None:

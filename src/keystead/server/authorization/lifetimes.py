@@ -17,6 +17,10 @@ LEEWAY: Final = 30
 """Seconds by which the clocks of two of our servers may differ when an access token is verified."""
 USED_CODES_KEPT: Final = timedelta(days=1)
 """Codes are removed this long after their end; until then a replay is recognised as one."""
+SERVICE_SIGN_INS_KEPT: Final = timedelta(days=7)
+"""Sign-ins of service accounts are removed this long after their end; the audit record stays."""
+SERVICE_SIGN_IN: Final = timedelta(hours=1)
+"""A token that a client gets in its own name lives so long at most."""
 SIGNING_KEY_OVERLAP: Final = timedelta(days=2)
 """A replaced signing key verifies this long: longer than any access token lives."""
 SIGNING_KEY_AHEAD: Final = timedelta(minutes=10)

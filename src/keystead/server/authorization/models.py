@@ -8,6 +8,7 @@ parallel users exactly one wins.
 from django.db import models
 
 from keystead.server.identifiers import new_id
+from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations.models import Membership, Organization
 from keystead.wire import ids
 
@@ -33,6 +34,7 @@ class Client(models.Model):
         redirect_uris: exact addresses; loopback ones match on any port (RFC 8252 section 7.3).
         grant_types: what it may send as ``grant_type``.
         scope: the scopes it may ask for, separated by spaces.
+        service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -45,6 +47,7 @@ class Client(models.Model):
     redirect_uris = models.JSONField(default=list)
     grant_types = models.JSONField(default=list)
     scope = models.CharField(max_length=500)
+    service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="clients")
     created_at = models.DateTimeField()
     disabled_at = models.DateTimeField(null=True)
 
@@ -89,7 +92,9 @@ class SpentAssertion(models.Model):
 
 
 class Grant(models.Model):
-    """One sign-in of one person on one device: what the device list shows and revocation ends.
+    """One sign-in, of a person on one device or of a service account: what revocation ends.
+
+    It belongs to a membership or to a service account, never to both.
 
     Attributes:
         label: what the device said it is, for its owner to recognise; never trusted.
@@ -98,13 +103,38 @@ class Grant(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="grants")
-    membership = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="grants")
+    membership = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="grants")
+    service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="grants")
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="grants")
     scope = models.CharField(max_length=500)
     label = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(membership=None) ^ models.Q(service_account=None), name="one_owner_per_grant"
+            ),
+        ]
+
+    @property
+    def role(self) -> str:
+        """The role of whoever it belongs to, as it is now."""
+        return self.membership.role if self.membership is not None else self._account.role
+
+    @property
+    def subject_id(self) -> str:
+        """Wire identifier of the person or the service account it stands for."""
+        if self.membership is not None:
+            return ids.dump("person", self.membership.person_id)
+        return self._account.wire_id
+
+    @property
+    def _account(self) -> ServiceAccount:
+        assert self.service_account is not None, "the constraint one_owner_per_grant"
+        return self.service_account
 
 
 class AuthorizationCode(models.Model):

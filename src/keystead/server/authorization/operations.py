@@ -39,6 +39,7 @@ def verify_access_token(token: str, now: float, public_keys: Mapping[str, ECKey]
         organization_id=claims.organization_id,
         workspace_id=claims.workspace_id,
         member_id=claims.membership_id,
+        service_account_id=claims.service_account_id,
         client_id=claims.client_id,
         expires_at=claims.expires_at + lifetimes.LEEWAY,
     )
@@ -47,18 +48,18 @@ def verify_access_token(token: str, now: float, public_keys: Mapping[str, ECKey]
 def revoked_grants(now: float) -> set[str]:
     """Return the sign-ins that have ended while an access token of theirs may still be in time.
 
-    A sign-in ends by revocation, and also when the person behind it is no longer active.
+    A sign-in ends by revocation, and also when whoever is behind it may no longer act.
     """
     moment = datetime.fromtimestamp(now, UTC)
     oldest = moment - timedelta(seconds=server().access_token_seconds + lifetimes.LEEWAY)
-    ended = Q(revoked_at__gt=oldest) | Q(revoked_at=None, expires_at__gt=oldest, membership__person__is_active=False)
+    ended = Q(revoked_at__gt=oldest) | (Q(revoked_at=None, expires_at__gt=oldest) & standing.LOST)
     return {ids.dump("grant", grant_id) for grant_id in Grant.objects.filter(ended).values_list("id", flat=True)}
 
 
 def grant_is_live(grant_id: str) -> bool:
-    """Return whether the sign-in ``gra_…`` exists, was not ended, and its person is active."""
+    """Return whether the sign-in ``gra_…`` exists, was not ended, and whose it is may still act."""
     grant = _grant(grant_id)
-    return grant is not None and grant.revoked_at is None and standing.holds(grant.membership)
+    return grant is not None and grant.revoked_at is None and standing.holds(grant)
 
 
 def grant_of_access_token(token: str, now: datetime) -> Grant | None:
@@ -75,7 +76,10 @@ def revoke_token(token: str, client: Client | None, now: datetime) -> None:
     """
     grant = _grant_of(token, now)
     if grant is not None and client == (grant.client if client or grant.client.is_confidential else None):
-        sign_ins.end(grant, ids.dump("person", grant.membership.person_id), "signed_out", now)
+        sign_ins.end(grant, grant.subject_id, "signed_out", now)
+
+
+_OWNER = ("membership__person", "service_account__workspace")
 
 
 def _grant_of(token: str, now: datetime) -> Grant | None:
@@ -91,4 +95,4 @@ def _grant(grant_id: str) -> Grant | None:
         key = ids.parse("grant", grant_id)
     except ValueError:
         return None
-    return Grant.objects.select_related("membership__person", "organization", "client").filter(pk=key).first()
+    return Grant.objects.select_related(*_OWNER, "organization", "client").filter(pk=key).first()

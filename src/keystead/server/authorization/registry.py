@@ -1,7 +1,7 @@
 """The client registry: which programs an organization has let in, and what each of them may do (S-20)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from keystead.server.authorization import sign_ins
 from keystead.server.authorization.checks import redirects, scopes
 from keystead.server.authorization.models import AuthMethod, Client, ClientSecret, Grant
 from keystead.server.identifiers import new_id
+from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership, Organization
 from keystead.server.organizations.roles import Permission
@@ -35,6 +36,7 @@ GRANTS: Final = {
     "authorization_code": "Sign a person in with a browser",
     DEVICE_CODE_GRANT: "Sign a person in with a device code",
     "refresh_token": "Keep a person signed in",
+    "client_credentials": "Ask in its own name, for a service account",
 }
 """What a client may be registered for, in words."""
 
@@ -45,6 +47,7 @@ class Registration:
 
     Attributes:
         jwks: its public keys, for ``private_key_jwt``.
+        service_account: whom it stands for with ``client_credentials``.
     """
 
     name: str
@@ -53,7 +56,8 @@ class Registration:
     redirect_uris: Sequence[str] = ()
     scope: str = "openid profile email offline_access"
     jwks: dict[str, Any] | None = None
-    first_party: bool = field(default=False)
+    first_party: bool = False
+    service_account: ServiceAccount | None = None
 
 
 def register(
@@ -86,6 +90,8 @@ def store(
     """
     for check in _CHECKS:
         check(wanted)
+    if wanted.service_account is not None and wanted.service_account.organization_id != organization.id:
+        raise UsageError("That service account belongs to another organization.", hint="Choose one of your own.")
     key = new_id()
     client = Client.objects.create(
         id=key,
@@ -98,6 +104,7 @@ def store(
         redirect_uris=list(wanted.redirect_uris),
         grant_types=list(wanted.grant_types),
         scope=" ".join(wanted.scope.split()),
+        service_account=wanted.service_account,
         created_at=now,
     )
     has_secret = wanted.auth_method in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}
@@ -255,4 +262,26 @@ def _check_keys(wanted: Registration) -> None:
         raise UsageError("That JWK set will not do.", hint=str(error)) from error
 
 
-_CHECKS: Final = (_check_name, _check_grants, _check_redirects, _check_scope, _check_credential_use, _check_keys)
+def _check_service(wanted: Registration) -> None:
+    needed = "client_credentials" in wanted.grant_types
+    if needed != (wanted.service_account is not None):
+        raise UsageError("A client that asks in its own name stands for a service account.", hint="Choose one.")
+    if not needed:
+        return
+    if wanted.auth_method is AuthMethod.NONE:
+        raise UsageError("A client that asks in its own name must authenticate.", hint="Choose a secret or a key.")
+    if FOR_PEOPLE & set(wanted.grant_types):
+        raise UsageError(
+            "A client signs people in, or asks in its own name, not both.", hint="Register one client for each."
+        )
+
+
+_CHECKS: Final = (
+    _check_name,
+    _check_grants,
+    _check_service,
+    _check_redirects,
+    _check_scope,
+    _check_credential_use,
+    _check_keys,
+)

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from keystead.server.authorization import lifetimes
 from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import derived_key, server
 from keystead.server.changes import CHANGES, Change
+from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
@@ -26,11 +27,11 @@ RandomBytes = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """What a code or a refresh token was worth: a sign-in, the scope asked for, and the next refresh token."""
+    """What a request was worth: a sign-in, the scope asked for, and the next refresh token if there is one."""
 
     grant: Grant
     scope: str
-    refresh_token: str
+    refresh_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,52 @@ def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomByt
     token = tokens.mint(TokenKind.REFRESH_TOKEN, random_bytes)
     keep(grant, token, 1, now)
     return Redeemed(grant, grant.scope, token)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceApproval:
+    """What a client, or a federation rule, lets a service account do for a while.
+
+    Attributes:
+        lifetime: at most so long; the server's own limit holds beside it.
+        because: what the audit record says of why, such as the rule's identifier.
+    """
+
+    client: Client
+    account: ServiceAccount
+    scope: str
+    lifetime: timedelta
+    because: Mapping[str, str]
+
+
+def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redeemed:
+    """Store a short sign-in of a service account: one access token and no refresh token."""
+    _sweep(now)
+    account = approval.account
+    grant = Grant.objects.create(
+        organization=account.organization,
+        service_account=account,
+        client=approval.client,
+        scope=approval.scope,
+        label=label,
+        created_at=now,
+        expires_at=now + min(approval.lifetime, timedelta(seconds=server().access_token_seconds)),
+    )
+    audit.record(
+        organization=account.organization,
+        actor=account.wire_id,
+        action="grant:create",
+        target=ids.dump("grant", grant.id),
+        at=now,
+        details={"client": approval.client.client_id, **approval.because},
+    )
+    return Redeemed(grant, grant.scope, None)
+
+
+def _sweep(now: datetime) -> None:
+    """Remove sign-ins of service accounts that ended long ago: a pipeline makes one for every run."""
+    before = now - lifetimes.SERVICE_SIGN_INS_KEPT
+    Grant.objects.filter(service_account__isnull=False, expires_at__lt=before).delete()
 
 
 def keep(grant: Grant, token: str, generation: int, now: datetime) -> None:

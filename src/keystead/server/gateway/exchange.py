@@ -310,12 +310,12 @@ class Exchange:
         principal, gateway, head = self._principal, self._gateway, self._head
         if principal is None or not head.metered:
             return
-        record = UsageRecord(  # by place: naming 21 fields would cost as much as checking the key
+        record = UsageRecord(  # by place: naming 22 fields would cost as much as checking the key
             self.request_id[-32:],
             self.request_id,
             principal.organization_id,
             principal.workspace_id,
-            principal.member_id,
+            principal.member_id or "",
             principal.kind._value_,  # `value` is a property in Python, for the same text
             principal.id,
             head.client,
@@ -332,6 +332,7 @@ class Exchange:
             self._streamed or self._stream,
             aborted,
             estimated,
+            principal.service_account_id or "",
         )
         try:
             gateway.ledger.append(record)

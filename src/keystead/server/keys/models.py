@@ -1,10 +1,43 @@
-"""ApiKey."""
+"""ApiKey, ServiceAccount."""
 
 from django.db import models
 
 from keystead.server.identifiers import new_id
 from keystead.server.organizations.models import Membership, Organization, Workspace
 from keystead.wire import ids
+
+
+class ServiceAccount(models.Model):
+    """A program of an organization that acts in its own name: it has no password, only ways to get short tokens.
+
+    Attributes:
+        role: what it may do at most, as a member of that role may.
+        disabled_at: ended for good, its tokens with it; None while it works.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="service_accounts")
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="service_accounts")
+    name = models.CharField(max_length=100)
+    role = models.CharField(max_length=32)
+    created_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    disabled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "name"], condition=models.Q(disabled_at=None), name="one_live_account_per_name"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def wire_id(self) -> str:
+        """Its identifier outside the server, ``svac_…``."""
+        return ids.dump("service_account", self.id)
 
 
 class Purpose(models.TextChoices):

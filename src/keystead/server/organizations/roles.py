@@ -22,6 +22,7 @@ class Permission(StrEnum):
     KEYS_REVOKE_ANY = "keys:revoke_any"
     MODELS_USE = "models:use"
     SIGN_INS_REVOKE_ANY = "sign_ins:revoke_any"
+    SERVICE_ACCOUNTS_MANAGE = "service_accounts:manage"
     USAGE_READ_ALL = "usage:read_all"
 
 

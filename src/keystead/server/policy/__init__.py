@@ -18,7 +18,8 @@ class Principal:
     Attributes:
         id: identifier of the API key or of the sign-in session, with its type prefix.
         organization_id: who pays.
-        member_id: the person behind it.
+        member_id: the person behind it; None when a service account is.
+        service_account_id: the service account behind it, or None.
         expires_at: Unix seconds after which it must not be accepted, or None.
     """
 
@@ -26,6 +27,7 @@ class Principal:
     id: str
     organization_id: str
     workspace_id: str
-    member_id: str
+    member_id: str | None
     client_id: str | None = None
     expires_at: float | None = None
+    service_account_id: str | None = None

@@ -186,7 +186,7 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         record.request_id,
         _hex("organization", record.organization_id),
         _hex("workspace", record.workspace_id),
-        _hex("membership", record.member_id),
+        _hex("membership", record.member_id) if record.member_id else None,
         record.principal_kind,
         record.principal_id,
         record.client[:200],
@@ -195,5 +195,6 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         record.model[:200],
         record.status,
         _moment(int(record.started_at * 1000)),
-        *record[13:],  # duration, tokens and flags: the table has them in the record's order
+        *record[13:21],  # duration, tokens and flags: the table has them in the record's order
+        _hex("service_account", record.service_account_id) if record.service_account_id else None,
     )

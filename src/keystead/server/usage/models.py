@@ -3,6 +3,7 @@
 from django.db import models
 
 from keystead.server.identifiers import new_id
+from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations.models import Membership, Organization, Workspace
 
 
@@ -17,7 +18,7 @@ class UsageEntry(models.Model):
     request_id = models.CharField(max_length=64)
     organization = models.ForeignKey(Organization, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
-    member = models.ForeignKey(Membership, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    member = models.ForeignKey(Membership, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
     principal_kind = models.CharField(max_length=16)
     principal_id = models.CharField(max_length=64)
     client = models.CharField(max_length=200)
@@ -34,6 +35,9 @@ class UsageEntry(models.Model):
     streamed = models.BooleanField()
     aborted = models.BooleanField()
     estimated = models.BooleanField()
+    service_account = models.ForeignKey(
+        ServiceAccount, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
 
     class Meta:
         indexes = [models.Index(fields=["organization", "started_at"], name="usage_by_day")]

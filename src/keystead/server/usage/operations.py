@@ -7,7 +7,7 @@ from typing import Final
 
 from django.db.models import Count, QuerySet, Sum
 
-from keystead.server.keys.models import ApiKey
+from keystead.server.keys.models import ApiKey, ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership, Workspace
 from keystead.server.organizations.roles import Permission
@@ -72,7 +72,7 @@ def usage_of_day(member: Membership, now: datetime) -> DayReport:
         total=_add("Total", by_model),
         by_model=by_model,
         by_key=_named(_tallies(entries, "principal_id"), _key_names(member)),
-        by_member=_named(_tallies(entries, "member_id"), _member_names(member)),
+        by_member=_by_owner(entries, member),
         by_workspace=_named(_tallies(entries, "workspace_id"), _workspace_names(member)),
     )
 
@@ -85,6 +85,18 @@ def _key_names(member: Membership) -> dict[str, str]:
 def _member_names(member: Membership) -> dict[str, str]:
     members = Membership.objects.filter(organization=member.organization_id).values_list("id", "person__email")
     return {str(key): email for key, email in members}
+
+
+def _service_account_names(member: Membership) -> dict[str, str]:
+    accounts = ServiceAccount.objects.filter(organization=member.organization_id).values_list("id", "name")
+    return {str(key): f"{name} (service account)" for key, name in accounts}
+
+
+def _by_owner(entries: QuerySet[UsageEntry], member: Membership) -> tuple[Tally, ...]:
+    """Return one tally per person and per service account: behind every request stands one of them."""
+    people = _named(_tallies(entries.exclude(member=None), "member_id"), _member_names(member))
+    services = _tallies(entries.exclude(service_account=None), "service_account_id")
+    return _sorted((*people, *_named(services, _service_account_names(member))))
 
 
 def _workspace_names(member: Membership) -> dict[str, str]:

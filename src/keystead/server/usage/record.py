@@ -9,7 +9,8 @@ class UsageRecord(NamedTuple):
     Attributes:
         id: UUIDv7 as 32 hex digits; storing the same record twice counts it once.
         request_id: the ``x-request-id`` the client was given.
-        organization_id: who pays, ``org_…``; the next two are ``wrk_…`` and ``mem_…``.
+        organization_id: who pays, ``org_…``; the next two are ``wrk_…`` and ``mem_…``
+            (empty for a service account).
         principal_kind: a :class:`keystead.server.policy.PrincipalKind`.
         principal_id: the API key or sign-in that authenticated, with its type prefix.
         client: what the client calls itself (its ``User-Agent``), cut to 200 characters.
@@ -23,6 +24,7 @@ class UsageRecord(NamedTuple):
         streamed: whether the answer was a stream of events.
         aborted: whether either side ended it early.
         estimated: whether the tokens are the floor estimate of 4 characters a token, because no count came.
+        service_account_id: ``svac_…``, or empty for a person.
     """
 
     id: str
@@ -46,3 +48,4 @@ class UsageRecord(NamedTuple):
     streamed: bool
     aborted: bool
     estimated: bool
+    service_account_id: str = ""

@@ -28,6 +28,7 @@ def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> Non
     assert set(document["grant_types_supported"]) == {
         "authorization_code",
         "refresh_token",
+        "client_credentials",
         "urn:ietf:params:oauth:grant-type:device_code",
     }
 
@@ -132,7 +133,6 @@ def test_a_malformed_body_is_a_protocol_error(
         ({}, "invalid_request"),
         ({"grant_type": ""}, "invalid_request"),
         ({"grant_type": "password", "username": "a", "password": "b"}, "unsupported_grant_type"),
-        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
         ({"grant_type": "AUTHORIZATION_CODE"}, "unsupported_grant_type"),
         ({"grant_type": "refresh_token"}, "invalid_request"),
         ({"grant_type": "refresh_token", "refresh_token": "x", "client_id": "nobody"}, "invalid_client"),

@@ -16,6 +16,7 @@ def signed_in(administrator: Any, clock: Any) -> dict[str, str]:
     redeemed = sign_ins.begin(sign_ins.Approval(client, administrator, "openid models:use"), "test", now())
     access_token = access_tokens.sign(redeemed.grant, redeemed.scope, new_id(), now())[0]
     wire_id = ids.dump("grant", redeemed.grant.id)
+    assert redeemed.refresh_token is not None
     return {"refresh_token": redeemed.refresh_token, "access_token": access_token, "grant": wire_id}
 
 

@@ -16,6 +16,8 @@ MEANINGS: Final = {
 }
 """Every scope there is, as a person reads it after "It may"."""
 
+_OF_PEOPLE: Final = frozenset({"openid", "profile", "email", "offline_access"})
+"""What means nothing for a service account: it has no profile, and gets no refresh token."""
 _NEEDS: Final = {MODELS_USE: Permission.MODELS_USE}
 
 
@@ -34,6 +36,19 @@ def asked(requested: str | None, allowed: str) -> str:
     if not given:
         raise Refusal("invalid_scope", "None of these scopes may be asked for by this client.")
     return given
+
+
+def for_service(requested: str | None, allowed: str) -> str:
+    """Return the scope of a service account's token: as :func:`asked`, without what only people have.
+
+    Raises:
+        Refusal: ``invalid_scope``: nothing of it is left.
+    """
+    own = " ".join(name for name in allowed.split() if name not in _OF_PEOPLE)
+    scope = asked(requested, own)
+    if not scope:
+        raise Refusal("invalid_scope", "There is no scope here that a service account can have.")
+    return scope
 
 
 def effective(scope: str, role: str) -> str:

@@ -14,7 +14,7 @@ from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
 from keystead.server.authorization import access_tokens
 from keystead.server.authorization.checks import scopes, standing
-from keystead.server.authorization.grants import authorization_code, device_code, refresh_token
+from keystead.server.authorization.grants import authorization_code, client_credentials, device_code, refresh_token
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.parameters import Parameters, required
@@ -26,12 +26,13 @@ from keystead.wire.oauth import DEVICE_CODE_GRANT, TokenResponse
 TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
     "authorization_code": authorization_code.redeem,
     "refresh_token": refresh_token.redeem,
+    "client_credentials": client_credentials.redeem,
     DEVICE_CODE_GRANT: device_code.redeem,
 }
 
 
 def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime) -> TokenResponse:
-    """Answer a token request (RFC 6749 section 4.1.3, 6; RFC 8628 section 3.4).
+    """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2 and 6; RFC 8628 section 3.4).
 
     Args:
         parameters: the request's.
@@ -60,14 +61,16 @@ def _check(redeemed: Redeemed, grant_type: str) -> None:
         raise invalid_client("This client has been disabled.")
     if grant_type not in grant.client.grant_types:
         raise Refusal("unauthorized_client", "This client may not use this grant_type.")
-    if scopes.MODELS_USE in redeemed.scope.split() and not grant.client.first_party:
+    in_a_name = grant.membership_id is not None and scopes.MODELS_USE in redeemed.scope.split()
+    if in_a_name and not grant.client.first_party:
         raise Refusal("unauthorized_client", f"{PERSON_SIGN_IN.denied} (rule {PERSON_SIGN_IN.id}).", 403)
-    if not standing.holds(grant.membership):
+    if not standing.holds(grant):
         refuse = refused_refresh if grant_type == "refresh_token" else invalid_grant
         raise refuse("This account is no longer active.")
 
 
 def _answer(redeemed: Redeemed, now: datetime) -> TokenResponse:
-    scope = scopes.effective(redeemed.scope, redeemed.grant.membership.role)
+    scope = scopes.effective(redeemed.scope, redeemed.grant.role)
     token, lifetime = access_tokens.sign(redeemed.grant, scope, new_id(), now)
-    return TokenResponse(Secret(token), lifetime, Secret(redeemed.refresh_token), scope)
+    following = None if redeemed.refresh_token is None else Secret(redeemed.refresh_token)
+    return TokenResponse(Secret(token), lifetime, following, scope)

@@ -156,11 +156,12 @@ def _challenge(value: str, fault: OAuthFault | None) -> HttpResponse:
 
 
 def _facts(grant: Grant) -> UserInfo:
-    person = grant.membership.person
+    person = None if grant.membership is None else grant.membership.person
+    named = person if person is not None else grant.service_account
     return UserInfo(
-        sub=ids.dump("person", person.id),
-        email=person.email,
-        name=person.name or None,
+        sub=grant.subject_id,
+        email=None if person is None else person.email,
+        name=(named.name if named is not None else None) or None,
         organization_id=ids.dump("organization", grant.organization_id),
         organization_name=grant.organization.name,
         billing_class="gateway",
