@@ -36,7 +36,7 @@ bench-gateway:  ## nginx, Keystead and LiteLLM side by side
 	@scripts/bootstrap run
 	@.venv/bin/python -m benchmarks.gateway
 
-bench-cli:  ## keystead token, gh auth token and a bare interpreter
+bench-cli:  ## what the client costs, with gh auth token beside it
 	@scripts/need gh gh
 	@scripts/bootstrap run
 	@.venv/bin/python -m benchmarks.cli

@@ -1,71 +1,94 @@
-"""What handing out a credential costs: `make bench-cli`.
+"""What finding, showing and renewing a credential costs on the client: `make bench-cli`.
 
-`keystead token`, `gh auth token` and a bare interpreter in turn, many times over. CPU time is user and system time of
-the process with its children, as the kernel counted it; the wall clock is printed only for orientation.
+Every program in turn, many times over, and in each round `resolve()` in a process of its own; then processes that all
+find one sign-in expired. CPU time is user and system time of the process with its children, as the kernel counted it;
+the wall clock is printed only for orientation. Everything is on loopback and ends with the run.
 """
 
 import argparse
 import os
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-GH_CONFIGURATION = """github.com:
-    user: bench
-    oauth_token: gho_not_a_real_token
-    git_protocol: https
-"""
+from benchmarks.cli import crowd
+from benchmarks.cli.goals import GH, GOALS
+from benchmarks.cli.programs import Program, programs
 
-
-def commands(home: Path) -> dict[str, list[str]]:
-    """The rows; each prints a credential that lies in a file or variable, without any network."""
-    python = Path(sys.executable)
-    rows = {
-        "bare interpreter": [str(python), "-I", "-S", "-c", "pass"],
-        "interpreter with site": [str(python), "-c", "pass"],
-        "keystead token": [str(python.with_name("keystead")), "token"],
-    }
-    if gh := shutil.which("gh"):
-        place = home / ".config/gh"
-        place.mkdir(parents=True)
-        (place / "hosts.yml").write_text(GH_CONFIGURATION)
-        rows["gh auth token"] = [gh, "auth", "token"]
-    return rows
-
-
-def run(command: list[str], home: Path) -> tuple[float, float]:
-    """Milliseconds of CPU and of wall clock."""
-    environment = {"HOME": str(home), "PATH": os.defpath, "ANTHROPIC_API_KEY": "sk-not-a-real-key"}
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, env=environment, cwd=home, capture_output=True, check=True)
-    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu * 1000, (end - start) * 1000
+ROOT = Path(__file__).parents[2]
+RESOLVING = "resolve() in process"
+MOST_PROCESSES = 500
 
 
 def main() -> None:
-    """Run the rows in turn and print medians."""
+    """Measure, and print the figures and which goals they reach."""
     parser = argparse.ArgumentParser(prog="benchmarks.cli", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=40)
-    runs = parser.parse_args().runs
+    parser.add_argument("--runs", type=int, default=40, help="of each program")
+    parser.add_argument(
+        "--processes", type=int, default=50, help=f"that find a login expired, at most {MOST_PROCESSES}"
+    )
+    parser.add_argument("--latency", type=float, default=0.5, help="seconds that the token endpoint takes")
+    parser.add_argument("--crowds", type=int, default=3, help="how often they do")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        rows = commands(Path(name))
-        times: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}
-        for command in rows.values():
-            run(command, Path(name))
-        for _ in range(runs):
-            for row, command in rows.items():
-                times[row].append(run(command, Path(name)))
+        figures = alone(programs(Path(name)), options.runs)
+    figures |= together(min(options.processes, MOST_PROCESSES), options.latency, options.crowds)
+    print("\n| goal | at most | measured | |\n|---|---:|---:|---|")
+    print("\n".join(goal.line(figures) for goal in GOALS))
+
+
+def alone(rows: list[Program], runs: int) -> dict[str, float]:
+    """Run the programs in turn, print medians and return them by name; those of CPU also as multiples of gh."""
+    session = next(row.home for row in rows if row.name == "keystead status")
+    times: dict[str, list[tuple[float, float]]] = {row.name: [] for row in rows}
+    resolving = []
+    for row in rows:
+        row.run()
+    for turn in range(runs):
+        for row in rows:
+            times[row.name].append(row.run())
+        if turn % 4 == 0:
+            resolving.append(resolve(session))
     middle = {row: [statistics.median(column) for column in zip(*taken, strict=True)] for row, taken in times.items()}
-    base = middle.get("gh auth token", [float("nan")])[0]
+    base = middle.get(GH, [float("nan")])[0]
     print("| command | CPU ms | x gh | wall ms |\n|---|---:|---:|---:|")
-    for row, (cpu, wall) in middle.items():
-        print(f"| {row} | {cpu:.1f} | {cpu / base:.2f} | {wall:.1f} |")
+    for name, (cpu, wall) in middle.items():
+        print(f"| {name} | {cpu:.1f} | {cpu / base:.2f} | {wall:.1f} |")
+    figures = {name: cpu for name, (cpu, _) in middle.items()}
+    if GH in figures:
+        figures |= {f"{name}, x gh": cpu / base for name, cpu in figures.items()}
+    figures[RESOLVING] = statistics.median(resolving)
+    print(f"\n| in process | CPU µs |\n|---|---:|\n| {RESOLVING}, signed in | {figures[RESOLVING]:.0f} |")
+    return figures
+
+
+def resolve(home: Path) -> float:
+    """Return microseconds of one decision in a new process, after the first."""
+    environment = {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": str(ROOT)}
+    command = (sys.executable, "-m", "benchmarks.cli.resolving")
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def together(processes: int, latency: float, times: int) -> dict[str, float]:
+    """Let one process renew, then many at once, in turn; print both and return the medians."""
+    one: list[crowd.Crowd] = []
+    many: list[crowd.Crowd] = []
+    for _ in range(times):
+        for taken, count in ((one, 1), (many, processes)):
+            with tempfile.TemporaryDirectory() as name:
+                taken.append(crowd.run(Path(name), count, latency))
+    print("\n| expired login | refreshes | tokens | median s | last s |\n|---|---:|---:|---:|---:|")
+    for taken in (one, many):
+        last, middle = (
+            statistics.median(values) for values in zip(*((of.last, of.middle) for of in taken), strict=True)
+        )
+        calls, tokens = max(of.calls for of in taken), max(of.tokens for of in taken)
+        print(f"| {taken[0].processes} processes | {calls} | {tokens} | {middle:.2f} | {last:.2f} |")
+    ratio = statistics.median(of.last for of in many) / statistics.median(of.last for of in one)
+    return {"expired login, refreshes": float(max(of.calls for of in many)), "expired login, last process": ratio}
 
 
 if __name__ == "__main__":

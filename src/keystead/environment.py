@@ -75,7 +75,7 @@ class Environment:
         chosen = self.variables.get(variable)
         return self.cwd / chosen if chosen else self.home / name
 
-    def display(self, path: Path) -> str:
+    def display(self, path: Path | str) -> str:
         """Return ``path`` for people: ``.`` for the project, ``~`` for the home directory, else as it is."""
         shown, cwd, home = str(path), str(self.cwd), str(self.home)
         if _below(home, cwd) is None and (rest := _below(shown, cwd)) is not None:

@@ -82,12 +82,13 @@ class Resolver:
 
     def resolve(self) -> Resolution:
         """Decide."""
-        configuration = self._read()
-        return self._held(rank(self._look(configuration), (*self._notes(), *_unsent(configuration))))
+        configuration, store = self._read(), self._store.still()
+        notes = (*_notes(store), *_unsent(configuration))
+        return self._held(rank(self._look(configuration, store), notes))
 
     def succession(self) -> tuple[Candidate, ...]:
         """Return who decides, and who would decide after that one is gone, and so on to the last (B-04)."""
-        left = self._look(self._read())
+        left = self._look(self._read(), self._store.still())
         line: list[Candidate] = []
         while (decisive := _decisive(left)) is not None:
             line.append(decisive)
@@ -98,10 +99,8 @@ class Resolver:
         configuration = Configuration.read(self._environment)
         return configuration.without(self._unset) if self._unset else configuration
 
-    def _look(self, configuration: Configuration) -> tuple[Candidate, ...]:
-        facts = Facts(
-            self._environment, configuration, self._store, self._approvals, self._clock.now(), self._interactive
-        )
+    def _look(self, configuration: Configuration, store: TokenStore) -> tuple[Candidate, ...]:
+        facts = Facts(self._environment, configuration, store, self._approvals, self._clock.now(), self._interactive)
         return tuple(source.look(facts) for source in SOURCES)
 
     def _held(self, resolution: Resolution) -> Resolution:
@@ -116,11 +115,12 @@ class Resolver:
 
         return replace(resolution, problem=mismatch(resolution.winner, expectations), expectations=expectations)
 
-    def _notes(self) -> tuple[str, ...]:
-        try:
-            return self._store.notes()
-        except KeysteadError:  # the store's rows say it
-            return ()
+
+def _notes(store: TokenStore) -> tuple[str, ...]:
+    try:
+        return store.notes()
+    except KeysteadError:  # the store's rows say it
+        return ()
 
 
 def _unsent(configuration: Configuration) -> list[str]:

@@ -122,10 +122,19 @@ class SettingsFile:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Every settings file that exists, highest precedence first, over the variables of the process."""
+    """Every settings file that exists, highest precedence first, over the variables of the process.
+
+    Attributes:
+        faulty: the first file that cannot be understood: what it would say is unknown (fail closed).
+    """
 
     environment: Environment
     files: tuple[SettingsFile, ...]
+    faulty: SettingsFile | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        faulty = next((file for file in self.files if file.fault is not None), None)
+        object.__setattr__(self, "faulty", faulty)
 
     @classmethod
     def read(cls, environment: Environment) -> "Configuration":
@@ -138,11 +147,6 @@ class Configuration:
         variables = {name: text for name, text in self.environment.variables.items() if name not in names}
         files = tuple(replace(file, settings=_unset(file.settings, names)) for file in self.files)
         return Configuration(replace(self.environment, variables=variables), files)
-
-    @property
-    def faulty(self) -> SettingsFile | None:
-        """The first file that exists and cannot be understood: what it would say is unknown (fail closed)."""
-        return next((file for file in self.files if file.fault is not None), None)
 
     def variable(self, name: str) -> Reading:
         """Return what counts for the environment variable ``name``."""

@@ -1,8 +1,8 @@
 """Sign-ins kept by Keystead itself: the gateway session that outranks all, and the login that ranks last."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from keystead.credentials import Freshness, Login, LoginKind
 from keystead.credentials.provenance import Provenance, ProvenanceKind
@@ -28,8 +28,8 @@ def finder(kind: LoginKind) -> Callable[[Source, Facts], Candidate]:
 
 def place(store: TokenStore, environment: Environment) -> str:
     """Return where ``store`` is, for people: a path as it is shown elsewhere, or words."""
-    path = Path(store.location)
-    return environment.display(path) if path.is_absolute() else store.location
+    location = store.location
+    return environment.display(location) if os.path.isabs(location) else location  # noqa: PTH117  on each decision
 
 
 def _candidate(source: Source, facts: Facts, login: Login, freshness: Freshness) -> Candidate:

@@ -29,6 +29,9 @@ class TokenStore(Protocol):
     def at(self, profile: str) -> "TokenStore":
         """Return the view of another profile in the same place."""
 
+    def still(self) -> "TokenStore":
+        """Return the store as it is at the first look, for one decision: what it says does not change meanwhile."""
+
     def profiles(self) -> tuple[str, ...]:
         """Return the name of every profile that has a login here, sorted.
 

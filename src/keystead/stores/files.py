@@ -15,6 +15,7 @@ from keystead.errors import StoreUnavailable, UnreadableFile
 _POSIX: Final = os.name == "posix"
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
+_BLOCK: Final = 1 << 16
 _READING: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -144,8 +145,9 @@ def read(path: Path, require: Callable[[os.stat_result], None]) -> bytes | None:
     try:
         status = os.fstat(descriptor)
         require(status)
-        content = b""
-        while part := os.read(descriptor, max(status.st_size - len(content), 0) + 1):
+        content = part = os.read(descriptor, status.st_size + 1)
+        while part and (len(content) > status.st_size or not stat.S_ISREG(status.st_mode)):  # it grows, or is a pipe
+            part = os.read(descriptor, _BLOCK)
             content += part
         return content
     finally:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -13,7 +14,7 @@ from keystead.errors import UnreadableFile
 from keystead.stores import DEFAULT_PROFILE
 from keystead.stores.files import Files, read_private
 from keystead.stores.locks import locked
-from keystead.stores.places import Place
+from keystead.stores.places import Place, StillPlace
 
 if TYPE_CHECKING:
     from keystead.stores.record import Record
@@ -66,6 +67,7 @@ class RecordStore:
         self._clock = clock
         self._files = files or Files()
         self._summary = summary
+        self._read_summary: Callable[[], bytes | None] = lambda: None if summary is None else read_private(summary)
         self._unmoved = unmoved
 
     @property
@@ -79,6 +81,12 @@ class RecordStore:
     def at(self, profile: str) -> Self:
         view = copy.copy(self)
         view._profile = profile
+        return view
+
+    def still(self) -> Self:
+        view = copy.copy(self)
+        view._place = StillPlace(self._place)
+        view._read_summary = cache(self._read_summary)
         return view
 
     def profiles(self) -> tuple[str, ...]:
@@ -246,7 +254,7 @@ class RecordStore:
 
     def _summarized(self) -> "Record | None":
         """Return what is known without asking the place, or None when it must be asked."""
-        data = read_private(self._summary) if self._summary is not None else None
+        data = self._read_summary()
         return _parsed(data) if data else None
 
     def _is_summarized(self, record: "Record") -> bool:

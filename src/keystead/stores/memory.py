@@ -35,6 +35,11 @@ class MemoryStore:
         view._profile = profile
         return view
 
+    def still(self) -> Self:
+        view = copy.copy(self)
+        view._logins = dict(self._logins)
+        return view
+
     def profiles(self) -> tuple[str, ...]:
         return tuple(sorted({profile for profile, _ in self._logins}))
 

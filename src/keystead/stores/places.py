@@ -1,6 +1,7 @@
 """Where the bytes of the record rest. A place knows nothing of logins; :mod:`keystead.stores.file` knows no place."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -81,6 +82,16 @@ class FilePlace:
                 path.unlink(missing_ok=True)
         for aside in self._directory.glob(f"{self._stem}.damaged-*.json"):
             aside.unlink(missing_ok=True)
+
+
+class StillPlace:
+    """A place that is read once."""
+
+    def __init__(self, place: Place) -> None:
+        self.location = place.location
+        self.read = cache(place.read)
+        self.read_previous = cache(place.read_previous)
+        self.write, self.set_aside, self.clear = place.write, place.set_aside, place.clear
 
 
 class UnusablePlace:

@@ -136,6 +136,9 @@ class Unselected:
     def at(self, profile: str) -> TokenStore:
         return self._store.at(profile)
 
+    def still(self) -> "Unselected":
+        return self
+
     def profiles(self) -> tuple[str, ...]:
         return self._store.profiles()
 

@@ -121,6 +121,18 @@ class StoreContract:
         assert seen.tokens.expires_at == saved.tokens.expires_at
         assert store.peek(LoginKind.ACCOUNT) is None
 
+    def test_what_stands_still_does_not_change_in_the_middle_of_a_decision(self, store: TokenStore) -> None:
+        """Both rows of sign-ins are of one moment, whoever writes in between."""
+        store.save(sample_login(access_token="before"))
+        still = store.still()
+        seen = still.peek(LoginKind.GATEWAY)
+        store.save(sample_login(access_token="after"))
+        store.save(sample_login(LoginKind.ACCOUNT))
+
+        assert still.peek(LoginKind.GATEWAY) == seen
+        assert (still.profile, still.location) == (store.profile, store.location)
+        assert store.still().peek(LoginKind.ACCOUNT) is not None
+
     def test_a_retired_login_can_be_put_in_force_again(self, store: TokenStore) -> None:
         """Its server ended it by mistake; nothing of it was lost (R-02)."""
         retired = store.save(replace(sample_login(), retired_at=1.0))
