@@ -6,9 +6,10 @@ tokens are for this machine.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from keystead import __version__
 from keystead.clock import SYSTEM_CLOCK, Clock
@@ -72,6 +73,8 @@ class HttpTransport:
     Args:
         deadline: seconds for a whole :meth:`send`.
         variables: say which proxy to use and which certificates to trust; by default this process's.
+        guard: told host and port, returns the address to connect to, or refuses; it is asked before each request that
+            goes through no proxy, so that the address that was judged is the address that is used.
     """
 
     def __init__(
@@ -81,12 +84,14 @@ class HttpTransport:
         deadline: float = DEADLINE,
         connect: float = CONNECT,
         variables: Mapping[str, str] | None = None,
+        guard: Callable[[str, int], str] | None = None,
     ) -> None:
         own = Environment.capture().variables if variables is None else variables
         self._variables = {**_system_proxies(own), **own}
         self._clock = clock
         self._deadline = deadline
         self._connect = min(connect, deadline)
+        self._guard = guard
 
     def send(self, request: Request) -> Response:
         end = self._clock.monotonic() + self._deadline
@@ -111,16 +116,18 @@ class HttpTransport:
         place = _origin(request)
         proxy = None if origin.is_private_to_machine(place) else proxies.choose(place, self._variables)
         through, context = self._way(place, proxy)
+        address, pinned, extensions = self._pinned(request, proxy)
         try:
             with httpx2.Client(
                 timeout=timeout, trust_env=False, verify=context, proxy=through, follow_redirects=False
             ) as client:
                 outgoing = client.build_request(
                     request.method,
-                    request.url,
-                    headers={"user-agent": AGENT, **_reveal(request.headers)},
+                    address,
+                    headers={"user-agent": AGENT, **pinned, **_reveal(request.headers)},
                     data=_reveal(request.form) if request.form is not None else None,
                     content=request.body,
+                    extensions=extensions,
                 )
                 response = client.send(outgoing, stream=True, auth=None)
                 try:
@@ -129,6 +136,18 @@ class HttpTransport:
                     response.close()
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise _translate(error, request, proxy) from None  # the library's error may quote headers
+
+    def _pinned(self, request: Request, proxy: Proxy | None) -> tuple[str, dict[str, str], dict[str, str]]:
+        """Return the URL to connect to, the header and the TLS name that keep the host's name, as the guard has it."""
+        if self._guard is None or proxy is not None:
+            return request.url, {}, {}
+        parts = urlsplit(request.url)
+        host = parts.hostname or ""
+        default = 443 if parts.scheme == "https" else 80
+        chosen = self._guard(host, parts.port or default)
+        literal = f"[{chosen}]" if ":" in chosen else chosen
+        netloc = literal if parts.port is None else f"{literal}:{parts.port}"
+        return urlunsplit(parts._replace(netloc=netloc)), {"host": parts.netloc}, {"sni_hostname": host}
 
     def _way(self, place: str, proxy: Proxy | None) -> "tuple[httpx2.Proxy | None, ssl.SSLContext]":
         """Return the proxy as the library wants it, and what is trusted on the way to ``place``."""
@@ -239,8 +258,6 @@ def _held_up(place: str, text: str, proxy: Proxy | None) -> KeysteadError:
 
 def _distrusted(request: Request, error: BaseException, proxy: Proxy | None) -> KeysteadError:
     """The certificate did not verify: say whose it is, for that tells the company's inspection from an attack."""
-    from urllib.parse import urlsplit
-
     parts = urlsplit(request.url)
     issuer = None if proxy is not None else certificates.issuer(parts.hostname or "", parts.port or 443)
     whose = f" It was issued by {issuer}." if issuer else ""

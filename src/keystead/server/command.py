@@ -62,6 +62,7 @@ def setup_link(**given: Any) -> None:
 
 
 SIGNING_KEYS_SCHEMA: Final = "keystead.signing-keys/1"
+DOMAIN_SCHEMA: Final = "keystead.domain/1"
 
 
 @server.group("keys")
@@ -111,13 +112,34 @@ def rotate_keys(*, compromised: bool, wants_json: bool, **given: Any) -> None:
         click.echo(f"The key {kid} verifies {'nothing any more' if compromised else f'until {end.isoformat()}'}.")
 
 
+@server.command("verify-domain")
+@click.argument("domain")
+@click.option("--organization", help="Whose domain it is, by name, when several organizations claim it.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {DOMAIN_SCHEMA}.")
+def verify_domain(domain: str, organization: str | None, *, wants_json: bool, **given: Any) -> None:
+    """Vouch that an e-mail domain belongs to an organization.
+
+    The organization adds the domain in the console first. Its owner can prove it there by a DNS record; this command is
+    for whoever runs the server and knows it anyway. People with such an address may then come in by single sign-on.
+    """
+    now = _open(given)
+    from keystead.server.sso import domains
+
+    proven = domains.attest(domain, now, organization)
+    if wants_json:
+        facts = {"domain": proven.name, "organization": proven.organization.name, "verified_by": "operator"}
+        click.echo(json.dumps({"schema": DOMAIN_SCHEMA, **facts}, indent=2))
+        return
+    click.echo(f"{proven.name} belongs to {proven.organization.name}.")
+
+
 def _open(given: dict[str, Any]) -> datetime:
     """Open the database that the options name; returns the time."""
     app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
     return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
 
 
-for _command in (run, setup_link, list_keys, rotate_keys):
+for _command in (run, setup_link, list_keys, rotate_keys, verify_domain):
     for _option in reversed(_OVERRIDES):
         _option(_command)
 

@@ -44,6 +44,14 @@ class ServerSettings:
     )
     access_token_seconds: int = field(default=3600, metadata={"doc": "Lifetime of an access token."})
     refresh_token_days: int = field(default=30, metadata={"doc": "A sign-in not used for this many days ends."})
+    identity_provider_networks: str = field(
+        default="",
+        metadata={
+            "doc": "Networks besides the public ones in which an organization's identity provider may be, such as "
+            "10.0.0.0/8, 192.168.7.20/32. Without it, addresses inside are never asked, and loopback only by a server "
+            "that is itself on loopback."
+        },
+    )
     allow_test_upstream: bool = field(
         default=True, metadata={"doc": "Whether the built-in test upstream may stand in for a missing key."}
     )

@@ -21,8 +21,8 @@ from joserfc.jwk import ECKey, OctKey
 from keystead.server.audit import operations as audit
 from keystead.server.authorization.lifetimes import SIGNING_KEY_AHEAD, SIGNING_KEY_OVERLAP
 from keystead.server.authorization.models import SigningKey
-from keystead.server.authorization.surroundings import derived_key
 from keystead.server.changes import CHANGES, Change
+from keystead.server.sealing import derived_key
 
 ALGORITHM: Final = "ES256"
 _PUBLISHED: Final = "authorization:published-keys"

@@ -13,12 +13,13 @@ from django.db.models import Max, QuerySet
 from keystead.server.audit import operations as audit
 from keystead.server.authorization import lifetimes
 from keystead.server.authorization.models import Client, Grant, RefreshToken
-from keystead.server.authorization.surroundings import derived_key, server
+from keystead.server.authorization.surroundings import server
 from keystead.server.changes import CHANGES, Change
 from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
+from keystead.server.sealing import derived_key
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
 

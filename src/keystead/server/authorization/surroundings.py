@@ -1,7 +1,5 @@
 """What the installation around the authorization server gives it: its settings, its secret and the time."""
 
-import hashlib
-import hmac
 from datetime import UTC, datetime
 from typing import cast
 
@@ -19,11 +17,6 @@ def server() -> ServerSettings:
 def issuer() -> str:
     """Return this server's name: an origin without a trailing slash."""
     return server().base_url
-
-
-def derived_key(purpose: str) -> bytes:
-    """Return 32 bytes for one purpose, derived from the installation's secret key."""
-    return hmac.new(str(settings.SECRET_KEY).encode(), f"keystead {purpose}".encode(), hashlib.sha256).digest()
 
 
 def now() -> datetime:

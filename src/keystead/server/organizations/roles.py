@@ -23,6 +23,7 @@ class Permission(StrEnum):
     MODELS_USE = "models:use"
     SIGN_INS_REVOKE_ANY = "sign_ins:revoke_any"
     SERVICE_ACCOUNTS_MANAGE = "service_accounts:manage"
+    SSO_MANAGE = "sso:manage"
     USAGE_READ_ALL = "usage:read_all"
 
 

@@ -25,6 +25,7 @@ APPS = [
     "keystead.server.keys",
     "keystead.server.usage",
     "keystead.server.audit",
+    "keystead.server.sso",
     "keystead.server.authorization",
     "keystead.server.console",
 ]

@@ -9,6 +9,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("keystead.server.authorization.urls")),
     path("", include("keystead.server.console.urls")),
+    path("", include("keystead.server.console.sso_urls")),
     path("account/login/", account.login, name="account_login"),
     path("account/logout/", account.logout, name="account_logout"),
     path("account/inactive/", account.account_inactive, name="account_inactive"),

@@ -1,0 +1,213 @@
+"""Setting single sign-on up, by an organization's own administrator."""
+
+from functools import wraps
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.forms import Form
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from keystead.errors import KeysteadError
+from keystead.secret import Secret
+from keystead.server.console.access import for_members, now
+from keystead.server.console.single_sign_on import TRIAL, leave, start_address
+from keystead.server.console.sso_forms import DomainForm, NewOidcForm, OidcForm
+from keystead.server.organizations.models import Membership
+from keystead.server.sso import connections, conversation, domains
+from keystead.server.sso.attempts import Wish
+from keystead.server.sso.models import Connection, Kind
+from keystead.server.sso.network import sender
+from keystead.server.sso.oidc_settings import OidcSettings
+
+UNPROCESSABLE = 422
+
+
+class ConnectionView(Protocol):
+    """A page about one connection."""
+
+    def __call__(self, request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase: ...
+
+
+def for_administrators(view: Any) -> Any:
+    """Decorate a page that only those see who may set sign-in up; others are told what their role lacks."""
+
+    @for_members
+    @wraps(view)
+    def guarded(request: HttpRequest, member: Membership, **kwargs: str) -> HttpResponseBase:
+        try:
+            connections.require(member)
+        except KeysteadError as error:
+            return render(request, "console/sso_fault.html", {"error": error}, status=403)
+        return view(request, member, **kwargs)  # type: ignore[no-any-return]
+
+    return guarded
+
+
+def about_one(view: ConnectionView) -> Any:
+    """Decorate a page about one connection of the administrator's own organization."""
+
+    @for_administrators
+    @wraps(view)
+    def found(request: HttpRequest, member: Membership, connection_id: str) -> HttpResponseBase:
+        connection = connections.find(member, connection_id)
+        if connection is None:
+            raise Http404
+        return view(request, member, connection)
+
+    return found
+
+
+@require_safe
+@for_administrators
+def overview(request: HttpRequest, member: Membership) -> HttpResponse:
+    """List connections and domains."""
+    return _overview(request, member, DomainForm())
+
+
+def _overview(request: HttpRequest, member: Membership, form: Form) -> HttpResponse:
+    page = {
+        "form": form,
+        "connections": connections.all_of(member),
+        "domains": domains.all_of(member),
+        "record": domains.RECORD,
+    }
+    return render(request, "console/connections.html", page, status=_status(form))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_administrators
+def new_oidc(request: HttpRequest, member: Membership) -> HttpResponseBase:
+    """Ask an issuer for its metadata, and keep it as a connection that is off."""
+    form = NewOidcForm(request.POST or None)
+    if form.is_valid():
+        try:
+            metadata = conversation.discover(form.cleaned_data["issuer"], sender(settings.KEYSTEAD))
+            values = OidcSettings(metadata, asks_consent="offline_access" in metadata.scopes).to_json()
+            connection = connections.create(member, Kind.OIDC, form.cleaned_data["name"], values, now())
+        except KeysteadError as error:
+            _explain(form, error)
+        else:
+            return redirect("connection", connection.wire_id)
+    return render(request, "console/connection_new.html", {"form": form, "kind": "oidc"}, status=_status(form))
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+@about_one
+def connection(request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase:
+    """Show a connection, and keep what the administrator changes."""
+    form = OidcForm(connection, request.POST or None)
+    if form.is_valid():
+        try:
+            _save(member, connection, form)
+        except KeysteadError as error:
+            _explain(form, error)
+        else:
+            return redirect("connection", connection.wire_id)
+    page = {
+        "form": form,
+        "connection": connection,
+        "sign_in_link": settings.KEYSTEAD.base_url + start_address(connection, ""),
+        "metadata": form.kept.metadata,
+        "redirect_uri": connections.redirect_uri(connection, settings.KEYSTEAD.base_url),
+        "is_complete": bool(connection.settings.get("client_id")),
+        "has_domain": any(one.verified_at for one in domains.all_of(member)),
+    }
+    return render(request, "console/connection.html", page, status=_status(form))
+
+
+def _save(member: Membership, connection: Connection, form: OidcForm) -> None:
+    """Keep the form, and what discovery says now."""
+    metadata = conversation.discover(form.kept.metadata.issuer, sender(settings.KEYSTEAD))
+    given = form.cleaned_data
+    chosen = OidcSettings(
+        metadata, given["client_id"].strip(), given["scope"], given["groups_claim"].strip(), given["asks_consent"]
+    )
+    connections.update(member, connection, chosen.to_json(), form.rules(), now())
+    if given["client_secret"]:
+        connections.set_secret(member, connection, Secret(given["client_secret"]), now())
+
+
+@require_POST
+@about_one
+def switch(request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase:
+    """Switch a connection on or off."""
+    try:
+        connections.switch(member, connection, on=request.POST.get("on") == "yes", now=now())
+    except KeysteadError as error:
+        return render(request, "console/sso_fault.html", {"error": error}, status=UNPROCESSABLE)
+    return redirect("connection", connection.wire_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@about_one
+def delete(request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase:
+    """Ask before deleting a connection, then delete it."""
+    if request.method == "POST":
+        connections.delete(member, connection, now())
+        return redirect("connections")
+    return render(request, "console/connection_delete.html", {"connection": connection})
+
+
+@require_safe
+@about_one
+def try_out(request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase:  # noqa: ARG001
+    """Run a real sign-in that signs nobody in."""
+    return leave(request, connection, Wish("/", trial=True))
+
+
+@require_safe
+@about_one
+def trial(request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase:  # noqa: ARG001
+    """Show what the last trial in this browser brought."""
+    result = request.session.get(TRIAL)
+    if result is None or result["connection"] != connection.wire_id:
+        return redirect("connection", connection.wire_id)
+    said = sorted(result.get("said", {}).items())
+    return render(request, "console/connection_trial.html", {"connection": connection, "result": result, "said": said})
+
+
+@require_POST
+@for_administrators
+def claim_domain(request: HttpRequest, member: Membership) -> HttpResponseBase:
+    """Add a domain to the list."""
+    form = DomainForm(request.POST)
+    if form.is_valid():
+        try:
+            domains.claim(member, form.cleaned_data["domain"], now())
+        except KeysteadError as error:
+            _explain(form, error)
+        else:
+            return redirect("connections")
+    return _overview(request, member, form)
+
+
+@require_POST
+@for_administrators
+def change_domain(request: HttpRequest, member: Membership, domain_id: str) -> HttpResponseBase:
+    """Look the domain's record up, let it require single sign-on or no longer, or give it up."""
+    domain = domains.find(member, domain_id)
+    if domain is None:
+        raise Http404
+    action = request.POST.get("action")
+    try:
+        if action == "verify":
+            domains.verify(member, domain, domains.txt_records, now())
+        elif action in {"require", "relax"}:
+            domains.set_required(member, domain, required=action == "require", now=now())
+        elif action == "release":
+            domains.release(member, domain, now())
+    except KeysteadError as error:
+        return render(request, "console/sso_fault.html", {"error": error}, status=UNPROCESSABLE)
+    return redirect("connections")
+
+
+def _explain(form: Form, error: KeysteadError) -> None:
+    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+
+
+def _status(form: Form) -> int:
+    return UNPROCESSABLE if form.errors else 200

@@ -1,0 +1,1 @@
+"""Single sign-on: an organization's own identity providers, and the people they vouch for."""

@@ -1,0 +1,54 @@
+"""What an identity provider said about somebody, once it is certain that it said it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from keystead.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """One verified statement, whichever protocol carried it.
+
+    Attributes:
+        subject: the identity provider's own, lasting identifier of the person.
+        email_verified: whether the identity provider vouches for the address. SAML has no word for that: there the
+            organization's proven ownership of the domain stands for it.
+        said: every claim or attribute, to show an administrator who tests the connection.
+        valid_until: when the identity provider's own session ends, if it said so.
+        refresh_token: to ask again later, if it gave one.
+    """
+
+    subject: str
+    email: str
+    email_verified: bool
+    name: str
+    groups: tuple[str, ...]
+    said: Mapping[str, Any] = field(repr=False)
+    valid_until: datetime | None = None
+    refresh_token: Secret | None = None
+
+
+def pointed_at(said: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Return the group names at ``where``: a claim's name, or a JSON pointer into nested claims (RFC 6901).
+
+    An empty ``where`` is nowhere. A single string counts as one group; what is neither that nor a list as none.
+    """
+    value = _resolve(said, where) if where.startswith("/") else said.get(where)
+    if isinstance(value, str):
+        return (value,)
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+
+
+def _resolve(value: Any, pointer: str) -> Any:
+    for escaped in pointer.split("/")[1:]:
+        name = escaped.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+    return value
