@@ -149,6 +149,7 @@ def truth() -> Truth:
     return Truth(
         all_keys=keys.active_facts,
         key=keys.facts,
+        keys_of=keys.facts_of,
         public_keys=authorization.verification_keys,
         verify=authorization.verify_access_token,
         ended_grants=authorization.revoked_grants,

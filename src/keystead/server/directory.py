@@ -27,6 +27,7 @@ class Truth:
     Attributes:
         all_keys: every usable API key as (SHA-256 of the key, its principal).
         key: the same for one key identifier, or None when it is not usable.
+        keys_of: the same for one member identifier.
         public_keys: what access tokens are verified with.
         verify: the principal of an access token whose signature, issuer, audience and time hold, or None; it is
             called on the event loop, so all it may need is in its arguments.
@@ -36,6 +37,7 @@ class Truth:
 
     all_keys: Callable[[], Iterable[tuple[bytes, Principal]]]
     key: Callable[[str], tuple[bytes, Principal] | None]
+    keys_of: Callable[[str], Iterable[tuple[bytes, Principal]]]
     public_keys: Callable[[float], Mapping[str, Any]]
     verify: Callable[[str, float, Mapping[str, Any]], Principal | None]
     ended_grants: Callable[[float], set[str]]
@@ -124,10 +126,22 @@ class SnapshotDirectory:
             self._reread_key(change.id)
         elif change.subject == "grant":
             self._reread_grant(change.id)
+        elif change.subject == "member":
+            self._reread_member(change.id)
         elif change.subject == "signing_key":
             self.refresh()
-        else:
+        elif change.subject != "group":  # who is in which group says nothing about whose a credential is
             self._load()
+
+    def _reread_member(self, member_id: str) -> None:
+        """Read one member's keys again, and which sign-ins have ended."""
+        with self._lock:
+            for key_id in [one.id for one in self._keys.values() if one.member_id == member_id]:
+                self._keys.pop(self._digests.pop(key_id), None)
+            for digest, principal in self._truth.keys_of(member_id):
+                self._keys[digest] = principal
+                self._digests[principal.id] = digest
+            self._ended = self._truth.ended_grants(self._clock.now())
 
     def _reread_key(self, key_id: str) -> None:
         with self._lock:

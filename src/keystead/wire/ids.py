@@ -10,6 +10,7 @@ PREFIXES: Final = {
     "organization": "org",
     "workspace": "wrk",
     "membership": "mem",
+    "group": "grp",
     "person": "per",
     "service_account": "svac",
     "federation_issuer": "fdis",

@@ -33,6 +33,7 @@ class Database:
             all_keys=lambda: list(self.keys.items()),
             key=lambda wanted: next(((d, p) for d, p in self.keys.items() if p.id == wanted), None),
             public_keys=lambda now: dict(self.public_keys),
+            keys_of=lambda member: [(d, p) for d, p in self.keys.items() if p.member_id == member],
             verify=self.verify,
             ended_grants=lambda now: set(self.ended),
             grant_is_live=lambda grant: grant not in self.ended,

@@ -12,6 +12,7 @@ from django.db.models import Max, QuerySet
 
 from keystead.server.audit import operations as audit
 from keystead.server.authorization import lifetimes
+from keystead.server.authorization.checks import standing
 from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.changes import CHANGES, Change
@@ -145,6 +146,7 @@ def living(member: Membership, now: datetime) -> QuerySet[Grant]:
     grants = Grant.objects.filter(organization=member.organization_id, revoked_at=None, expires_at__gt=now)
     if not organizations.may(member, Permission.SIGN_INS_REVOKE_ANY):
         grants = grants.filter(membership=member)
+    grants = grants.exclude(standing.LOST)
     used = grants.annotate(
         last_used_at=Max("refresh_tokens__created_at"), renewable_until=Max("refresh_tokens__expires_at")
     )

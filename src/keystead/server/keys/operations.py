@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, QuerySet
 
 from keystead.errors import PolicyDenied, UsageError
 from keystead.secret import Secret
 from keystead.server.audit import operations as audit
 from keystead.server.changes import CHANGES, Change
 from keystead.server.keys.models import ApiKey, Purpose
+from keystead.server.organizations import memberships, roles
 from keystead.server.organizations import operations as organizations
-from keystead.server.organizations import roles
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.policy import Principal, PrincipalKind
@@ -105,8 +105,12 @@ def _record(key: ApiKey, by: Membership, action: str, now: datetime) -> None:
 
 
 def list_for(member: Membership) -> QuerySet[ApiKey]:
-    """Return the keys ``member`` may see, newest first: their own, or everyone's for an administrator."""
+    """Return the keys ``member`` may see, newest first: their own, or everyone's for an administrator.
+
+    Each has ``owner_stands``: whether its owner's membership still carries it.
+    """
     keys = ApiKey.objects.filter(organization=member.organization_id).select_related("member__person", "workspace")
+    keys = keys.annotate(owner_stands=ExpressionWrapper(~memberships.lost("member__"), BooleanField()))
     if not organizations.may(member, Permission.KEYS_REVOKE_ANY):
         keys = keys.filter(member=member)
     return keys.order_by("-created_at", "-id")
@@ -134,11 +138,20 @@ def facts(key_id: str) -> tuple[bytes, Principal] | None:
     return None if row is None else _principal(row)
 
 
+def facts_of(member_id: str) -> list[tuple[bytes, Principal]]:
+    """Return the same for every usable key of one member."""
+    try:
+        member = ids.parse("membership", member_id)
+    except ValueError:
+        return []
+    return [_principal(row) for row in _usable().filter(member=member).values_list(*_FACTS)]
+
+
 def _usable() -> QuerySet[ApiKey]:
     """Keys whose owner could still use models themselves; expiry is the caller's to check, at every request."""
     return ApiKey.objects.filter(
+        ~memberships.lost("member__"),
         revoked_at=None,
-        member__person__is_active=True,
         member__role__in=[role.value for role in roles.granting(Permission.MODELS_USE)],
     )
 

@@ -1,4 +1,4 @@
-"""Organization, Workspace, Membership."""
+"""Organization, Workspace, Membership, Group."""
 
 from django.conf import settings
 from django.db import models
@@ -39,16 +39,64 @@ class Workspace(models.Model):
 
 
 class Membership(models.Model):
-    """One person in one organization, in one role."""
+    """One person in one organization, in one role.
+
+    Attributes:
+        deactivated_at: since when the person may not act here; None while they may.
+        credentials_since: sign-ins and keys begun before this moment are over, whatever else is said of them. One
+            column ends them all, so that none can be forgotten; to be active again does not revive them.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="memberships")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=32, choices=[(role.value, role.value) for role in Role])
     created_at = models.DateTimeField()
+    deactivated_at = models.DateTimeField(null=True)
+    credentials_since = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "person"], name="one_membership_per_person")]
 
     def __str__(self) -> str:
         return f"{self.person} in {self.organization}"
+
+
+class GroupSource(models.TextChoices):
+    """Who says who is in a group; the others may not change it."""
+
+    CONSOLE = "console", "This console"
+    SCIM = "scim", "SCIM"
+    SSO = "sso", "Single sign-on"
+
+
+class Group(models.Model):
+    """Members that policies, limits and roles speak of together.
+
+    Attributes:
+        external_id: what the identity provider calls it; empty for a group of the console.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="groups")
+    name = models.CharField(max_length=200)
+    external_id = models.CharField(max_length=200, blank=True)
+    source = models.CharField(max_length=16, choices=GroupSource.choices)
+    members = models.ManyToManyField(Membership, through="GroupMembership", related_name="groups")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "name"], name="one_group_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GroupMembership(models.Model):
+    """One member in one group."""
+
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="+")
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["group", "membership"], name="once_in_a_group")]

@@ -25,7 +25,8 @@ def membership_of(person: Person) -> Membership | None:
     """Return the membership a person acts in (the oldest), or None when they belong nowhere or are inactive."""
     if not person.is_active:
         return None
-    return person.memberships.select_related("organization", "person").order_by("created_at", "id").first()
+    acting = person.memberships.filter(deactivated_at=None).select_related("organization", "person")
+    return acting.order_by("created_at", "id").first()
 
 
 def default_workspace(organization: Organization) -> Workspace:

@@ -3,13 +3,14 @@
 from django.db.models import Q
 
 from keystead.server.authorization.models import Grant
+from keystead.server.organizations import memberships
 
-LOST = Q(membership__person__is_active=False) | Q(service_account__disabled_at__isnull=False)
+LOST = memberships.lost("membership__") | Q(service_account__disabled_at__isnull=False)
 """The same question asked of the database: the sign-ins whose owner may act no more."""
 
 
 def holds(grant: Grant) -> bool:
-    """Return whether the person's account is active, or the service account not disabled."""
+    """Return whether the membership still carries the sign-in, or the service account is not disabled."""
     if grant.membership is not None:
-        return grant.membership.person.is_active
+        return memberships.holds(grant.membership, grant.created_at)
     return grant.service_account is not None and grant.service_account.disabled_at is None
