@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0
 """Seconds to wait for another process's renewal."""
 LOOK_AGAIN: Final = 0.1
-"""Seconds between two looks at whether it is done."""
+"""Seconds between two looks at whether it is done, at first."""
+LOOK_RARER: Final = 0.2
+"""Later, as a share of the time waited so far: nobody is late by more than that, and a large crowd leaves room."""
 
 _Made = TypeVar("_Made")
 
@@ -183,12 +185,13 @@ def _turn(
     with ExitStack() as held:
         while True:
             left = max(end - clock.monotonic(), 0.0)
+            pause = max(LOOK_AGAIN, LOOK_RARER * (patience - left))
             try:
-                held.enter_context(lock(min(left, LOOK_AGAIN)))
+                held.enter_context(lock(min(left, pause)))
             except StoreBusy as busy:
                 if (made := look()) is not None:
                     break
-                if left <= LOOK_AGAIN:
+                if left <= pause:
                     message = f"Another process has been renewing this credential for more than {patience:g} s."
                     raise StoreBusy(message, hint=busy.hint) from None
             else:

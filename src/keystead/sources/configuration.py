@@ -131,8 +131,11 @@ class Configuration:
     environment: Environment
     files: tuple[SettingsFile, ...]
     faulty: SettingsFile | None = field(init=False, repr=False, compare=False)
+    _mentioned: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        mentioned = (name for file in self.files if file.settings is not None for name in file.settings.env)
+        object.__setattr__(self, "_mentioned", frozenset(mentioned))
         faulty = next((file for file in self.files if file.fault is not None), None)
         object.__setattr__(self, "faulty", faulty)
 
@@ -150,7 +153,9 @@ class Configuration:
 
     def variable(self, name: str) -> Reading:
         """Return what counts for the environment variable ``name``."""
-        reading = self._read(name, [(file, file.settings.env) for file in self.files if file.settings is not None])
+        reading = NOTHING
+        if name in self._mentioned:
+            reading = self._read(name, [(file, file.settings.env) for file in self.files if file.settings is not None])
         text = self.environment.variables.get(name)
         if reading.value is not None or reading.masked or not text:
             return reading

@@ -6,6 +6,7 @@ login in another file, which is never opened (the legal wall). The identity toke
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,7 @@ def find_active(source: Source, facts: Facts) -> Candidate:
     """Look at the profile that ``active_config`` names, else at ``default``."""
     directory = _directory(facts)
     pointed = pointed_at(directory)
-    path = directory / "configs/default.json"
+    path = _profile_file(directory, "default")
     if pointed is None and not is_there(path) and _reading(facts, DIRECTORY).value is None:
         return source.absent(f"there is no default profile in {facts.environment.display(directory)}")
     from keystead.sources import anthropic_profile
@@ -81,7 +82,7 @@ def _incomplete(source: Source, facts: Facts, missing: list[str]) -> Candidate:
     names = " and ".join(missing)
     directory = _directory(facts)
     profile = pointed_at(directory) or "default"
-    if _reading(facts, PROFILE).value is not None or is_there(directory / "configs" / f"{profile}.json"):
+    if _reading(facts, PROFILE).value is not None or is_there(_profile_file(directory, profile)):
         return source.absent(f"{names} is not set; what is set may complete a profile")
     raise ConfigurationError(
         f"Workload identity federation is configured in part: {names} {'is' if len(missing) == 1 else 'are'} not set.",
@@ -107,7 +108,23 @@ def directory_of(environment: Environment, chosen: str | None) -> Path:
         return environment.cwd / chosen
     if environment.platform == "win32":
         return Path(environment.variables.get("APPDATA") or environment.home / "AppData/Roaming") / "Anthropic"
-    return environment.home / ".config/anthropic"
+    return _usual(environment.home)
+
+
+@lru_cache(maxsize=4)
+def _usual(home: Path) -> Path:
+    return home / ".config/anthropic"
+
+
+@lru_cache(maxsize=8)
+def _profile_file(directory: Path, name: str) -> Path:
+    """Return the configuration of a profile; each decision asks for the same one."""
+    return directory / "configs" / f"{name}.json"
+
+
+@lru_cache(maxsize=4)
+def _pointer(directory: Path) -> Path:
+    return directory / POINTER
 
 
 def is_there(path: Path) -> bool:
@@ -121,6 +138,6 @@ def is_there(path: Path) -> bool:
 def pointed_at(directory: Path) -> str | None:
     """Return the profile that the pointer file in ``directory`` names, or None."""
     try:
-        return (read(directory / POINTER, lambda _: None) or b"").decode("utf-8").strip() or None
+        return (read(_pointer(directory), lambda _: None) or b"").decode("utf-8").strip() or None
     except (OSError, ValueError):
         return None
