@@ -1,7 +1,7 @@
 """Setting single sign-on up, by an organization's own administrator."""
 
 from functools import wraps
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django.conf import settings
 from django.forms import Form
@@ -10,17 +10,20 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from keystead.errors import KeysteadError
+from keystead.errors import ConfigurationError, KeysteadError
 from keystead.secret import Secret
 from keystead.server.console.access import for_members, now
 from keystead.server.console.single_sign_on import TRIAL, leave, start_address
-from keystead.server.console.sso_forms import DomainForm, NewOidcForm, OidcForm
+from keystead.server.console.sso_forms import DomainForm, NewOidcForm, NewSamlForm, OidcForm, SamlForm
 from keystead.server.organizations.models import Membership
-from keystead.server.sso import connections, conversation, domains
+from keystead.server.sso import connections, conversation, domains, saml_settings
 from keystead.server.sso.attempts import Wish
 from keystead.server.sso.models import Connection, Kind
 from keystead.server.sso.network import sender
 from keystead.server.sso.oidc_settings import OidcSettings
+from keystead.server.sso.saml import Here
+from keystead.server.sso.xml_signature import LARGEST
+from keystead.wire.http import Request
 
 UNPROCESSABLE = 422
 
@@ -94,15 +97,45 @@ def new_oidc(request: HttpRequest, member: Membership) -> HttpResponseBase:
     return render(request, "console/connection_new.html", {"form": form, "kind": "oidc"}, status=_status(form))
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+@for_administrators
+def new_saml(request: HttpRequest, member: Membership) -> HttpResponseBase:
+    """Read an identity provider's metadata, and keep them as a connection that is off."""
+    form = NewSamlForm(request.POST or None, request.FILES or None)
+    if form.is_valid():
+        try:
+            values = saml_settings.from_metadata(_document(form), now()).to_json()
+            connection = connections.create(member, Kind.SAML, form.cleaned_data["name"], values, now())
+        except KeysteadError as error:
+            _explain(form, error)
+        else:
+            return redirect("connection", connection.wire_id)
+    return render(request, "console/connection_new.html", {"form": form, "kind": "saml"}, status=_status(form))
+
+
+def _document(form: NewSamlForm) -> bytes:
+    """Return the metadata from the source that was given."""
+    given = form.cleaned_data
+    if given["file"]:
+        return bytes(given["file"].read(LARGEST + 1))
+    if given["text"]:
+        return str(given["text"]).strip().encode()
+    response = sender(settings.KEYSTEAD)(Request("GET", given["url"].strip()))
+    if response.status != 200:
+        raise ConfigurationError(f"That address answers {response.status}.", hint="Check it, or upload the metadata.")
+    return response.body
+
+
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @about_one
 def connection(request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase:
     """Show a connection, and keep what the administrator changes."""
-    form = OidcForm(connection, request.POST or None)
+    make, save, facts = _PAGES[Kind(connection.kind)]
+    form = make(connection, request.POST or None)
     if form.is_valid():
         try:
-            _save(member, connection, form)
+            save(member, connection, form)
         except KeysteadError as error:
             _explain(form, error)
         else:
@@ -111,15 +144,26 @@ def connection(request: HttpRequest, member: Membership, connection: Connection)
         "form": form,
         "connection": connection,
         "sign_in_link": settings.KEYSTEAD.base_url + start_address(connection, ""),
-        "metadata": form.kept.metadata,
-        "redirect_uri": connections.redirect_uri(connection, settings.KEYSTEAD.base_url),
-        "is_complete": bool(connection.settings.get("client_id")),
         "has_domain": any(one.verified_at for one in domains.all_of(member)),
+        **facts(connection, form),
     }
     return render(request, "console/connection.html", page, status=_status(form))
 
 
-def _save(member: Membership, connection: Connection, form: OidcForm) -> None:
+def _oidc_facts(connection: Connection, form: Any) -> dict[str, Any]:
+    return {
+        "metadata": form.kept.metadata,
+        "redirect_uri": connections.redirect_uri(connection, settings.KEYSTEAD.base_url),
+        "is_complete": bool(connection.settings.get("client_id")),
+    }
+
+
+def _saml_facts(connection: Connection, form: Any) -> dict[str, Any]:
+    here = Here.of(settings.KEYSTEAD.base_url, connection.wire_id)
+    return {"saml": form.kept, "here": here, "is_complete": True}
+
+
+def _save_oidc(member: Membership, connection: Connection, form: Any) -> None:
     """Keep the form, and what discovery says now."""
     metadata = conversation.discover(form.kept.metadata.issuer, sender(settings.KEYSTEAD))
     given = form.cleaned_data
@@ -129,6 +173,21 @@ def _save(member: Membership, connection: Connection, form: OidcForm) -> None:
     connections.update(member, connection, chosen.to_json(), form.rules(), now())
     if given["client_secret"]:
         connections.set_secret(member, connection, Secret(given["client_secret"]), now())
+
+
+def _save_saml(member: Membership, connection: Connection, form: Any) -> None:
+    """Keep the form, and newer metadata if there are any; they must be of the same identity provider."""
+    newer = form.cleaned_data["metadata"].strip()
+    known = saml_settings.from_metadata(newer.encode(), now()) if newer else form.kept
+    if known.entity_id != form.kept.entity_id:
+        raise ConfigurationError(
+            "These metadata are another identity provider's.", hint="Make a new connection for it."
+        )
+    connections.update(member, connection, {**known.to_json(), **form.chosen()}, form.rules(), now())
+
+
+_PAGES: Final = {Kind.OIDC: (OidcForm, _save_oidc, _oidc_facts), Kind.SAML: (SamlForm, _save_saml, _saml_facts)}
+"""For each kind of connection: its form, what keeps it, and what else its page shows."""
 
 
 @require_POST

@@ -15,13 +15,15 @@ from django.views.decorators.http import require_http_methods, require_safe
 from keystead.errors import KeysteadError
 from keystead.server.console.access import now
 from keystead.server.console.sso_forms import AddressForm
-from keystead.server.sso import attempts, connections, conversation, domains, openid, sign_in
+from keystead.server.sso import attempts, connections, conversation, domains, openid, saml, sign_in
 from keystead.server.sso.asserted import Asserted
 from keystead.server.sso.attempts import Wish
 from keystead.server.sso.faults import SignInFault
 from keystead.server.sso.models import Attempt, Connection, Identity, Kind
 from keystead.server.sso.network import sender
 from keystead.server.sso.oidc_settings import OidcSettings
+from keystead.server.sso.saml import Here
+from keystead.server.sso.saml_settings import SamlSettings
 from keystead.wire import ids
 
 BROWSER: Final = "sso_browser"
@@ -73,7 +75,7 @@ def start(request: HttpRequest, connection_id: str) -> HttpResponseBase:
 def leave(request: HttpRequest, connection: Connection, wish: Wish) -> HttpResponseBase:
     """Begin an attempt in this browser and send it on; a fault is a page."""
     try:
-        state = attempts.begin(connection, _browser(request), wish, now())
+        state = attempts.begin(connection, browser_secret(request), wish, now())
         return HttpResponseRedirect(_out[Kind(connection.kind)](connection, state, now()))
     except FAULTS as error:
         return fault_page(request, error)
@@ -86,7 +88,12 @@ def _to_openid(connection: Connection, state: str, _at: datetime) -> str:
     return openid.authorization_url(chosen.metadata, registration, chosen.asked_scope, proof, chosen.prompt)
 
 
-_out = {Kind.OIDC: _to_openid}
+def _to_saml(connection: Connection, state: str, at: datetime) -> str:
+    here = Here.of(settings.KEYSTEAD.base_url, connection.wire_id)
+    return saml.request_url(here, SamlSettings.from_json(connection.settings), attempts.request_id(state), at)
+
+
+_out = {Kind.OIDC: _to_openid, Kind.SAML: _to_saml}
 
 
 @require_safe
@@ -98,9 +105,9 @@ def callback(request: HttpRequest, connection_id: str) -> HttpResponseBase:
     try:
         state = request.GET.get("state", "")
         attempt = attempts.of_state(connection, state)
-        _claim(request, attempt)
+        claim(request, attempt)
     except FAULTS as error:
-        return _refuse(request, connection, error)
+        return refuse(request, connection, error)
     try:
         said = _said_by_openid(request, connection, state)
     except FAULTS as error:
@@ -122,9 +129,14 @@ def _said_by_openid(request: HttpRequest, connection: Connection, state: str) ->
     return conversation.asserted(connection, registration, state, request.GET["code"], send, now())
 
 
-def _claim(request: HttpRequest, attempt: Attempt) -> None:
-    """Use the attempt up in the browser it was begun in; a connection that is off takes only trials."""
-    attempts.check_browser(attempt, _browser(request))
+def claim(request: HttpRequest, attempt: Attempt, *, is_unasked: bool = False) -> None:
+    """Use the attempt up in the browser it was begun in; a connection that is off takes only trials.
+
+    Raises:
+        SignInFault: it is another browser (one that began elsewhere has none), or too late, or switched off.
+    """
+    if not is_unasked:
+        attempts.check_browser(attempt, browser_secret(request))
     attempts.use_up(attempt, now())
     if attempt.connection.enabled_at is None and not attempt.trial:
         raise SignInFault("connection_off", "Nobody signs in this way any longer.", hint="Ask an administrator.")
@@ -185,10 +197,11 @@ def _show_trial(
 def _failed(request: HttpRequest, attempt: Attempt, error: Fault) -> HttpResponseBase:
     if attempt.trial:
         return _show_trial(request, attempt, None, {"fault": error.message, "hint": error.hint})
-    return _refuse(request, attempt.connection, error)
+    return refuse(request, attempt.connection, error)
 
 
-def _refuse(request: HttpRequest, connection: Connection, error: Fault) -> HttpResponse:
+def refuse(request: HttpRequest, connection: Connection, error: Fault) -> HttpResponse:
+    """Write down that an answer was not taken, and say so."""
     if isinstance(error, SignInFault):
         sign_in.refused(connection, error, now())
     return fault_page(request, error)
@@ -200,7 +213,7 @@ def fault_page(request: HttpRequest, error: Fault) -> HttpResponse:
     return render(request, "console/sso_fault.html", {"error": error}, status=status)
 
 
-def _browser(request: HttpRequest) -> str:
+def browser_secret(request: HttpRequest) -> str:
     """Return this browser's secret, made at first use; it lives in the session, behind an HttpOnly cookie."""
     if BROWSER not in request.session:
         request.session[BROWSER] = secrets.token_hex(32)

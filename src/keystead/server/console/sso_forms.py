@@ -8,6 +8,8 @@ from keystead.server.organizations.roles import Role
 from keystead.server.sso.admission import Rules
 from keystead.server.sso.models import Connection
 from keystead.server.sso.oidc_settings import OidcSettings
+from keystead.server.sso.saml_settings import SamlSettings
+from keystead.server.sso.xml_signature import LARGEST
 
 PLAIN: Final = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
 ROLES: Final = [(role.value, role.value.replace("_", " ")) for role in Role]
@@ -42,6 +44,34 @@ class NewOidcForm(forms.Form):
         help_text="The address before /.well-known/openid-configuration, such as https://login.example.com.",
         widget=forms.URLInput(attrs=PLAIN),
     )
+
+
+class NewSamlForm(forms.Form):
+    """Reads a SAML identity provider's metadata, from wherever the administrator has them."""
+
+    name = forms.CharField(
+        label="Name",
+        max_length=100,
+        help_text="As people call it, such as “Example login”.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
+    url = forms.CharField(
+        label="Address of its metadata", max_length=500, required=False, widget=forms.URLInput(attrs=PLAIN)
+    )
+    file = forms.FileField(label="or the metadata as a file", required=False)
+    text = forms.CharField(
+        label="or the metadata as text",
+        required=False,
+        max_length=LARGEST,
+        widget=forms.Textarea(attrs={"rows": 4, **PLAIN}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Check that there is one source."""
+        given = super().clean() or {}
+        if sum(bool(given.get(name)) for name in ("url", "file", "text")) != 1:
+            raise forms.ValidationError("Give the metadata in one of the three ways.")
+        return given
 
 
 class RulesForm(forms.Form):
@@ -160,3 +190,64 @@ class OidcForm(RulesForm):
         if "openid" not in scope:
             raise forms.ValidationError("Without the scope openid it is no sign-in.")
         return scope
+
+
+class SamlForm(RulesForm):
+    """The rest of a SAML connection."""
+
+    email_attribute = forms.CharField(
+        label="Attribute with the e-mail address",
+        max_length=300,
+        required=False,
+        help_text="Empty for the usual names, or the name identifier where that is an address.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
+    name_attribute = forms.CharField(
+        label="Attribute with the name",
+        max_length=300,
+        required=False,
+        help_text="Empty for the usual names.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
+    groups_attribute = forms.CharField(
+        label="Attribute with the groups", max_length=300, required=False, widget=forms.TextInput(attrs=PLAIN)
+    )
+    takes_unasked = forms.BooleanField(
+        label="Let people start at the identity provider",
+        required=False,
+        help_text="From its list of applications. Keystead then asks them to confirm before they are signed in.",
+    )
+    metadata = forms.CharField(
+        label="Newer metadata",
+        required=False,
+        max_length=LARGEST,
+        help_text="When the identity provider changes its address or certificate. Empty keeps what is there.",
+        widget=forms.Textarea(attrs={"rows": 3, **PLAIN}),
+    )
+    field_order = (
+        "email_attribute",
+        "name_attribute",
+        "groups_attribute",
+        "takes_unasked",
+        "admits",
+        "default_role",
+        "group_roles",
+        "needs_group",
+        "metadata",
+    )
+
+    def __init__(self, connection: Connection, *args: Any, **kwargs: Any) -> None:
+        self.kept = SamlSettings.from_json(connection.settings)
+        names = ("email_attribute", "name_attribute", "groups_attribute", "takes_unasked")
+        kwargs["initial"] = {**{name: getattr(self.kept, name) for name in names}, **rules_as_typed(connection)}
+        super().__init__(*args, **kwargs)
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the settings that were typed, without metadata."""
+        given = self.cleaned_data
+        return {
+            "email_attribute": given["email_attribute"].strip(),
+            "name_attribute": given["name_attribute"].strip(),
+            "groups_attribute": given["groups_attribute"].strip(),
+            "takes_unasked": given["takes_unasked"],
+        }

@@ -30,6 +30,19 @@ class Asserted:
     valid_until: datetime | None = None
     refresh_token: Secret | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, without the refresh token, for the moment between two requests."""
+        values = {name: getattr(self, name) for name in ("subject", "email", "email_verified", "name")}
+        until = None if self.valid_until is None else self.valid_until.isoformat()
+        return {**values, "groups": list(self.groups), "said": dict(self.said), "valid_until": until}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Asserted":
+        """Read what :meth:`to_json` gave."""
+        until = values["valid_until"]
+        parsed = None if until is None else datetime.fromisoformat(until)
+        return cls(**{**values, "groups": tuple(values["groups"]), "valid_until": parsed})
+
 
 def pointed_at(said: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """Return the group names at ``where``: a claim's name, or a JSON pointer into nested claims (RFC 6901).

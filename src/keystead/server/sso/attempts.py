@@ -45,10 +45,21 @@ def begin(
     return state
 
 
-def begin_elsewhere(connection: Connection, arrived: dict[str, Any], wish: Wish, now: datetime) -> Attempt:
+def arrive(attempt: Attempt, said: dict[str, Any], now: datetime) -> None:
+    """Keep what a SAML response said until the browser that waits for it comes by, once.
+
+    Raises:
+        SignInFault: something arrived before, or it is too late.
+    """
+    waiting = Attempt.objects.filter(pk=attempt.pk, arrived__isnull=True, used_at=None, expires_at__gt=now)
+    if not waiting.update(arrived=said):
+        raise _finished()
+
+
+def begin_elsewhere(connection: Connection, said: dict[str, Any], next_path: str, now: datetime) -> Attempt:
     """Store an attempt that the identity provider began: no browser is bound to it yet."""
-    attempt = _store(connection, secrets.token_hex(32), b"", wish, now)
-    Attempt.objects.filter(pk=attempt.pk).update(arrived=arrived)
+    attempt = _store(connection, secrets.token_hex(32), b"", Wish(next_path), now)
+    arrive(attempt, said, now)
     return attempt
 
 
@@ -133,11 +144,15 @@ def use_up(attempt: Attempt, now: datetime) -> None:
         SignInFault: it was used, or it is too old.
     """
     if not Attempt.objects.filter(pk=attempt.pk, used_at=None, expires_at__gt=now).update(used_at=now):
-        raise SignInFault(
-            "state_used",
-            "This sign-in was finished already, or it took longer than ten minutes.",
-            hint="Start again from the sign-in page.",
-        )
+        raise _finished()
+
+
+def _finished() -> SignInFault:
+    return SignInFault(
+        "state_used",
+        "This sign-in was finished already, or it took longer than ten minutes.",
+        hint="Start again from the sign-in page.",
+    )
 
 
 def local_path(wanted: str) -> str:
