@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from keystead.client import AsyncClient as AsyncClient
-    from keystead.client import Authorized as Authorized
     from keystead.client import Client as Client
     from keystead.errors import Cancelled as Cancelled
     from keystead.errors import CloudNotReady as CloudNotReady
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from keystead.library import async_anthropic_client as async_anthropic_client
     from keystead.library import authorize as authorize
     from keystead.library import resolve as resolve
+    from keystead.release import Authorized as Authorized
+    from keystead.release import Signed as Signed
     from keystead.resolver import Resolution as Resolution
     from keystead.secret import Secret as Secret
     from keystead.sources.candidate import Candidate as Candidate
@@ -44,7 +45,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncClient": "keystead.client",
-    "Authorized": "keystead.client",
+    "Authorized": "keystead.release",
     "Cancelled": "keystead.errors",
     "Candidate": "keystead.sources.candidate",
     "Client": "keystead.client",
@@ -64,6 +65,7 @@ _HOMES = {
     "ServerFailure": "keystead.errors",
     "ServerUnreachable": "keystead.errors",
     "SignInRequired": "keystead.errors",
+    "Signed": "keystead.release",
     "StoreBusy": "keystead.errors",
     "StoreUnavailable": "keystead.errors",
     "TemporaryFailure": "keystead.errors",
@@ -98,6 +100,7 @@ __all__ = [
     "ServerFailure",
     "ServerUnreachable",
     "SignInRequired",
+    "Signed",
     "StoreBusy",
     "StoreUnavailable",
     "TemporaryFailure",

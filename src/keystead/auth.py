@@ -20,6 +20,7 @@ import httpx2
 from keystead.client import Client
 from keystead.credentials import Header
 from keystead.errors import CredentialRejected
+from keystead.release import Signed
 
 if TYPE_CHECKING:
     _Headers = httpx2.Headers
@@ -38,6 +39,7 @@ class AuthFlow:
 
     For synchronous and asynchronous clients: an event loop is never blocked, because every step runs in a thread.
     A request whose body can be read only once is not sent a second time; the next one has the renewed credential.
+    Where a cloud wants each request signed, it is, by the cloud's SDK in a process of its own.
 
     Args:
         client: whose credential; by default that of this process's environment.
@@ -57,7 +59,11 @@ class AuthFlow:
         """Yield the request with its header, and once more after a 401 that a renewal may cure."""
         if not isinstance(request.headers, OneHop):
             request.headers = _one_hop(type(request.headers))(request.headers)
-        authorized = self._client.credential()
+        access = self._client.access()
+        if isinstance(access, Signed):
+            yield access.add_to(request)
+            return
+        authorized = access
         response = yield authorized.add_to(request)
         if response.status_code != _UNAUTHORIZED or response.request is not request:  # redirected: it went without
             return

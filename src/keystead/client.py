@@ -9,26 +9,28 @@
 :class:`AsyncClient` is the same on an event loop.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials import Account, ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
 from keystead.environment import Environment
-from keystead.errors import ConfigurationError, CredentialRejected, PolicyDenied, UnsupportedCredential
+from keystead.errors import ConfigurationError, CredentialRejected, UnsupportedCredential
 from keystead.refresher import Refresher, federated_tokens, helper_key, paced
+from keystead.release import FEDERATED, Access, Authorized, Sendable, Signed
 from keystead.resolver import Resolution, Resolver
 from keystead.secret import Secret
 from keystead.sources.candidate import Approval, Candidate, HelperCommand
 from keystead.sources.configuration import Configuration
-from keystead.sources.federation import BETA
 from keystead.sources.login_store import open_store
 from keystead.stores import TokenStore, profiles
 from keystead.stores.approvals import Approvals, Decision
 from keystead.wire import origin as wire_origin
 
 if TYPE_CHECKING:
+    from keystead.clouds import Clouds
     from keystead.credentials.cloud import CloudIdentity
     from keystead.credentials.federation import Federation
     from keystead.drivers.transport import Transport
@@ -37,68 +39,7 @@ if TYPE_CHECKING:
 LOGIN_KINDS = {"gateway_session": LoginKind.GATEWAY, "login": LoginKind.ACCOUNT}
 """The sources that are sign-ins, and what each is kept as."""
 
-FEDERATED = frozenset({"profile", "workload_identity", "active_profile"})
-"""The sources whose credential is a token that this machine's identity is exchanged for."""
-_CREDENTIAL_HEADERS: Final = frozenset(Header)
-
-Sendable = TypeVar("Sendable")
-"""A request about to be sent, with ``url`` and ``headers`` as in httpx2, httpx and requests; or one of urllib."""
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Authorized:
-    """A credential ready to be sent.
-
-    Attributes:
-        header: the one header it goes into.
-        secret: the bare value, without ``Bearer``.
-        api_base: base URL for model requests, without ``/v1``.
-        candidate: where it came from, who pays, when it ends.
-        generation: of the stored login it comes from; None for other sources.
-    """
-
-    header: Header
-    secret: Secret
-    api_base: str
-    candidate: Candidate
-    generation: int | None = field(default=None, repr=False)
-
-    def for_url(self, url: str) -> Mapping[str, Secret]:
-        """Return the header, by lower-case name, for a request to ``url``.
-
-        A federated token comes with the ``anthropic-beta`` without which the API does not take it.
-
-        Raises:
-            PolicyDenied: the credential does not belong to the origin of ``url`` (R-07).
-        """
-        try:
-            origin = wire_origin.parse(url)
-        except ValueError as error:
-            raise PolicyDenied(f"The credential is not sent to that address: {error}.", move="you") from None
-        if origin not in self.candidate.allowed_origins:
-            allowed = ", ".join(sorted(self.candidate.allowed_origins))
-            raise PolicyDenied(
-                f"{self.candidate.title} is not sent to {origin}: it belongs to {allowed}.",
-                hint=f"Send the request to {allowed}, or sign in to {origin} with `keystead login`.",
-                move="you",
-            )
-        bearer = self.header is Header.AUTHORIZATION
-        named = {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
-        return named | {"anthropic-beta": Secret(BETA)} if self.candidate.source in FEDERATED else named
-
-    def add_to(self, request: Sendable) -> Sendable:
-        """Put the header on ``request`` in place of any other credential, and return the request.
-
-        Raises:
-            PolicyDenied: the credential does not belong to the request's origin (R-07); the request is as it was.
-        """
-        outgoing: Any = request
-        headers = self.for_url(str(getattr(outgoing, "full_url", None) or outgoing.url))
-        _clear(outgoing)
-        for name, value in headers.items():
-            _put(outgoing, name, value.reveal())
-        return request
 
 
 class Client:
@@ -158,19 +99,44 @@ class Client:
         Raises:
             ExpectationFailed: another purse would pay than the declared one; nothing was sent or run (B-05).
             SignInRequired: there is none, or its server has ended it.
-            UnsupportedCredential: a cloud switch won, and this version cannot sign for a cloud.
+            UnsupportedCredential: a cloud is used for which each request is signed: there is nothing to hand out.
             KeysteadError: it is refused, broken, or could not be renewed now.
         """
-        return self._authorize((resolution or self.resolve()).require())
+        resolution = resolution or self.resolve()
+        winner = resolution.require()
+        cloud = winner.credential
+        why = self._clouds().tokenless(cloud.provider) if isinstance(cloud, CloudCredential) else None
+        access = self.access(resolution) if why is None else None
+        if not isinstance(access, Authorized):
+            raise UnsupportedCredential(
+                f"{winner.title} takes no token: {why}.",
+                hint="Ask with `keystead -p`, or start a program that signs for itself with `keystead run`.",
+            )
+        return access
+
+    def access(self, resolution: Resolution | None = None) -> Access:
+        """Return what lets requests through: the credential, or for some clouds what signs each request.
+
+        Args:
+            resolution: as for :meth:`credential`.
+
+        Raises:
+            KeysteadError: as for :meth:`credential`.
+        """
+        resolution = resolution or self.resolve()
+        winner = resolution.require()
+        if isinstance(winner.credential, CloudCredential):
+            return self._at_cloud(winner, winner.credential.provider, resolution)
+        return self._authorize(winner)
 
     def authorize(self, request: Sendable) -> Sendable:
-        """Put this machine's credential on ``request``, in its one header, and return the request.
+        """Put this machine's credential on ``request``, in its one header, or sign it, and return the request.
 
         Raises:
             PolicyDenied: the credential does not belong to the request's origin (R-07).
             KeysteadError: as for :meth:`credential`.
         """
-        return self.credential().add_to(request)
+        return self.access().add_to(request)
 
     def cloud(self, resolution: Resolution | None = None, *, fresh: bool = False) -> "CloudIdentity | None":
         """Return who the cloud in use takes this machine for, as its own SDK finds out; None when no cloud is used.
@@ -190,15 +156,8 @@ class Client:
         winner = resolution.require()
         if not isinstance(winner.credential, CloudCredential):
             return None
-        from keystead.clouds import Clouds
-        from keystead.sources.expectation import mismatch
-
-        clouds = Clouds(self._environment, self._clock, say=self._notice)
-        found = clouds.prove(winner.credential.provider, fresh=fresh)
-        account = Account(id=found.principal, organization_id=found.account)
-        unexpected = mismatch(replace(winner, account=account), resolution.expectations)
-        if unexpected is not None:
-            raise unexpected
+        found = self._clouds().prove(winner.credential.provider, fresh=fresh)
+        _expected(winner, found, resolution)
         return found
 
     def again(self, refused: Authorized) -> Authorized:
@@ -212,6 +171,11 @@ class Client:
             KeysteadError: the renewal failed.
         """
         candidate = refused.candidate
+        if isinstance(candidate.credential, CloudCredential):
+            provider = candidate.credential.provider
+            renewed = self._at_cloud(candidate, provider, self.resolve(), rejected=refused.secret)
+            if isinstance(renewed, Authorized):
+                return renewed
         if isinstance(candidate.credential, HelperCommand):
             return self._from_helper(candidate, candidate.credential, rejected=refused.secret)
         if candidate.source in LOGIN_KINDS:
@@ -258,11 +222,26 @@ class Client:
             case ApiKey(secret, header) | Bearer(secret, header):
                 return Authorized(header, secret, candidate.api_base or "", candidate)
             case _:
-                raise UnsupportedCredential(
-                    f"{candidate.title} is switched on by {candidate.provenance}, and this version cannot sign for it.",
-                    hint=" ".join(candidate.warnings)
-                    or "Start a program that speaks to it with `keystead run`, or unset the switch.",
-                )
+                raise UnsupportedCredential(f"{candidate.title} has nothing that this version can send.")
+
+    def _clouds(self) -> "Clouds":
+        from keystead.clouds import Clouds
+
+        return Clouds(self._environment, self._clock, say=self._notice)
+
+    def _at_cloud(
+        self, winner: Candidate, provider: str, resolution: Resolution, *, rejected: Secret | None = None
+    ) -> Access:
+        """Return the cloud's key, its token, or what signs for it, each for the cloud's own address only."""
+        clouds = self._clouds()
+        opening = clouds.open(provider, rejected=rejected)
+        winner = _expected(winner, opening.identity, resolution)
+        route = opening.route
+        origins = frozenset({wire_origin.parse(route.base)})
+        winner = replace(winner, header=opening.header, api_base=route.base, allowed_origins=origins)
+        if opening.secret is not None and opening.header is not None:
+            return Authorized(opening.header, opening.secret, route.base, winner, route=route)
+        return Signed(route.base, winner, route, opening.service, functools.partial(clouds.sign, provider))
 
     def _from_login(self, candidate: Candidate, *, rejected: int | None = None) -> Authorized:
         login = self._refresher.fresh(LOGIN_KINDS[candidate.source], rejected=rejected)
@@ -370,20 +349,16 @@ async def _aside(work: Callable[[], _Result]) -> _Result:
     return await asyncio.to_thread(work)
 
 
-def _clear(request: Any) -> None:
-    """Take every credential off."""
-    for headers in (request.headers, getattr(request, "unredirected_hdrs", {})):
-        for name in [one for one in headers if one.lower() in _CREDENTIAL_HEADERS]:
-            del headers[name]
+def _expected(winner: Candidate, found: "CloudIdentity", resolution: Resolution) -> Candidate:
+    """Return ``winner`` with the account that the cloud named, once it is the declared one (B-05)."""
+    from keystead.sources.expectation import mismatch
 
-
-def _put(request: Any, name: str, value: str) -> None:
-    if hasattr(request, "add_unredirected_header"):  # urllib's, which takes any other header along on a redirect
-        request.add_unredirected_header(name, value)
-    elif name in _CREDENTIAL_HEADERS or not request.headers.get(name):
-        request.headers[name] = value
-    elif value not in request.headers[name].split(","):  # a list, to which the program may have said something too
-        request.headers[name] = f"{request.headers[name]},{value}"
+    account = Account(id=found.principal, organization_id=found.account)
+    winner = replace(winner, account=account, expires_at=found.expires_at)
+    unexpected = mismatch(winner, resolution.expectations)
+    if unexpected is not None:
+        raise unexpected
+    return winner
 
 
 def _question(asked: "Federation", base: str) -> dict[str, str | None]:

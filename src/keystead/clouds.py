@@ -1,28 +1,36 @@
 """Prove a cloud's credentials before the first request: asked once for all processes, repaired when a setting says how.
 
 The shape is that of :mod:`keystead.refresher`: look, lock, look again, ask, keep, release. What is kept is who the
-cloud takes this machine for and until when, never a credential: those stay with the cloud's own SDK.
+cloud takes this machine for and until when. A bearer token is kept only when it was fetched to be sent; the keys of
+AWS stay with its SDK, which signs.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from keystead.clock import Clock
-from keystead.credentials.cloud import CloudIdentity
+from keystead.credentials import Header
+from keystead.credentials.cloud import CloudIdentity, CloudToken, Unsigned
+from keystead.credentials.lint import clean
 from keystead.drivers import cloud as driver
 from keystead.drivers import command
 from keystead.environment import Environment
-from keystead.errors import CloudNotReady, StoreUnavailable, UnsupportedCredential
+from keystead.errors import CloudNotReady, CredentialRejected, StoreUnavailable, UnsupportedCredential
+from keystead.secret import Secret
 from keystead.sources import cloud as switches
+from keystead.sources import cloud_route
 from keystead.sources.cloud import CLOUDS, Cloud
+from keystead.sources.cloud_route import Route
 from keystead.sources.configuration import Configuration, Reading, Value
-from keystead.stores.cloud_cache import CloudCache
+from keystead.stores.cloud_cache import IDENTITY, TOKEN, Answer, CloudCache, Kind
 
 LIFETIME: Final = 300.0
 """Seconds for which an answer counts."""
+TOKEN_LIFETIME: Final = 3600.0
+"""Seconds for which a token counts that does not say when it ends."""
 PATIENCE: Final = 60.0
 """Seconds to wait for another process that is asking."""
 REMEDY_DEADLINE: Final = 180.0
@@ -47,6 +55,24 @@ _EXPORTED: Final = {
     "AWS_SECRET_ACCESS_KEY": "SecretAccessKey",
     "AWS_SESSION_TOKEN": "SessionToken",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What requests through a cloud need.
+
+    Attributes:
+        identity: who it takes this machine for.
+        secret: a key or a token; None where each request is signed, or a proxy does what is needed.
+        header: the one header that ``secret`` goes into.
+        service: by which name AWS knows the service in a signature; None where nothing is signed.
+    """
+
+    identity: CloudIdentity
+    route: Route
+    secret: Secret | None = None
+    header: Header | None = None
+    service: str | None = None
 
 
 class Clouds:
@@ -89,21 +115,112 @@ class Clouds:
         if switches.on(configuration.variable(cloud.skip).value):
             return CloudIdentity(name, f"a proxy ({cloud.skip})")
         variables = self._variables(cloud, configuration)
-        cache = CloudCache(self._environment.state_dir, name, self._surroundings(cloud, variables), self._clock)
         began = self._clock.now()
         oldest = began if fresh else began - LIFETIME
-        kept = cache.load(oldest)
-        if kept is not None:
-            return kept
+        cache = self._cache(cloud, variables, IDENTITY)
+
+        def ask() -> CloudIdentity:
+            found, export = self._ask(cloud, configuration, variables, self._chain)
+            return found if export is None else _from_export(found, export)
+
+        return self._once(cache, lambda: cache.load(oldest), ask, began)
+
+    def token(self, name: str, *, rejected: Secret | None = None) -> CloudToken:
+        """Return a bearer token of a cloud that gives one, and whose it is: kept until it ends, fetched once for all.
+
+        Args:
+            name: id of the cloud: ``vertex`` or ``foundry``.
+            rejected: one that the cloud has refused although it had not ended.
+
+        Raises:
+            UnsupportedCredential: its SDK is not installed.
+            KeysteadError: as :meth:`prove`.
+        """
+        cloud, configuration = CLOUDS[name], Configuration.read(self._environment)
+        variables = self._variables(cloud, configuration)
+        began = self._clock.now()
+        cache = self._cache(cloud, variables, TOKEN)
+
+        def kept() -> CloudToken | None:
+            found = cache.load(began - TOKEN_LIFETIME)
+            return None if found is None or found.secret == rejected else found
+
+        def ask() -> CloudToken:
+            found, _ = self._ask(cloud, configuration, variables, self._fetch)
+            with suppress(StoreUnavailable):  # who it is counts for every other question as well
+                self._cache(cloud, variables, IDENTITY).save(found.identity)
+            return found
+
+        return self._once(cache, kept, ask, began)
+
+    def tokenless(self, name: str) -> str | None:
+        """Return why there is no token for requests through a cloud, as a clause; None when there is one."""
+        cloud, configuration = CLOUDS[name], Configuration.read(self._environment)
+        if switches.on(configuration.variable(cloud.skip).value):
+            return f"a proxy adds the credentials ({cloud.skip})"
+        key = configuration.variable(cloud.key).value if cloud.key else None
+        return "each request is signed with AWS keys" if cloud.service and key is None else None
+
+    def open(self, name: str, *, rejected: Secret | None = None) -> Opening:
+        """Return what requests through a cloud need: where they go, and the key, the token, or who signs them.
+
+        Args:
+            name: id of the cloud.
+            rejected: a secret that the cloud has refused.
+
+        Raises:
+            CredentialRejected: it is a key that somebody set; there is no other.
+            KeysteadError: as :meth:`prove`, or region, project, resource or workspace is not named.
+        """
+        cloud, configuration = CLOUDS[name], Configuration.read(self._environment)
+        cloud_route.check(cloud, configuration)
+        skipped = switches.on(configuration.variable(cloud.skip).value)
+        key = configuration.variable(cloud.key).value if cloud.key and not skipped else None
+        if key is not None and rejected is not None:
+            raise CredentialRejected(f"The cloud refused the key in {key.name}.", hint="Replace it, or unset it.")
+        if key is None and cloud.service is None and not skipped:
+            token = self.token(name, rejected=rejected)
+            route = cloud_route.find(cloud, token.identity, configuration)
+            return Opening(token.identity, route, token.secret, Header.AUTHORIZATION)
+        identity = self.prove(name)
+        route = cloud_route.find(cloud, identity, configuration)
+        if key is not None:
+            return Opening(identity, route, clean(key.text, key.name), cloud.key_header)
+        return Opening(identity, route, service=None if skipped else cloud.service)
+
+    def sign(self, name: str, unsigned: Unsigned) -> Mapping[str, Secret]:
+        """Return the headers that sign one request for a cloud of AWS.
+
+        Raises:
+            UnsupportedCredential: its SDK is not installed.
+            KeysteadError: as :meth:`prove`, which comes first.
+        """
+        cloud, configuration = CLOUDS[name], Configuration.read(self._environment)
+        proven, variables = self.prove(name), self._variables(cloud, configuration)
+        if proven.source.startswith(EXPORT):  # nothing else had any: the other remedies are not for every request
+            variables |= self._remedy(EXPORT, configuration.setting(EXPORT), variables)
+        return driver.sign(name, self._environment, variables, self._clock, unsigned, self._deadline)
+
+    def _cache(self, cloud: Cloud, variables: Mapping[str, str], kind: Kind[Answer]) -> CloudCache[Answer]:
+        surroundings = self._surroundings(cloud, variables)
+        return CloudCache(self._environment.state_dir, cloud.id, surroundings, self._clock, kind)
+
+    def _once(
+        self, cache: CloudCache[Answer], kept: Callable[[], Answer | None], ask: Callable[[], Answer], began: float
+    ) -> Answer:
+        """Return what is kept, or ask and keep the answer, one process at a time."""
+        found = kept()
+        if found is not None:
+            return found
         try:
             with cache.lock(self._patience):
                 # Another process may have been told while this one waited: its answer is ours, a refusal too.
-                kept, refusal = cache.load(oldest), cache.refusal(began)
+                found, refusal = kept(), cache.refusal(began)
                 if refusal is not None:
                     raise refusal
-                return kept or self._asked(cloud, configuration, variables, cache)
+                return found or _asked(ask, cache)
         except StoreUnavailable:  # nothing may be written here: then nothing is shared
-            return self._ask(cloud, configuration, variables)
+            return ask()
 
     def _variables(self, cloud: Cloud, configuration: Configuration) -> dict[str, str]:
         """Return the variables for the chain: trusted ones, and the places a project may choose."""
@@ -122,24 +239,19 @@ class Clouds:
         relevant = {name: value for name, value in variables.items() if name.startswith(_DEPENDS_ON)}
         return {"home": str(self._environment.home)} | states | relevant
 
-    def _asked(
-        self, cloud: Cloud, configuration: Configuration, variables: Mapping[str, str], cache: CloudCache
-    ) -> CloudIdentity:
-        """Ask, and keep the answer."""
-        try:
-            identity = self._ask(cloud, configuration, variables)
-        except CloudNotReady as error:
-            with suppress(StoreUnavailable):
-                cache.save(error)
-            raise
-        with suppress(StoreUnavailable):
-            cache.save(identity)
-        return identity
+    def _ask(
+        self,
+        cloud: Cloud,
+        configuration: Configuration,
+        variables: Mapping[str, str],
+        chain: Callable[[Cloud, Mapping[str, str]], Answer],
+    ) -> tuple[Answer, Value | None]:
+        """Go through the chain; when it has nothing, through each remedy that is configured and the chain again.
 
-    def _ask(self, cloud: Cloud, configuration: Configuration, variables: Mapping[str, str]) -> CloudIdentity:
-        """Go through the chain; when it has nothing, through each remedy that is configured and the chain again."""
+        With the answer comes the :data:`EXPORT` whose credentials it is about, or None.
+        """
         try:
-            return self._chain(cloud, variables)
+            return chain(cloud, variables), None
         except CloudNotReady as error:
             problem = error
         ignored: list[str] = []
@@ -150,12 +262,13 @@ class Clouds:
                 continue
             variables = dict(variables) | self._remedy(name, reading, variables)
             try:
-                found = self._chain(cloud, variables)
+                return chain(cloud, variables), reading.value if name == EXPORT else None
             except CloudNotReady as error:
                 problem = error
-            else:
-                return _from_export(found, reading.value) if name == EXPORT else found
         raise CloudNotReady(problem.message, hint=" ".join((problem.hint or cloud.fix, *ignored)))
+
+    def _fetch(self, cloud: Cloud, variables: Mapping[str, str]) -> CloudToken:
+        return driver.fetch(cloud.id, self._environment, variables, self._clock, self._deadline)
 
     def _chain(self, cloud: Cloud, variables: Mapping[str, str]) -> CloudIdentity:
         try:
@@ -189,6 +302,19 @@ class Clouds:
             outcome = "was stopped" if finished.code is None else f"failed with exit code {finished.code}"
             raise CloudNotReady(f"{shown} {outcome}.{finished.said}", hint="Run that command yourself.")
         return exported(finished.output, shown) if name == EXPORT else {}
+
+
+def _asked(ask: Callable[[], Answer], cache: CloudCache[Answer]) -> Answer:
+    """Ask, and keep the answer."""
+    try:
+        answer = ask()
+    except CloudNotReady as error:
+        with suppress(StoreUnavailable):
+            cache.save(error)
+        raise
+    with suppress(StoreUnavailable):
+        cache.save(answer)
+    return answer
 
 
 def _from_export(found: CloudIdentity, value: Value) -> CloudIdentity:

@@ -11,13 +11,31 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from keystead.client import Client, Sendable
+from keystead.client import Client
+from keystead.credentials import CloudCredential
 from keystead.errors import ConfigurationError, KeysteadError
+from keystead.release import Sendable
 from keystead.resolver import Resolution
+from keystead.sources.candidate import Candidate
+from keystead.wire import dialects
 
 if TYPE_CHECKING:
     import anthropic
 
+    AnthropicClient = (
+        anthropic.Anthropic
+        | anthropic.AnthropicBedrock
+        | anthropic.AnthropicBedrockMantle
+        | anthropic.AnthropicVertex
+        | anthropic.AnthropicFoundry
+    )
+    AsyncAnthropicClient = (
+        anthropic.AsyncAnthropic
+        | anthropic.AsyncAnthropicBedrock
+        | anthropic.AsyncAnthropicBedrockMantle
+        | anthropic.AsyncAnthropicVertex
+        | anthropic.AsyncAnthropicFoundry
+    )
     from keystead.auth import KeysteadAuth
 
 _PLACEHOLDER: Final = "set for each request by Keystead"
@@ -50,36 +68,37 @@ def authorize(request: Sendable, *, profile: str | None = None) -> Sendable:
     return Client.local(profile=profile).authorize(request)
 
 
-def anthropic_client(client: Client | None = None, **options: Any) -> "anthropic.Anthropic":
+def anthropic_client(client: Client | None = None, **options: Any) -> "AnthropicClient":
     """Return the official SDK's client on this machine's credential, renewed for as long as the client lives (R-10).
 
+    With a cloud switched on it is the SDK's client for that cloud: ``AnthropicBedrock``, ``AnthropicVertex``, …
     Redirects are not followed. An error of Keystead reaches the caller as it is, and at once.
 
     Args:
         client: whose credential; by default that of this process's environment.
-        options: of ``anthropic.Anthropic``, but for the credential, ``base_url`` and ``http_client``.
+        options: of the SDK's client, but for credential, ``base_url``, ``http_client`` and what a cloud wants to know.
 
     Raises:
         ConfigurationError: the ``anthropic`` package is missing, or too old.
-        UnsupportedCredential: a cloud is in use; take the SDK's own client for it.
+        CloudNotReady: a cloud is in use, and its credentials, region or project are missing.
         KeysteadError: there is no credential.
     """
     sdk = _sdk()
-    auth, wiring = _wiring(sdk, client or Client.local(), options)
+    name, auth, wiring = _wiring(sdk, client or Client.local(), options)
     http = sdk.DefaultHttpxClient(auth=auth, follow_redirects=False)
-    made: anthropic.Anthropic = sdk.Anthropic(http_client=http, **wiring)
+    made: AnthropicClient = getattr(sdk, name)(http_client=http, **wiring)
     return made
 
 
-def async_anthropic_client(client: Client | None = None, **options: Any) -> "anthropic.AsyncAnthropic":
+def async_anthropic_client(client: Client | None = None, **options: Any) -> "AsyncAnthropicClient":
     """Return the same for a program with an event loop; see :func:`anthropic_client`.
 
     Making it reads some local files; using it never blocks the loop.
     """
     sdk = _sdk()
-    auth, wiring = _wiring(sdk, client or Client.local(), options)
+    name, auth, wiring = _wiring(sdk, client or Client.local(), options)
     http = sdk.DefaultAsyncHttpxClient(auth=auth, follow_redirects=False)
-    made: anthropic.AsyncAnthropic = sdk.AsyncAnthropic(http_client=http, **wiring)
+    made: AsyncAnthropicClient = getattr(sdk, f"Async{name}")(http_client=http, **wiring)
     return made
 
 
@@ -97,8 +116,8 @@ def _sdk() -> Any:
     return sdk
 
 
-def _wiring(sdk: Any, client: Client, options: dict[str, Any]) -> "tuple[KeysteadAuth, dict[str, Any]]":
-    """Return what adds the credential, and the arguments that both kinds of client take."""
+def _wiring(sdk: Any, client: Client, options: dict[str, Any]) -> "tuple[str, KeysteadAuth, dict[str, Any]]":
+    """Return the client's class, what adds the credential, and the arguments that both kinds of client take."""
     from keystead.auth import KeysteadAuth
 
     class Uncover(sdk.Middleware):  # type: ignore[misc]  # the module is Any here
@@ -119,15 +138,42 @@ def _wiring(sdk: Any, client: Client, options: dict[str, Any]) -> "tuple[Keystea
                 raise
 
     winner = client.resolve().require()
-    taken = sorted(_OURS & options.keys())
+    name, ours = _place(winner, client)
+    taken = sorted((_OURS | ours.keys()) & options.keys())
     if taken:
         raise TypeError(f"{', '.join(taken)}: set by Keystead")
-    return KeysteadAuth(client), {
-        "api_key": _PLACEHOLDER,
-        "base_url": winner.api_base or client.credential().api_base,  # a cloud has none, and the second says so
-        **options,
-        "middleware": [*options.get("middleware", ()), Uncover()],
-    }
+    return (
+        name,
+        KeysteadAuth(client),
+        {
+            **ours,
+            **options,
+            "middleware": [*options.get("middleware", ()), Uncover()],
+        },
+    )
+
+
+def _place(winner: Candidate, client: Client) -> tuple[str, dict[str, Any]]:
+    """Return the SDK's class for where requests go, and the arguments that say where that is."""
+    if not isinstance(winner.credential, CloudCredential):
+        base = winner.api_base or client.credential().api_base
+        return "Anthropic", {"api_key": _PLACEHOLDER, "base_url": base}
+    access = client.access()
+    route = access.route
+    assert route is not None
+    at = {"base_url": route.base}
+    match winner.credential.provider:
+        case "bedrock":
+            return "AnthropicBedrock", {**at, "api_key": _PLACEHOLDER, "aws_region": route.region}
+        case "mantle":
+            return "AnthropicBedrockMantle", {**at, "skip_auth": True, "aws_region": route.region}
+        case "aws":
+            workspace = route.dialect.headers[dialects.WORKSPACE]
+            return "AnthropicAWS", {**at, "skip_auth": True, "workspace_id": workspace, "aws_region": route.region}
+        case "vertex":
+            place = {"project_id": route.project, "region": route.region}
+            return "AnthropicVertex", {**at, **place, "access_token": _PLACEHOLDER}
+    return "AnthropicFoundry", {**at, "api_key": _PLACEHOLDER}
 
 
 def _raise_ours(error: Exception) -> None:

@@ -1,9 +1,25 @@
-"""Variables that keep a cloud's SDK on loopback, whatever it looks for."""
+"""Variables that keep a cloud's SDK on loopback, whatever it looks for; and what clouds answer and check."""
 
+import hashlib
+import json
 import os
+import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from local_server import Asked
+
+from keystead.wire import event_stream, messages, sse
+from keystead.wire.messages import Finished, Stopped, TextDelta
 
 NOWHERE = {
     "PATH": os.defpath,
@@ -26,6 +42,16 @@ def blackhole() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
+def keystead(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run the client as a process of its own, with no way off loopback."""
+    environment = {"HOME": str(home), **NOWHERE, **variables}
+    program = "from keystead.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment, cwd=home, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 _CALLER = (
     '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
     "<Arn>arn:aws:iam::111122223333:user/ada</Arn><UserId>AIDA</UserId><Account>111122223333</Account>"
@@ -33,3 +59,49 @@ _CALLER = (
 )
 CALLER = (200, "text/xml", _CALLER)
 """What STS answers about a caller."""
+
+_EVENTS = [
+    messages.dump_event(one) for one in (TextDelta("Hello"), TextDelta(" there."), Stopped("end_turn"), Finished())
+]
+STREAM = (200, "text/event-stream", b"".join(map(sse.dump, _EVENTS)))
+"""What the Messages API streams, also on Vertex AI and Foundry."""
+AMAZON_STREAM = (200, event_stream.CONTENT_TYPE, b"".join(map(event_stream.dump_event, _EVENTS)))
+"""The same from Bedrock."""
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=(\w+)/\d{8}/([\w-]+)/([\w-]+)/aws4_request, "
+    r"SignedHeaders=([\w;-]+), Signature=(\w{64})"
+)
+
+
+def signed_by(asked: Asked, scheme: str = "http") -> tuple[str, str, str]:
+    """Return access key, region and service of a request whose signature is right; everything else fails.
+
+    The signature is made again by botocore from what arrived, with the secret of :data:`AWS_KEYS`.
+    """
+    found = _AUTHORIZATION.fullmatch(asked.headers["authorization"])
+    assert found is not None, "not signed"
+    access_key, region, service, names, signature = found.groups()
+    assert asked.headers["x-amz-content-sha256"] == hashlib.sha256(asked.body.encode()).hexdigest()
+    headers = {name: asked.headers[name] for name in names.split(";")}
+    assert {"host", "x-amz-content-sha256", "x-amz-date"} <= headers.keys()
+    request = AWSRequest(method=asked.method, url=f"{scheme}://{headers['host']}{asked.path}", headers=headers)
+    request.context["timestamp"] = headers["x-amz-date"]
+    token = asked.headers.get("x-amz-security-token")
+    signer = SigV4Auth(Credentials(access_key, AWS_KEYS["AWS_SECRET_ACCESS_KEY"], token), service, region)
+    canonical = signer.canonical_request(request)
+    assert signer.signature(signer.string_to_sign(request, canonical), request) == signature, "another signature"
+    return access_key, region, service
+
+
+def service_account(root: Path, token_uri: str, project: str | None = "key-project") -> str:
+    """Write the key of a Google service account whose tokens come from ``token_uri``; return its path."""
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    document = {
+        "type": "service_account", "project_id": project, "private_key_id": "1", "private_key": key.decode(),
+        "client_email": "agent@key-project.iam.gserviceaccount.com", "client_id": "1", "token_uri": token_uri,
+    }  # fmt: skip
+    path = root / "service-account.json"
+    path.write_text(json.dumps(document))
+    return str(path)

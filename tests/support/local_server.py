@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 Answer = tuple[int, str, object]
-"""Status, content type, and a body: text, or anything else as JSON."""
+"""Status, content type, and a body: bytes, text, or anything else as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def local_server(
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, self.path, headers, self.rfile.read(size).decode())
             status, kind, content = state.answer(asked)
-            body = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+            body = _bytes(content)
             self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("metadata-flavor", "Google")
@@ -97,6 +97,12 @@ def local_server(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _bytes(content: object) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    return content.encode() if isinstance(content, str) else json.dumps(content).encode()
 
 
 def make_certificate(directory: Path) -> Path:

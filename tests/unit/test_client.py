@@ -122,13 +122,13 @@ def test_a_refused_key_has_no_second_try(machine: Machine) -> None:
         client.again(client.credential())
 
 
-def test_a_cloud_is_recognised_and_not_signed_for(machine: Machine) -> None:
-    """Exit 78, with the place of the switch."""
-    with pytest.raises(UnsupportedCredential, match="CLAUDE_CODE_USE_VERTEX in the environment") as caught:
-        machine.client(CLAUDE_CODE_USE_VERTEX="1").credential()
+def test_where_each_request_is_signed_there_is_no_credential_to_hand_out(machine: Machine) -> None:
+    """Exit 78 with the way out, and nothing is asked or run for it."""
+    with pytest.raises(UnsupportedCredential, match="Amazon Bedrock takes no token") as caught:
+        machine.client(CLAUDE_CODE_USE_BEDROCK="1").credential()
 
     assert caught.value.exit_code == 78
-    assert "gcloud" in (caught.value.hint or "")
+    assert "keystead run" in (caught.value.hint or "")
 
 
 def test_a_fresh_login_needs_no_network(machine: Machine) -> None:

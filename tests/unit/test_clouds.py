@@ -1,5 +1,6 @@
 """Proving a cloud at launch: kept answers, one question for many processes, and the commands that repair."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from threading import Event, Thread
 from typing import NoReturn
 
 import pytest
-from clouds import AWS_KEYS, CALLER, NOWHERE
-from local_server import LocalServer, local_server
+from clouds import AWS_KEYS, CALLER, NOWHERE, service_account, signed_by
+from local_server import Answer, Asked, LocalServer, local_server
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.clouds import Clouds, exported
-from keystead.errors import CloudNotReady
+from keystead.credentials.cloud import Unsigned
+from keystead.errors import CloudNotReady, CredentialRejected
+from keystead.secret import Secret
 from keystead.stores.trust import Trust
 from keystead.testing.clock import FakeClock
 from keystead.testing.machine import Machine
@@ -257,3 +260,50 @@ def test_a_trusted_projects_refresh_is_run(machine: Machine) -> None:
     machine.settings({"awsAuthRefresh": command}, scope="project")
     Trust(machine.bare.state_dir).grant(machine.bare.cwd, {"awsAuthRefresh": command}, SYSTEM_CLOCK)
     assert clouds(machine).prove("bedrock").proven
+
+
+def test_what_an_export_gave_signs_as_well(machine: Machine) -> None:
+    """And the other remedies, which may open a browser, do not run for every request."""
+    document = {"Credentials": {"AccessKeyId": "AKIAEXPORT", "SecretAccessKey": "made-up-secret", "SessionToken": "t"}}
+    (machine.bare.home / "export.json").write_text(json.dumps(document))
+    runs = machine.bare.home / "runs"
+    machine.settings(
+        {"awsAuthRefresh": f"echo >> {runs}", "awsCredentialExport": f"cat {machine.bare.home}/export.json"}
+    )
+    digest = hashlib.sha256(b"").hexdigest()
+    unsigned = Unsigned("POST", "http://127.0.0.1:1/model/m/invoke", {}, digest, "bedrock", "eu-west-1")
+    for _ in range(2):
+        headers = {name: value.reveal() for name, value in clouds(machine).sign("bedrock", unsigned).items()}
+        asked = Asked("POST", "/model/m/invoke", {"host": "127.0.0.1:1", **headers}, "")
+        assert signed_by(asked) == ("AKIAEXPORT", "eu-west-1", "bedrock")
+    assert runs.read_text() == "\n"
+
+
+@pytest.mark.requirement("R-33 once")
+def test_a_token_is_fetched_once_and_again_when_it_was_refused(machine: Machine, tmp_path: Path) -> None:
+    numbers = iter("abc")
+
+    def token(_: Asked) -> Answer:
+        return 200, "application/json", {"access_token": next(numbers), "expires_in": 3600, "token_type": "Bearer"}
+
+    with local_server({"POST /token": token}) as server:
+        asking = clouds(
+            machine,
+            GOOGLE_APPLICATION_CREDENTIALS=service_account(tmp_path, f"{server.url}/token"),
+            CLOUD_ML_REGION="europe-west1",
+        )
+        first = asking.token("vertex")
+        assert asking.token("vertex") == first
+        assert asking.prove("vertex") == first.identity
+        second = asking.token("vertex", rejected=first.secret)
+        assert asking.token("vertex", rejected=first.secret) == second  # by whoever else was refused
+        assert len(server.asked) == 2
+    assert (first.secret, second.secret) == (Secret("a"), Secret("b"))
+
+
+def test_a_key_that_was_refused_is_final(machine: Machine) -> None:
+    key = {"ANTHROPIC_FOUNDRY_API_KEY": "made-up", "ANTHROPIC_FOUNDRY_RESOURCE": "team"}
+    opening = clouds(machine, **key).open("foundry")
+    assert opening.route.base == "https://team.services.ai.azure.com/anthropic"
+    with pytest.raises(CredentialRejected, match="ANTHROPIC_FOUNDRY_API_KEY"):
+        clouds(machine, **key).open("foundry", rejected=opening.secret)

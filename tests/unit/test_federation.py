@@ -8,9 +8,10 @@ from urllib.request import Request as UrllibRequest
 
 import pytest
 
-from keystead.client import Authorized, Client
+from keystead.client import Client
 from keystead.clock import SYSTEM_CLOCK
 from keystead.errors import CredentialRejected, PolicyDenied, RateLimited, ServerFailure, UnreadableFile
+from keystead.release import Authorized
 from keystead.testing.machine import Machine
 from keystead.testing.transport import Answer, ScriptedTransport, json_response
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import anthropic
 import httpx2
 import pytest
+from clouds import NOWHERE
 from local_server import Answer, Asked, LocalServer, local_server
 
 import keystead
@@ -159,12 +160,12 @@ def test_what_keystead_sets_cannot_be_given(machine: Machine) -> None:
         keystead.anthropic_client(machine.client(ANTHROPIC_API_KEY="k"), api_key="x", base_url="https://x.example")
 
 
-def test_no_client_without_a_credential(machine: Machine) -> None:
+def test_no_client_without_a_credential(machine: Machine, tmp_path: Path) -> None:
     """Said when it is made, not at the first question."""
     with pytest.raises(keystead.NoCredential):
         keystead.anthropic_client(machine.client())
-    with pytest.raises(keystead.UnsupportedCredential):
-        keystead.anthropic_client(machine.client(CLAUDE_CODE_USE_VERTEX="1"))
+    with pytest.raises(keystead.CloudNotReady):
+        keystead.anthropic_client(Machine(tmp_path / "cloud", NOWHERE | {"CLAUDE_CODE_USE_VERTEX": "1"}).client())
 
 
 def test_a_missing_sdk_is_said_with_its_fix(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from typing import Final
 import click
 
 from keystead.cli.exits import visible
-from keystead.cli.purse import open_purse
+from keystead.cli.purse import checked
 from keystead.cli.surroundings import Surroundings
-from keystead.client import Authorized, Client
+from keystead.client import Client
 from keystead.drivers.transport import StreamedResponse, Transport
 from keystead.errors import (
     ConfigurationError,
@@ -20,9 +20,10 @@ from keystead.errors import (
     ServerFailure,
     UsageError,
 )
+from keystead.release import Access, Authorized
 from keystead.secret import Secret
 from keystead.sources.configuration import Configuration
-from keystead.wire import messages, sse
+from keystead.wire import dialects, event_stream, messages, sse
 from keystead.wire.fields import Malformed
 from keystead.wire.http import Request
 from keystead.wire.messages import ApiError, Finished, Question, Stopped, TextDelta
@@ -54,20 +55,24 @@ def ask(surroundings: Surroundings, question: str, model: str | None) -> None:
     if not text.strip():
         raise UsageError("The question is empty.", hint='Ask something: keystead -p "hello"')
     client, network = surroundings.client(), surroundings.network()
-    authorized = open_purse(surroundings, client)
+    access = client.access(checked(surroundings, client))
     chosen = model or configured_model(surroundings)
     if chosen is None:
-        chosen, authorized = _first_model(client, authorized, network)
+        chosen, access = _first_model(client, access, network)
     is_terminal = surroundings.environment.stdout_tty
-    body = messages.dump_question(Question(chosen, text))
-    if not _stream(authorized, body, network, is_terminal):
-        again = client.again(authorized)  # one renewal or helper run, then it is final (R-09)
-        if not _stream(again, body, network, is_terminal):
-            refused = f"{authorized.candidate.title} ({authorized.candidate.provenance})"
-            raise CredentialRejected(
-                f"{authorized.api_base} refused {refused} twice.",
-                hint="Run keystead login to sign in again.",
-            )
+    asked = Question(chosen, text)
+    if not _stream(access, asked, network, is_terminal):
+        # one renewal or helper run, then it is final (R-09); what is signed was signed anew
+        if not isinstance(access, Authorized):
+            raise _rejected(access, "")
+        if not _stream(client.again(access), asked, network, is_terminal):
+            raise _rejected(access, " twice")
+
+
+def _rejected(access: Access, times: str) -> CredentialRejected:
+    refused = f"{access.candidate.title} ({access.candidate.provenance})"
+    cloud, login = "Run keystead status --verify to see what the cloud says.", "Run keystead login to sign in again."
+    return CredentialRejected(f"{access.api_base} refused {refused}{times}.", hint=cloud if access.route else login)
 
 
 def _with_piped(question: str, surroundings: Surroundings) -> str:
@@ -94,12 +99,19 @@ def configured_model(surroundings: Surroundings) -> str | None:
     return found.text.strip() or None if found else None
 
 
-def _first_model(client: Client, authorized: Authorized, network: Transport) -> tuple[str, Authorized]:
-    """Return the first model the server offers, and the credential that it accepted."""
-    response = network.send(_request("GET", "/v1/models?limit=1000", authorized))
+def _first_model(client: Client, access: Access, network: Transport) -> tuple[str, Access]:
+    """Return the first model the server offers, and the credential that it accepted. A cloud has no such list."""
+    if access.route is not None or not isinstance(access, Authorized):
+        raise ConfigurationError(
+            f"No model is named, and {access.candidate.title} has no list of which the first could be asked.",
+            hint=f"Name one with --model or ANTHROPIC_MODEL: {access.route.model if access.route else 'its id'}.",
+        )
+    authorized = access
+    url = f"{authorized.api_base}/v1/models?limit=1000"
+    response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
     if response.status == 401:
         authorized = client.again(authorized)
-        response = network.send(_request("GET", "/v1/models?limit=1000", authorized))
+        response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
     if response.status != 200:
         raise _failure(response.status, response.headers, response.body, authorized)
     try:
@@ -111,30 +123,39 @@ def _first_model(client: Client, authorized: Authorized, network: Transport) -> 
     return offered[0], authorized
 
 
-def _request(method: str, path: str, authorized: Authorized, body: bytes | None = None) -> Request:
-    url = authorized.api_base + path
-    headers: dict[str, str | Secret] = {"anthropic-version": messages.VERSION, **authorized.for_url(url)}
-    if body is not None:
-        headers["content-type"] = "application/json"
+def _request(method: str, url: str, access: Access, head: Mapping[str, str], body: bytes | None = None) -> Request:
+    headers: dict[str, str | Secret] = {**head, **access.headers_for(method, url, head, body)}
     return Request(method, url, headers, body=body)
 
 
-def _stream(authorized: Authorized, body: bytes, network: Transport, is_terminal: bool) -> bool:
+def _question(access: Access, question: Question) -> Request:
+    """Return the request that asks, as it is spoken where the credential belongs."""
+    dialect = access.route.dialect if access.route else dialects.MESSAGES
+    try:
+        url = access.api_base + dialect.address(question.model)
+    except ValueError as error:
+        raise ConfigurationError(f"That cannot be the name of a model: {error}.", hint="Correct --model.") from None
+    return _request("POST", url, access, dialect.head(), dialect.body(question))
+
+
+def _stream(access: Access, question: Question, network: Transport, is_terminal: bool) -> bool:
     """Write the answer to standard output; return False when the credential was refused with 401."""
-    with network.stream(_request("POST", "/v1/messages", authorized, body)) as response:
+    with network.stream(_question(access, question)) as response:
         if response.status == 401:
             return False
         if response.status != 200:
-            raise _failure(response.status, response.headers, _body(response), authorized)
-        if not response.headers.get("content-type", "").startswith("text/event-stream"):
-            raise ServerFailure(f"{authorized.api_base} did not stream its answer.", hint="Check the base URL.")
-        _write(response, authorized, is_terminal)
+            raise _failure(response.status, response.headers, _body(response), access)
+        parser = dialects.stream_parser(response.headers.get("content-type", ""))
+        if parser is None:
+            raise ServerFailure(f"{access.api_base} did not stream its answer.", hint="Check the base URL.")
+        _write(response, parser, access, is_terminal)
     return True
 
 
-def _write(response: StreamedResponse, authorized: Authorized, is_terminal: bool) -> None:
+def _write(
+    response: StreamedResponse, parser: sse.Parser | event_stream.MessagesParser, access: Access, is_terminal: bool
+) -> None:
     """Write the text as it comes; a terminal gets no control characters, for an answer must not drive it."""
-    parser = sse.Parser()
     stop_reason, ends_line = "end_turn", True
     try:
         for chunk in response.iter_bytes():
@@ -146,12 +167,12 @@ def _write(response: StreamedResponse, authorized: Authorized, is_terminal: bool
                     case Stopped(reason):
                         stop_reason = reason
                     case ApiError() as error:
-                        raise _translate(error, authorized, None)
+                        raise _translate(error, access, None)
                     case Finished():
                         return _note(stop_reason)
-        raise ServerFailure(f"{authorized.api_base} broke off its answer.", hint="What stands above is incomplete.")
+        raise ServerFailure(f"{access.api_base} broke off its answer.", hint="What stands above is incomplete.")
     except (Malformed, sse.EventTooLarge) as error:
-        raise ServerFailure(f"{authorized.api_base} streamed something else: {error}.") from error
+        raise ServerFailure(f"{access.api_base} streamed something else: {error}.") from error
     finally:
         if not ends_line:
             click.echo()
@@ -171,18 +192,18 @@ def _body(response: StreamedResponse) -> bytes:
     return bytes(body)
 
 
-def _failure(status: int, headers: Mapping[str, str], body: bytes, authorized: Authorized) -> KeysteadError:
-    error = messages.parse_error(body)
+def _failure(status: int, headers: Mapping[str, str], body: bytes, access: Access) -> KeysteadError:
+    error = dialects.parse_error(status, headers, body) if access.route else messages.parse_error(body)
     if error is None:
         return ServerFailure(
-            f"{authorized.api_base} answered with HTTP {status} and not in the format of the Messages API.",
+            f"{access.api_base} answered with HTTP {status} and not in the format of the Messages API.",
             hint="Check the base URL.",
         )
-    return _translate(error, authorized, headers.get("retry-after"))
+    return _translate(error, access, headers.get("retry-after"))
 
 
-def _translate(error: ApiError, authorized: Authorized, retry_after: str | None) -> KeysteadError:
+def _translate(error: ApiError, access: Access, retry_after: str | None) -> KeysteadError:
     kind, hint = _ERRORS.get(error.type, (KeysteadError, "Run keystead status to see what was asked."))
     if kind is RateLimited and retry_after and retry_after.isascii() and retry_after.isdigit():
         hint = f"Try again in {int(retry_after)} s."
-    return kind(f"{authorized.api_base} says {error.type}: {error.message}", hint=hint)
+    return kind(f"{access.api_base} says {error.type}: {error.message}", hint=hint)

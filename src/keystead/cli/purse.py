@@ -1,8 +1,9 @@
 """The credential for a command that uses one: of the expected purse, and with a word when another is passed over."""
 
 from keystead.cli.surroundings import Surroundings
-from keystead.client import Authorized, Client
+from keystead.client import Client
 from keystead.errors import ExpectationFailed
+from keystead.release import Authorized
 from keystead.resolver import Resolution, shadow_warning
 from keystead.sources.candidate import Candidate
 

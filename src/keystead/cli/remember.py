@@ -10,9 +10,9 @@ from typing import Final
 from keystead.cli.purse import checked
 from keystead.cli.recall import Question, here
 from keystead.cli.surroundings import Surroundings
-from keystead.client import Authorized
 from keystead.credentials import Freshness, OAuthTokens
 from keystead.errors import KeysteadError
+from keystead.release import Authorized
 from keystead.resolver import Resolution
 from keystead.secret import Secret
 from keystead.sources.candidate import CandidateState

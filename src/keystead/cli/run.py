@@ -8,8 +8,8 @@ import click
 from keystead.cli.exits import sentence
 from keystead.cli.purse import checked
 from keystead.cli.surroundings import Surroundings
-from keystead.client import Authorized
 from keystead.credentials import Header
+from keystead.release import Authorized
 from keystead.sources import SOURCES
 from keystead.sources.cloud import CLOUDS
 from keystead.sources.configuration import GUARDED, Configuration

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Final
 
 from keystead.cli.surroundings import Surroundings
-from keystead.client import Authorized
 from keystead.credentials import Account, CloudCredential, Login, OAuthTokens
 from keystead.errors import CloudNotReady, ExpectationFailed, KeysteadError, SignInRequired, TemporaryFailure
+from keystead.release import Authorized
 from keystead.secret import Secret
 from keystead.sources.candidate import Candidate
 

@@ -1,7 +1,7 @@
 """The cloud switches: seen, explained, and warned about when the cloud's own credentials seem to be missing.
 
 Only presence is looked at, never content: the clouds' own chains read their files, when :mod:`keystead.clouds` asks
-them to. Signing comes with a later version; sending through a cloud raises ``UnsupportedCredential``.
+them to. Where requests go is :mod:`keystead.sources.cloud_route`.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from keystead.credentials import CloudCredential
+from keystead.credentials import CloudCredential, Header
 from keystead.sources.candidate import Candidate, Facts, Source
 from keystead.sources.configuration import Value
 
@@ -26,9 +26,12 @@ class Cloud:
         variables: any of these set means that credentials are at hand.
         files: the same for files below the home directory.
         own: what belongs to this cloud among the names that ``run`` takes away from a program.
-        places: region, project and profile; a project's files may set these, for they carry no secret anywhere.
+        places: region (first), project and profile; a project's files may set these, for they carry no secret anywhere.
         remedies: settings whose command is run, in this order, when the credentials are missing or refused.
         fix: what to do when none is.
+        base: the variable that names another address than the cloud's own.
+        key: the variable of a key that is sent as it is, in ``key_header``, before anything else is looked for.
+        service: by this name AWS knows it in a signature; None where a bearer token is fetched.
     """
 
     id: str
@@ -40,6 +43,10 @@ class Cloud:
     places: tuple[str, ...]
     remedies: tuple[str, ...]
     fix: str
+    base: str
+    key: str | None = None
+    key_header: Header = Header.AUTHORIZATION
+    service: str | None = None
 
 
 _BEARER: Final = "AWS_BEARER_TOKEN_BEDROCK"
@@ -65,6 +72,9 @@ BEDROCK: Final = Cloud(
     places=_AWS_PLACES,
     remedies=_AWS_REMEDIES,
     fix=_AWS_FIX,
+    base="ANTHROPIC_BEDROCK_BASE_URL",
+    key=_BEARER,
+    service="bedrock",
 )
 FOUNDRY: Final = Cloud(
     "foundry",
@@ -76,6 +86,9 @@ FOUNDRY: Final = Cloud(
     places=(),
     remedies=(),
     fix="run `az login` or set ANTHROPIC_FOUNDRY_API_KEY",
+    base="ANTHROPIC_FOUNDRY_BASE_URL",
+    key="ANTHROPIC_FOUNDRY_API_KEY",
+    key_header=Header.X_API_KEY,
 )
 AWS: Final = Cloud(
     "aws",
@@ -83,10 +96,14 @@ AWS: Final = Cloud(
     skip="CLAUDE_CODE_SKIP_ANTHROPIC_AWS_AUTH",
     variables=(*_AWS_VARIABLES, "ANTHROPIC_AWS_API_KEY"),
     files=_AWS_FILES,
-    own=("ANTHROPIC_AWS_API_KEY", "ANTHROPIC_AWS_BASE_URL"),
+    own=("ANTHROPIC_AWS_API_KEY", "ANTHROPIC_AWS_BASE_URL", "ANTHROPIC_AWS_WORKSPACE_ID"),
     places=_AWS_PLACES,
     remedies=_AWS_REMEDIES,
     fix=_AWS_FIX,
+    base="ANTHROPIC_AWS_BASE_URL",
+    key="ANTHROPIC_AWS_API_KEY",
+    key_header=Header.X_API_KEY,
+    service="aws-external-anthropic",
 )
 MANTLE: Final = Cloud(
     "mantle",
@@ -98,6 +115,9 @@ MANTLE: Final = Cloud(
     places=_AWS_PLACES,
     remedies=_AWS_REMEDIES,
     fix=_AWS_FIX,
+    base="ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
+    key=_BEARER,
+    service="bedrock-mantle",
 )
 VERTEX: Final = Cloud(
     "vertex",
@@ -109,6 +129,7 @@ VERTEX: Final = Cloud(
     places=("CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID"),
     remedies=("gcpAuthRefresh",),
     fix="run `gcloud auth application-default login`",
+    base="ANTHROPIC_VERTEX_BASE_URL",
 )
 CLOUDS: Final = {cloud.id: cloud for cloud in (BEDROCK, FOUNDRY, AWS, MANTLE, VERTEX)}
 

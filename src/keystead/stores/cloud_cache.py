@@ -1,18 +1,20 @@
 """The last answer of a cloud's own chain, shared by all processes: who, until when, asked when; no credential.
 
-Its refusals count only for those who were waiting for the answer, so that a fix works at once.
+A bearer token that was fetched to be sent is kept in a file of its own (:data:`TOKEN`), until it ends. Refusals count
+only for those who were waiting for the answer, so that a fix works at once.
 
 One file per cloud and surroundings: another profile, another key or a changed credentials file is another question.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from keystead.clock import Clock
-from keystead.credentials.cloud import CloudIdentity, parse
+from keystead.credentials.cloud import CloudIdentity, CloudToken, parse, parse_token
 from keystead.errors import CloudNotReady
 from keystead.stores.files import Files, read_private
 from keystead.stores.locks import locked
@@ -23,26 +25,50 @@ SCHEMA: Final = "keystead.cloud/1"
 MARGIN: Final = 60.0
 """Seconds before a credential's end at which its answer no longer counts."""
 
+Answer = TypeVar("Answer", CloudIdentity, CloudToken)
 
-class CloudCache:
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Answer]):
+    """What is asked: its name in the file and in the file's own name, and how it is read."""
+
+    name: str
+    mark: str
+    read: Callable[[Fields], Answer]
+    identity: Callable[[Answer], CloudIdentity]
+
+
+IDENTITY: Final = Kind("identity", "", parse, lambda answer: answer)
+TOKEN: Final = Kind("token", "token-", parse_token, lambda answer: answer.identity)
+
+
+class CloudCache(Generic[Answer]):
     """Keeps the answer about one cloud.
 
     Args:
         directory: the state directory.
         cloud: its id.
         surroundings: all that the answer depends on; kept as a hash only.
+        kind: what is asked.
     """
 
     def __init__(
-        self, directory: Path, cloud: str, surroundings: Mapping[str, str], clock: Clock, files: Files | None = None
+        self,
+        directory: Path,
+        cloud: str,
+        surroundings: Mapping[str, str],
+        clock: Clock,
+        kind: Kind[Answer],
+        files: Files | None = None,
     ) -> None:
         name = hashlib.sha256(fields.dump(dict(sorted(surroundings.items())))).hexdigest()[:16]
-        self._path = directory / f"cloud-{cloud}-{name}.json"
+        self._path = directory / f"cloud-{cloud}-{kind.mark}{name}.json"
         self._lock = directory / f"cloud-{cloud}.lock"
         self._clock = clock
+        self._kind: Kind[Answer] = kind
         self._files = files or Files()
 
-    def load(self, since: float) -> CloudIdentity | None:
+    def load(self, since: float) -> Answer | None:
         """Return the answer given after ``since`` (Unix seconds) and still good; a damaged file counts as none.
 
         Raises:
@@ -50,12 +76,11 @@ class CloudCache:
         """
         document = self._read(since)
         try:
-            identity = parse(document.object("identity")) if document is not None else None
+            answer = self._kind.read(document.object(self._kind.name)) if document is not None else None
         except Malformed:
             return None
-        if identity is None or identity.expires_at is None or self._clock.now() < identity.expires_at - MARGIN:
-            return identity
-        return None
+        end = None if answer is None else self._kind.identity(answer).expires_at
+        return answer if end is None or self._clock.now() < end - MARGIN else None
 
     def refusal(self, since: float) -> CloudNotReady | None:
         """Return the refusal given after ``since``: for those who waited while another process was asking.
@@ -70,13 +95,13 @@ class CloudCache:
         except Malformed:
             return None
 
-    def save(self, answer: CloudIdentity | CloudNotReady) -> None:
+    def save(self, answer: Answer | CloudNotReady) -> None:
         """Keep an answer given now, durably.
 
         Raises:
             StoreUnavailable: it could not be written.
         """
-        kind = "identity" if isinstance(answer, CloudIdentity) else "error"
+        kind = "error" if isinstance(answer, CloudNotReady) else self._kind.name
         document = {"schema": SCHEMA, "asked_at": self._clock.now(), kind: answer.to_json()}
         self._files.sweep(self._path)
         self._files.put(self._path, fields.dump(document) + b"\n")

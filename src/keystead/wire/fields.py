@@ -74,6 +74,12 @@ class Fields:
             raise Malformed(f"{name} in the {self._path} is not a list of strings")
         return tuple(value)
 
+    def all_texts(self) -> dict[str, str]:
+        """Return every field, all of which must be strings."""
+        if not all(isinstance(value, str) for value in self._values.values()):
+            raise Malformed(f"something in the {self._path} is not a string")
+        return dict(self._values)
+
     def object(self, name: str) -> "Fields":
         """Return a nested object; absent or null is empty."""
         value = self._values.get(name)

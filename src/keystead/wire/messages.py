@@ -4,7 +4,7 @@ What a newer server adds (unknown events, unknown fields) is passed over, as the
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from keystead.wire import fields
 from keystead.wire.fields import Fields, Malformed
@@ -23,16 +23,19 @@ class Question:
     max_tokens: int = 8192
 
 
+def members(question: Question) -> dict[str, Any]:
+    """Return what the body of ``POST /v1/messages`` says."""
+    return {
+        "model": question.model,
+        "max_tokens": question.max_tokens,
+        "stream": True,
+        "messages": [{"role": "user", "content": question.text}],
+    }
+
+
 def dump_question(question: Question) -> bytes:
     """Return the body of ``POST /v1/messages``."""
-    return fields.dump(
-        {
-            "model": question.model,
-            "max_tokens": question.max_tokens,
-            "stream": True,
-            "messages": [{"role": "user", "content": question.text}],
-        }
-    )
+    return fields.dump(members(question))
 
 
 def parse_question(body: bytes) -> Question:

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from keystead.credentials.cloud import CloudIdentity
+from keystead.credentials.cloud import CloudIdentity, CloudToken
 from keystead.errors import CloudNotReady
-from keystead.stores.cloud_cache import MARGIN, CloudCache
+from keystead.secret import Secret
+from keystead.stores.cloud_cache import IDENTITY, MARGIN, TOKEN, CloudCache
 from keystead.testing.clock import FakeClock
 
 
-def kept(tmp_path: Path, clock: FakeClock, lasts: float | None) -> CloudCache:
-    cache = CloudCache(tmp_path, "bedrock", {"AWS_PROFILE": "team"}, clock)
+def kept(tmp_path: Path, clock: FakeClock, lasts: float | None) -> CloudCache[CloudIdentity]:
+    cache = CloudCache(tmp_path, "bedrock", {"AWS_PROFILE": "team"}, clock, IDENTITY)
     end = None if lasts is None else clock.now() + lasts
     cache.save(CloudIdentity("bedrock", "sso", account="111122223333", expires_at=end, proven=True))
     return cache
@@ -56,3 +57,18 @@ def test_a_damaged_file_counts_as_none(data: str, tmp_path: Path) -> None:
     file.write_text(data)
     assert cache.load(0) is None
     assert cache.refusal(0) is None
+
+
+@pytest.mark.requirement("R-33 once")
+def test_a_token_is_kept_beside_the_identity_and_ends_with_itself(tmp_path: Path) -> None:
+    """In a file of its own, so that the one never takes the place of the other."""
+    clock = FakeClock()
+    identities = kept(tmp_path, clock, None)
+    tokens = CloudCache(tmp_path, "bedrock", {"AWS_PROFILE": "team"}, clock, TOKEN)
+    assert tokens.load(0) is None
+    token = CloudToken(CloudIdentity("vertex", "adc", expires_at=clock.now() + 3600), Secret("made-up"))
+    tokens.save(token)
+    assert (tokens.load(0), identities.load(0) is not None) == (token, True)
+    assert "made-up" not in repr(token)
+    clock.advance(3600 - MARGIN)
+    assert tokens.load(0) is None

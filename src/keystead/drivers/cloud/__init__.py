@@ -1,21 +1,25 @@
-"""Ask a cloud's own SDK which credential it finds, in a process of its own.
+"""Ask a cloud's own SDK which credential it finds, for a token, or for a signature, in a process of its own.
 
 The SDKs read the process environment, start programs that may prompt, and wait for metadata services that do not
 answer. In a process of its own a chain gets exactly the variables that count here, no input, and a deadline at
 which it dies with everything it started (R-33). It also keeps the weight of the SDKs out of every other start.
 """
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from keystead.clock import Clock
-from keystead.credentials.cloud import CloudIdentity, parse
+from keystead.credentials.cloud import CloudIdentity, CloudToken, Unsigned, parse, parse_token
 from keystead.drivers import command
 from keystead.environment import Environment
 from keystead.errors import CloudNotReady, KeysteadError, ServerUnreachable, UnsupportedCredential
+from keystead.secret import Secret
 from keystead.wire.fields import Fields, Malformed
+
+_Answer = TypeVar("_Answer")
 
 DEADLINE: Final = 20.0
 """Seconds for the whole chain and its proof; a sign-in that needs a person belongs into the refresh commands."""
@@ -58,14 +62,48 @@ def obtain(
         ServerUnreachable: the cloud could not be asked.
         UnsupportedCredential: its SDK is not installed, or this platform has no way to ask yet.
     """
-    finished = _finish(cloud, environment, variables, clock, deadline)
+    return _answered(parse, "identity", (), cloud, environment, variables, clock, deadline)
+
+
+def fetch(
+    cloud: str, environment: Environment, variables: Mapping[str, str], clock: Clock, deadline: float = DEADLINE
+) -> CloudToken:
+    """Return a bearer token for ``cloud``, and whose it is; see :func:`obtain` for arguments and errors."""
+    return _answered(parse_token, "token", (), cloud, environment, variables, clock, deadline)
+
+
+def sign(
+    cloud: str,
+    environment: Environment,
+    variables: Mapping[str, str],
+    clock: Clock,
+    unsigned: Unsigned,
+    deadline: float = DEADLINE,
+) -> Mapping[str, Secret]:
+    """Return the headers that sign one request; see :func:`obtain` for the other arguments and the errors."""
+    arguments = (json.dumps(unsigned.to_json()),)
+    headers = _answered(Fields.all_texts, "headers", arguments, cloud, environment, variables, clock, deadline)
+    return {name.lower(): Secret(value) for name, value in headers.items()}
+
+
+def _answered(
+    read: Callable[[Fields], _Answer],
+    wanted: str,
+    arguments: tuple[str, ...],
+    cloud: str,
+    environment: Environment,
+    variables: Mapping[str, str],
+    clock: Clock,
+    deadline: float,
+) -> _Answer:
+    finished = _finish((cloud, wanted, *arguments), environment, variables, clock, deadline)
     if finished.code is None:
         raise CloudNotReady(
             f"The credential chain of {cloud} took longer than {deadline:g} s and was stopped.",
             hint="Look for a credential_process or a login that waits for input, and run it yourself once.",
         )
     try:
-        return _read(finished.output)
+        return read(_read(finished.output, wanted))
     except Malformed:
         raise CloudNotReady(
             f"The SDK of {cloud} stopped with exit code {finished.code}.{finished.said}",
@@ -74,14 +112,15 @@ def obtain(
 
 
 def _finish(
-    cloud: str, environment: Environment, variables: Mapping[str, str], clock: Clock, deadline: float
+    question: tuple[str, ...], environment: Environment, variables: Mapping[str, str], clock: Clock, deadline: float
 ) -> command.Finished:
+    cloud = question[0]
     if sys.platform == "win32":
         raise UnsupportedCredential(
             f"The credentials of {cloud} cannot be checked on Windows yet.", hint="Check them with the cloud's own tool"
         )
     child = {"HOME": str(environment.home)} | _IMPATIENT | dict(variables)
-    arguments = (sys.executable, "-P", "-m", __name__, cloud)  # -P: nothing is imported from the project directory
+    arguments = (sys.executable, "-P", "-m", __name__, *question)  # -P: nothing is imported from the project directory
     try:
         return command.run(arguments, environment.cwd, child, clock, deadline=deadline, most=_LONGEST_ANSWER)
     except (OSError, ValueError) as error:  # ValueError: a null byte in a variable of a settings file
@@ -92,11 +131,11 @@ def _finish(
         ) from None
 
 
-def _read(output: bytes) -> CloudIdentity:
+def _read(output: bytes, wanted: str) -> Fields:
     """Read the child's last line; a program that a chain started may have written before it."""
     answer = Fields.parse(output.strip().rpartition(b"\n")[2], "answer of the SDK")
-    if answer.has("identity"):
-        return parse(answer.object("identity"))
+    if answer.has(wanted):
+        return answer.object(wanted)
     error = answer.object("error")
     raised = _ERRORS.get(error.text("code"), CloudNotReady)
     raise raised(error.text("message"), hint=error.optional_text("hint"))

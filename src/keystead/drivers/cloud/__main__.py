@@ -1,21 +1,32 @@
-"""The child process: one cloud's chain, and its answer as one line of JSON on standard output."""
+"""The child process: one cloud's chain, and its answer as one line of JSON on standard output.
+
+Asked for a signature, it reads what is to be signed from its arguments: an address and a hash, nothing secret. The
+keys of AWS stay here; what leaves is good for that one request.
+"""
 
 import json
 import sys
 from importlib import import_module
 
 from keystead.clock import SYSTEM_CLOCK
+from keystead.credentials.cloud import parse_unsigned
 from keystead.drivers.cloud import CHAINS, EXTRAS
 from keystead.environment import Environment
 from keystead.errors import KeysteadError, UnsupportedCredential
+from keystead.wire.fields import Fields
 
 
-def main(cloud: str) -> None:
-    """Ask, and print who it is or why not."""
-    name = CHAINS[cloud]
+def main(cloud: str, wanted: str, *arguments: str) -> None:
+    """Ask, and print what is ``wanted`` (``identity``, ``token`` or ``headers``), or why not."""
+    name, environment = CHAINS[cloud], Environment.capture()
     try:
-        identity = import_module(f"{__package__}.{name}").obtain(cloud, Environment.capture(), SYSTEM_CLOCK.now())
-        answer = {"identity": identity.to_json()}
+        chain = import_module(f"{__package__}.{name}")
+        if wanted == "headers":
+            unsigned = parse_unsigned(Fields.parse(arguments[0].encode(), "request"))
+            answer = {wanted: chain.sign(cloud, environment, unsigned)}
+        else:
+            ask = chain.fetch if wanted == "token" else chain.obtain
+            answer = {wanted: ask(cloud, environment, SYSTEM_CLOCK.now()).to_json()}
     except ModuleNotFoundError as error:
         missing = UnsupportedCredential(
             f"The credentials of {cloud} cannot be checked: {error.name} is not installed.",
@@ -28,4 +39,4 @@ def main(cloud: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

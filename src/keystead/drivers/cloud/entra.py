@@ -7,11 +7,12 @@ from typing import Final
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
 
-from keystead.credentials.cloud import CloudIdentity
+from keystead.credentials.cloud import CloudIdentity, CloudToken
 from keystead.drivers.cloud import STEP
 from keystead.drivers.command import redacted
 from keystead.environment import Environment
 from keystead.errors import CloudNotReady, ServerUnreachable
+from keystead.secret import Secret
 from keystead.wire.fields import Fields, Malformed
 
 KEY: Final = "ANTHROPIC_FOUNDRY_API_KEY"
@@ -27,13 +28,18 @@ _REFUSALS: Final = ("AADSTS", "Authentication failed", "invalid_client", "Unexpe
 _PRINCIPALS: Final = ("upn", "unique_name", "oid", "appid")
 
 
-def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  # noqa: ARG001  one shape for all
+def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:
     """Return the token's identity; see :func:`keystead.drivers.cloud.obtain` for the errors."""
-    variables = environment.variables
-    if not any(variables.get(name) for name in PLACES):
-        raise CloudNotReady("No Foundry resource is named.", hint=f"Set {PLACES[0]} to its name, or {PLACES[1]}.")
-    if variables.get(KEY):
+    if environment.variables.get(KEY):
+        _place(environment)
         return CloudIdentity(cloud, KEY)
+    return fetch(cloud, environment, now).identity
+
+
+def fetch(cloud: str, environment: Environment, now: float) -> CloudToken:  # noqa: ARG001  one shape for all
+    """Return the token, and its identity; the errors are those of :func:`obtain`."""
+    _place(environment)
+    variables = environment.variables
     credential = DefaultAzureCredential(
         process_timeout=int(STEP),
         connection_timeout=STEP,
@@ -49,7 +55,7 @@ def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  
         raise _translate(str(error)) from None
     claims = _claims(token.token)
     used = getattr(credential, "_successful_credential", None)
-    return CloudIdentity(
+    identity = CloudIdentity(
         cloud,
         type(used).__name__ if used is not None else "DefaultAzureCredential",
         account=_text(claims, "tid"),
@@ -57,6 +63,12 @@ def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  
         expires_at=float(token.expires_on),
         proven=True,
     )
+    return CloudToken(identity, Secret(token.token))
+
+
+def _place(environment: Environment) -> None:
+    if not any(environment.variables.get(name) for name in PLACES):
+        raise CloudNotReady("No Foundry resource is named.", hint=f"Set {PLACES[0]} to its name, or {PLACES[1]}.")
 
 
 def _is_private(authority: str | None) -> bool:

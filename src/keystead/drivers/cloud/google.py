@@ -9,11 +9,12 @@ import google.auth
 import google.auth.exceptions
 import google.auth.transport.requests
 
-from keystead.credentials.cloud import CloudIdentity
+from keystead.credentials.cloud import CloudIdentity, CloudToken
 from keystead.drivers.cloud import STEP
 from keystead.drivers.command import redacted
 from keystead.environment import Environment
 from keystead.errors import CloudNotReady, ServerUnreachable
+from keystead.secret import Secret
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 FIX: Final = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
@@ -31,8 +32,13 @@ _KINDS: Final = {
 }
 
 
-def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  # noqa: ARG001  one shape for all
+def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:
     """Return the token's identity; see :func:`keystead.drivers.cloud.obtain` for the errors."""
+    return fetch(cloud, environment, now).identity
+
+
+def fetch(cloud: str, environment: Environment, now: float) -> CloudToken:  # noqa: ARG001  one shape for all
+    """Return the token, and its identity; the errors are those of :func:`obtain`."""
     variables = environment.variables
     request = functools.partial(google.auth.transport.requests.Request(), timeout=STEP)
     try:
@@ -52,7 +58,7 @@ def obtain(cloud: str, environment: Environment, now: float) -> CloudIdentity:  
         raise CloudNotReady(f"Google refused the credentials: {_said(error)}", hint=FIX) from None
     except (ValueError, KeyError, TypeError) as error:  # a credentials file with holes
         raise CloudNotReady(f"Google credentials could not be read ({type(error).__name__}).", hint=FIX) from None
-    return _identity(cloud, credentials, project, variables)
+    return CloudToken(_identity(cloud, credentials, project, variables), Secret(str(credentials.token)))
 
 
 def _identity(cloud: str, credentials: Any, project: str | None, variables: Mapping[str, str]) -> CloudIdentity:

@@ -1,19 +1,22 @@
 """The AWS chain, in its own process, against a real STS on loopback."""
 
 import base64
+import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from clouds import AWS_KEYS, NOWHERE, blackhole
-from local_server import local_server, make_certificate
+from clouds import AWS_KEYS, NOWHERE, blackhole, signed_by
+from local_server import Asked, local_server, make_certificate
 from moto.server import ThreadedMotoServer
 
 from keystead.clock import SYSTEM_CLOCK
-from keystead.credentials.cloud import CloudIdentity
+from keystead.credentials.cloud import CloudIdentity, Unsigned
 from keystead.drivers import cloud
 from keystead.drivers.cloud.aws import short_term_expiry
 from keystead.errors import CloudNotReady, ServerUnreachable
@@ -229,3 +232,65 @@ def test_a_broken_configuration_file(text: str, tmp_path: Path) -> None:
     with pytest.raises(CloudNotReady, match="AWS credentials") as caught:
         obtain(tmp_path, {})
     assert caught.value.hint is not None
+
+
+URL = "http://127.0.0.1:1/model/m%3A0/invoke?beta=true"
+BODY = '{"messages": []}'
+
+
+def signed(root: Path, variables: Mapping[str, str], url: str = URL) -> Asked:
+    """Return a request as it would arrive, signed with the credentials of a bare machine with these variables."""
+    covered = {"content-type": "application/json", "anthropic-workspace-id": "w"}
+    digest = hashlib.sha256(BODY.encode()).hexdigest()
+    unsigned = Unsigned("POST", url, covered, digest, "bedrock", "eu-west-1")
+    bare = bare_environment(root)
+    found = cloud.sign("bedrock", bare, NOWHERE | dict(variables), SYSTEM_CLOCK, unsigned)
+    assert "made-up" not in repr(found)
+    parts = urlsplit(url)
+    headers = {"host": parts.netloc, **covered} | {name: value.reveal() for name, value in found.items()}
+    return Asked("POST", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers, BODY)
+
+
+def test_a_signature_is_what_aws_would_compute(tmp_path: Path) -> None:
+    """Over the address with its query, the headers that matter, and the hash of a body that the signer never saw."""
+    asked = signed(tmp_path, AWS_KEYS)
+    assert signed_by(asked) == ("AKIAEXAMPLE", "eu-west-1", "bedrock")
+    for changed in (replace(asked, body="other"), replace(asked, path="/other"), replace(asked, method="PUT")):
+        with pytest.raises(AssertionError):
+            signed_by(changed)
+
+
+def test_the_token_of_a_session_is_part_of_the_signature(tmp_path: Path) -> None:
+    asked = signed(tmp_path, AWS_KEYS | {"AWS_SESSION_TOKEN": "made-up-session"})
+    assert asked.headers["x-amz-security-token"] == "made-up-session"
+    assert signed_by(asked)[0] == "AKIAEXAMPLE"
+
+
+def test_nothing_is_signed_without_credentials(tmp_path: Path) -> None:
+    with pytest.raises(CloudNotReady, match="AWS credentials were not found"):
+        signed(tmp_path, {})
+
+
+@pytest.mark.requirement("R-33 once")
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_credentials_of_a_role_are_kept_until_they_end(writable: bool, sts: str, tmp_path: Path) -> None:
+    """Asked for once, in files that nobody else can read; where nothing can be written they are asked for again."""
+    aws_config(
+        tmp_path,
+        "[profile role]\nrole_arn = arn:aws:iam::111122223333:role/agent\nsource_profile = base\n"
+        "[profile base]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = made-up\n",
+    )
+    state = bare_environment(tmp_path).state_dir
+    if not writable:
+        state.write_text("a file where the directory should be")
+    variables = {"AWS_PROFILE": "role", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL_STS": sts}
+    first = signed(tmp_path, variables)
+    assert first.headers["x-amz-security-token"]
+    variables["AWS_ENDPOINT_URL_STS"] = "http://127.0.0.1:9"
+    if writable:
+        again = signed(tmp_path, variables)
+        assert again.headers["x-amz-security-token"] == first.headers["x-amz-security-token"]
+        assert [one.stat().st_mode & 0o777 for one in (state / "aws-roles").iterdir()] == [0o600]
+    else:
+        with pytest.raises(ServerUnreachable):
+            signed(tmp_path, variables)

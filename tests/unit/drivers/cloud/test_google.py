@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from clouds import NOWHERE, blackhole
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from clouds import NOWHERE, blackhole, service_account
 from local_server import Answer, Asked, local_server
 
 from keystead.clock import SYSTEM_CLOCK
@@ -23,19 +21,6 @@ TOKEN = {"access_token": "made-up-token", "expires_in": 3600, "token_type": "Bea
 def obtain(root: Path, variables: Mapping[str, str], deadline: float = cloud.DEADLINE) -> CloudIdentity:
     """Ask on a bare machine with these variables, on loopback only."""
     return cloud.obtain("vertex", bare_environment(root), NOWHERE | dict(variables), SYSTEM_CLOCK, deadline)
-
-
-def service_account(root: Path, token_uri: str, project: str | None = "key-project") -> str:
-    key = rsa.generate_private_key(65537, 2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    document = {
-        "type": "service_account", "project_id": project, "private_key_id": "1", "private_key": key.decode(),
-        "client_email": "agent@key-project.iam.gserviceaccount.com", "client_id": "1", "token_uri": token_uri,
-    }  # fmt: skip
-    path = root / "service-account.json"
-    path.write_text(json.dumps(document))
-    return str(path)
 
 
 def user_login(root: Path) -> None:
