@@ -51,12 +51,18 @@ def precedence() -> str:
             f"`{source.header}`" if source.header else "",
             source.billing,
             source.payer,
+            ", ".join(sorted(source.surfaces)),
             source.sentence,
         ]
         for rank, source in enumerate(SOURCES, 1)
     ]
-    head = ["", "source", "name", "reads", "sent in", "billing", "who pays", "what it is"]
-    return "# Precedence\n\n" + NOTE + "\nThe first row that has a usable credential wins.\n\n" + table(head, rows)
+    head = ["", "source", "name", "reads", "sent in", "billing", "who pays", "surfaces", "what it is"]
+    return (
+        "# Precedence\n\n"
+        + NOTE
+        + "\nOf the rows that count on the surface, the first usable one wins.\n\n"
+        + table(head, rows)
+    )
 
 
 def failures(root: type[errors.KeysteadError] = errors.KeysteadError) -> Iterator[type[errors.KeysteadError]]:

@@ -12,13 +12,15 @@ from keystead.clock import Clock
 from keystead.credentials import BillingClass
 from keystead.environment import Environment
 from keystead.errors import KeysteadError, NoCredential
-from keystead.sources import SOURCES
+from keystead.sources import SOURCES, surface
 from keystead.sources.candidate import Candidate, CandidateState, Facts
 from keystead.sources.configuration import Configuration
+from keystead.sources.surface import Declaration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
 from keystead.stores.expectations import Expectation, Expectations
 
+_SURFACE: Final = f"Run `keystead login`, or change {surface.VARIABLE} if this is another surface."
 _THERE: Final = (CandidateState.OUTRANKED, CandidateState.DECLINED, CandidateState.REFUSED)
 
 
@@ -33,6 +35,7 @@ class Resolution:
         problem: why nothing can be used: there is no winner, or it is not of the expected purse.
         shadows: what the winner passes over that another purse would pay for; one for each purse.
         expectations: what was declared for this directory and profile (B-05).
+        declaration: on which surface it was decided (S-14).
     """
 
     winner: Candidate | None
@@ -41,6 +44,7 @@ class Resolution:
     problem: KeysteadError | None = None
     shadows: tuple[Candidate, ...] = ()
     expectations: tuple[Expectation, ...] = ()
+    declaration: Declaration = Declaration()  # noqa: RUF009  frozen
 
     def require(self) -> Candidate:
         """Return the winner: the one gate before anything is sent or run.
@@ -84,7 +88,8 @@ class Resolver:
         """Decide."""
         configuration, store = self._read(), self._store.still()
         notes = (*_notes(store), *_unsent(configuration))
-        return self._held(rank(self._look(configuration, store), notes))
+        decided = rank(self._look(configuration, store), notes)
+        return self._held(replace(decided, declaration=surface.declared(self._environment)))
 
     def succession(self) -> tuple[Candidate, ...]:
         """Return who decides, and who would decide after that one is gone, and so on to the last (B-04)."""
@@ -100,7 +105,15 @@ class Resolver:
         return configuration.without(self._unset) if self._unset else configuration
 
     def _look(self, configuration: Configuration, store: TokenStore) -> tuple[Candidate, ...]:
-        facts = Facts(self._environment, configuration, store, self._approvals, self._clock.now(), self._interactive)
+        facts = Facts(
+            self._environment,
+            configuration,
+            store,
+            self._approvals,
+            self._clock.now(),
+            self._interactive,
+            surface.declared(self._environment),
+        )
         return tuple(source.look(facts) for source in SOURCES)
 
     def _held(self, resolution: Resolution) -> Resolution:
@@ -189,6 +202,9 @@ def _problem(decisive: Candidate | None, considered: tuple[Candidate, ...]) -> K
             f"{pending.title} ({pending.provenance}) is {pending.reason}, and there is no other credential.",
             hint="Approve it at the prompt of keystead with /config use-custom-api-key yes, or sign in with /login.",
         )
+    ignored = next((one for one in considered if one.state is CandidateState.IGNORED), None)
+    if ignored is not None:
+        return NoCredential(f"{ignored.title} is {ignored.reason}, and there is no other credential.", hint=_SURFACE)
     refused = next((one.error for one in considered if one.error is not None), None)
     return refused or NoCredential(
         f"No credential was found in any of {len(considered)} places.",

@@ -28,6 +28,7 @@ _STATE_STYLES: dict[CandidateState, dict[str, bool | str]] = {
     CandidateState.OUTRANKED: {"fg": "cyan"},
     CandidateState.ABSENT: {"dim": True},
     CandidateState.DECLINED: {"fg": "yellow"},
+    CandidateState.IGNORED: {"fg": "yellow"},
     CandidateState.REFUSED: {"fg": "yellow"},
     CandidateState.BROKEN: {"fg": "red", "bold": True},
 }
@@ -110,7 +111,8 @@ def lines(
     written = _headline(resolution, paper)
     if winner is not None:
         rows = facts(answer.candidate if answer else winner, now, answer)
-        written += ["", *paper.table([*rows, ("Profile", visible(str(selection))), *_expected(resolution)])]
+        surface = ("Surface", str(resolution.declaration))
+        written += ["", *paper.table([*rows, ("Profile", visible(str(selection))), surface, *_expected(resolution)])]
     elif selection.by is not SelectedBy.DEFAULT:
         written += ["", *paper.table([("Profile", visible(str(selection)))])]
     for warning in (*resolution.warnings, *(answer.warnings if answer else ())):
@@ -216,6 +218,7 @@ def document(
         "usable": resolution.winner is not None and resolution.problem is None,
         "exit_code": _exit_code(resolution, answer),
         "profile": selection.to_json(),
+        "surface": resolution.declaration.to_json(),
         "verification": answer and answer.to_json(),
         "winner": _candidate(winner, now) if winner else None,
         "considered": [_candidate(candidate, now) for candidate in resolution.considered],

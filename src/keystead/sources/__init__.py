@@ -7,7 +7,7 @@ This module *is* the table; status, documentation and tests read it. Code for a 
 from typing import Final
 
 from keystead.credentials import BillingClass, Header, LoginKind
-from keystead.sources import api_key_helper, cloud, federation, stored, variables, vendor
+from keystead.sources import api_key_helper, cloud, federation, stored, surface, variables, vendor
 from keystead.sources.candidate import Source
 
 SOURCES: Final[tuple[Source, ...]] = (
@@ -20,6 +20,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="whoever the gateway charges",
         sentence="A signed-in session with a gateway outranks everything else.",
         find=stored.finder(LoginKind.GATEWAY),
+        surfaces=surface.SIGN_IN,
         from_settings=False,
     ),
     Source(
@@ -31,6 +32,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the AWS account behind the cloud credentials",
         sentence="The switch sends requests to Amazon Bedrock, signed with AWS credentials.",
         find=cloud.finder(cloud.BEDROCK),
+        surfaces=surface.ENVIRONMENT,
     ),
     Source(
         id="cloud:foundry",
@@ -41,6 +43,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the Azure subscription behind the cloud credentials",
         sentence="The switch sends requests to Microsoft Foundry, with its key or an Entra ID token.",
         find=cloud.finder(cloud.FOUNDRY),
+        surfaces=surface.ENVIRONMENT,
     ),
     Source(
         id="cloud:aws",
@@ -51,6 +54,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the AWS account behind the cloud credentials",
         sentence="The switch sends requests to the vendor's API with AWS credentials and AWS billing.",
         find=cloud.finder(cloud.AWS),
+        surfaces=surface.ENVIRONMENT,
     ),
     Source(
         id="cloud:mantle",
@@ -61,6 +65,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the AWS account behind the cloud credentials",
         sentence="The switch sends requests to Bedrock's Mantle endpoint, signed with AWS credentials.",
         find=cloud.finder(cloud.MANTLE),
+        surfaces=surface.ENVIRONMENT,
     ),
     Source(
         id="cloud:vertex",
@@ -71,6 +76,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the Google Cloud project behind the cloud credentials",
         sentence="The switch sends requests to Google Vertex AI, with Application Default Credentials.",
         find=cloud.finder(cloud.VERTEX),
+        surfaces=surface.ENVIRONMENT,
     ),
     Source(
         id="auth_token",
@@ -81,6 +87,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the account behind the token, which cannot be known from here",
         sentence="A bearer token for a gateway or proxy.",
         find=variables.find_auth_token,
+        surfaces=surface.TERMINAL,
     ),
     Source(
         id="api_key",
@@ -91,6 +98,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization that owns the key, per token",
         sentence="A console API key; with a person present it is used only after they approved it.",
         find=variables.find_api_key,
+        surfaces=surface.ENVIRONMENT,
     ),
     Source(
         id="api_key_helper",
@@ -101,6 +109,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization that owns the key the command prints, per token",
         sentence="A command from trusted settings that prints a key, run when a key is needed.",
         find=api_key_helper.find,
+        surfaces=surface.TERMINAL,
     ),
     Source(
         id="profile",
@@ -111,6 +120,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization of the federation rule, per token",
         sentence="A profile of the vendor's SDKs that the variable names; federation is used, a person's login never.",
         find=federation.find_named,
+        surfaces=surface.TERMINAL,
     ),
     Source(
         id="workload_identity",
@@ -121,6 +131,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization of the federation rule, per token",
         sentence="The machine's own identity token, exchanged for a short-lived token when one is needed.",
         find=federation.find_workload,
+        surfaces=surface.TERMINAL,
     ),
     Source(
         id="active_profile",
@@ -131,6 +142,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization of the federation rule, per token",
         sentence="The profile of the vendor's SDKs that is active on disk; federation is used, a person's login never.",
         find=federation.find_active,
+        surfaces=surface.TERMINAL,
     ),
     Source(
         id="oauth_token",
@@ -141,6 +153,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the vendor subscription it belongs to",
         sentence="A vendor's subscription token is recognised by its place and never used.",
         find=vendor.find_token,
+        surfaces=surface.TERMINAL,
     ),
     Source(
         id="vendor_login",
@@ -151,6 +164,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the vendor account it belongs to",
         sentence="Another product's login is noticed by its file's presence, never opened and never used.",
         find=vendor.find_login,
+        surfaces=surface.TERMINAL,
         from_settings=False,
     ),
     Source(
@@ -162,6 +176,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the account that signed in",
         sentence="An account signed in with `keystead login --method account`; used when nothing else is there.",
         find=stored.finder(LoginKind.ACCOUNT),
+        surfaces=surface.SIGN_IN,
         from_settings=False,
     ),
 )

@@ -14,6 +14,7 @@ from keystead.credentials.provenance import Provenance
 from keystead.environment import Environment
 from keystead.errors import KeysteadError, PolicyDenied
 from keystead.sources.configuration import Configuration
+from keystead.sources.surface import Declaration, Surface
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
 
@@ -25,13 +26,15 @@ class CandidateState(StrEnum):
     """What became of a candidate.
 
     SELECTED: it is used. OUTRANKED: usable, another one comes first. ABSENT: not there. DECLINED: there, not
-    approved by the person. REFUSED: there, a rule says no. BROKEN: there, cannot be read or sent.
+    approved by the person. IGNORED: there, does not count on this surface. REFUSED: there, a rule says no. BROKEN:
+    there, cannot be read or sent.
     """
 
     SELECTED = "selected"
     OUTRANKED = "outranked"
     ABSENT = "absent"
     DECLINED = "declined"
+    IGNORED = "ignored"
     REFUSED = "refused"
     BROKEN = "broken"
 
@@ -110,6 +113,7 @@ class Facts:
     Attributes:
         now: Unix seconds.
         interactive: whether a person can be asked; decides whether an API key needs approval (S-05).
+        declaration: on which surface the agent runs (S-14).
     """
 
     environment: Environment
@@ -118,6 +122,7 @@ class Facts:
     approvals: Approvals
     now: float
     interactive: bool
+    declaration: Declaration = Declaration()  # noqa: RUF009  frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ class Source:
         payer: the same as a clause.
         sentence: documentation, one sentence.
         find: looks; returns a candidate or raises what is wrong.
+        surfaces: where it counts; elsewhere it is told of and never used.
         from_settings: whether a settings file can fill it, so that an unreadable one makes it unknown.
     """
 
@@ -144,10 +150,19 @@ class Source:
     payer: str
     sentence: str
     find: Callable[["Source", Facts], Candidate]
+    surfaces: frozenset[Surface]
     from_settings: bool = True
 
     def look(self, facts: Facts) -> Candidate:
         """Return this row's candidate: not here, here, or here but not usable. Never raises a KeysteadError."""
+        declaration = facts.declaration
+        if declaration.fault is not None:
+            broken = self.found("not known while the surface is not", declaration.place)
+            return replace(broken, state=CandidateState.BROKEN, error=declaration.fault)
+        candidate = self._look(facts)
+        return candidate if declaration.surface in self.surfaces else _ignored(candidate, declaration)
+
+    def _look(self, facts: Facts) -> Candidate:
         faulty = facts.configuration.faulty
         if self.from_settings and faulty is not None:
             reason = f"not known while {faulty.place} cannot be read"
@@ -175,6 +190,14 @@ class Source:
             payer=self.payer,
             header=self.header,
         )
+
+
+def _ignored(candidate: Candidate, declaration: Declaration) -> Candidate:
+    """Return what does not count here: it is named, so that nobody wonders, and can neither win nor stop a decision."""
+    if not candidate.present:
+        return candidate
+    reason = f"not used on the surface {declaration}: {candidate.reason}"
+    return replace(candidate, state=CandidateState.IGNORED, reason=reason, warnings=(), error=None)
 
 
 @lru_cache(maxsize=256)
