@@ -20,7 +20,7 @@ import uvicorn
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import data_directory
+from keystead.server import data_directory, outbound
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.gateway import Directory, Gateway, Ledger, Limits, Upstream
@@ -66,6 +66,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
         StoreBusy: another server runs on the same directory.
     """
     check_upstream(settings)
+    check_outbound(settings)
     data_directory.prepare(settings.data_dir)
     with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
@@ -90,6 +91,18 @@ def check_upstream(settings: ServerSettings) -> None:
             alternative="Set it to an API key from the vendor's console.",
             move="operator",
         )
+
+
+def check_outbound(settings: ServerSettings) -> None:
+    """Refuse to start with a list of networks that cannot be read."""
+    try:
+        outbound.networks(settings.outbound_networks)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"KEYSTEAD_SERVER_OUTBOUND_NETWORKS is not a list of networks: {error}.",
+            hint="Write them as 10.0.0.0/8, fd00::/8.",
+            move="operator",
+        ) from error
 
 
 def listen(settings: ServerSettings) -> socket.socket:

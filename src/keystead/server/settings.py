@@ -56,6 +56,14 @@ class ServerSettings:
         default=True, metadata={"doc": "Whether the built-in test upstream may stand in for a missing key."}
     )
 
+    outbound_networks: str = field(
+        default="",
+        metadata={
+            "doc": "Private networks, such as 10.0.0.0/8, from which the keys of a configured issuer may be fetched; "
+            "public addresses always may."
+        },
+    )
+
     @property
     def base_url(self) -> str:
         """The issuer and gateway address: an origin without a trailing slash."""

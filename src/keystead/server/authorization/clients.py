@@ -8,6 +8,9 @@ from keystead.server.authorization.refusals import invalid_client
 GATEWAY_AGENT: Final = "gateway-agent"
 """Who a device is that does not say: the gateway protocol's clients send no ``client_id``."""
 
+WORKLOAD: Final = "workload"
+"""Who a workload is that shows an identity token and names no client, as the vendor's SDKs do."""
+
 
 def find(client_id: str) -> Client:
     """Return the client of that name; whether it is the one that asks is :mod:`checks.client_authentication`.

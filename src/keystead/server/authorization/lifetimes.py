@@ -18,7 +18,7 @@ LEEWAY: Final = 30
 USED_CODES_KEPT: Final = timedelta(days=1)
 """Codes are removed this long after their end; until then a replay is recognised as one."""
 SERVICE_SIGN_INS_KEPT: Final = timedelta(days=7)
-"""Sign-ins of service accounts are removed this long after their end; the audit record stays."""
+"""Sign-ins of service accounts are removed this long after their end: a pipeline makes one for every run."""
 SERVICE_SIGN_IN: Final = timedelta(hours=1)
 """A token that a client gets in its own name lives so long at most."""
 SIGNING_KEY_OVERLAP: Final = timedelta(days=2)

@@ -19,6 +19,8 @@ PATHS: Final = {
     "userinfo_endpoint": "oauth/userinfo",
     "jwks_uri": "oauth/jwks",
 }
+FEDERATION_PATH: Final = "v1/oauth/token"
+"""Where the vendor's SDKs exchange an identity token: below the address of the API, so that ours is a drop-in."""
 _AUTHENTICATING: Final = ("token", "revocation")
 METADATA: Final = METADATA_PATH.removeprefix("/")
 

@@ -23,7 +23,7 @@ from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership, Organization
 from keystead.server.organizations.roles import Permission
 from keystead.wire import ids, tokens
-from keystead.wire.oauth import DEVICE_CODE_GRANT
+from keystead.wire.oauth import DEVICE_CODE_GRANT, JWT_BEARER_GRANT
 from keystead.wire.tokens import TokenKind
 
 RandomBytes = Callable[[int], bytes]
@@ -37,6 +37,7 @@ GRANTS: Final = {
     DEVICE_CODE_GRANT: "Sign a person in with a device code",
     "refresh_token": "Keep a person signed in",
     "client_credentials": "Ask in its own name, for a service account",
+    JWT_BEARER_GRANT: "Exchange identity tokens of workloads",
 }
 """What a client may be registered for, in words."""
 

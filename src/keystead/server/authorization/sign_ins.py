@@ -88,7 +88,6 @@ class ServiceApproval:
 
 def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redeemed:
     """Store a short sign-in of a service account: one access token and no refresh token."""
-    _sweep(now)
     account = approval.account
     grant = Grant.objects.create(
         organization=account.organization,
@@ -108,12 +107,6 @@ def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redee
         details={"client": approval.client.client_id, **approval.because},
     )
     return Redeemed(grant, grant.scope, None)
-
-
-def _sweep(now: datetime) -> None:
-    """Remove sign-ins of service accounts that ended long ago: a pipeline makes one for every run."""
-    before = now - lifetimes.SERVICE_SIGN_INS_KEPT
-    Grant.objects.filter(service_account__isnull=False, expires_at__lt=before).delete()
 
 
 def keep(grant: Grant, token: str, generation: int, now: datetime) -> None:

@@ -9,22 +9,19 @@ from keystead.server.assertions import LEEWAY
 from keystead.server.authorization.models import SpentAssertion
 
 
-def spend(signer: str, jti: str, expires_at: float, now: datetime) -> bool:
+def spend(signer: str, jti: str, expires_at: float) -> bool:
     """Remember one statement; returns False when it was spent before. Of many at once exactly one is first.
 
     Args:
         signer: whose ``jti`` it is; two signers may use the same one.
         jti: the statement's name.
         expires_at: Unix seconds of its end, which must have been checked to be near.
-        now: when.
     """
     digest = hashlib.sha256(f"{len(signer)} {signer} {jti}".encode()).digest()
     until = datetime.fromtimestamp(expires_at, UTC) + timedelta(seconds=2 * LEEWAY)
-    with transaction.atomic():
-        SpentAssertion.objects.filter(expires_at__lt=now).delete()
-        try:
-            with transaction.atomic():
-                SpentAssertion.objects.create(digest=digest, expires_at=until)
-        except IntegrityError:
-            return False
+    try:
+        with transaction.atomic():
+            SpentAssertion.objects.create(digest=digest, expires_at=until)
+    except IntegrityError:
+        return False
     return True

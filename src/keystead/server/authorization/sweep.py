@@ -12,7 +12,14 @@ from django.contrib.sessions.models import Session
 from django.db.models import Model, Q, QuerySet
 
 from keystead.server.authorization import lifetimes
-from keystead.server.authorization.models import AuthorizationCode, DeviceCode, Grant, RefreshToken, SigningKey
+from keystead.server.authorization.models import (
+    AuthorizationCode,
+    DeviceCode,
+    Grant,
+    RefreshToken,
+    SigningKey,
+    SpentAssertion,
+)
 
 _BATCH: Final = 500
 """Rows a transaction: a database that lets one writer in at a time is never held for long."""
@@ -42,7 +49,8 @@ def _refresh_tokens(now: datetime) -> QuerySet[RefreshToken]:
 
 def _sign_ins(now: datetime) -> QuerySet[Grant]:
     before = now - lifetimes.ENDED_KEPT
-    return Grant.objects.filter(Q(revoked_at__lt=before) | Q(expires_at__lt=before))
+    services = Q(service_account__isnull=False, expires_at__lt=now - lifetimes.SERVICE_SIGN_INS_KEPT)
+    return Grant.objects.filter(Q(revoked_at__lt=before) | Q(expires_at__lt=before) | services)
 
 
 _ENDED: Final[Mapping[str, Callable[[datetime], QuerySet[Any]]]] = {
@@ -50,6 +58,7 @@ _ENDED: Final[Mapping[str, Callable[[datetime], QuerySet[Any]]]] = {
     "device_codes": _codes(DeviceCode),
     "refresh_tokens": _refresh_tokens,
     "sign_ins": _sign_ins,
+    "spent_assertions": lambda now: SpentAssertion.objects.filter(expires_at__lt=now),
     "browser_sessions": lambda now: Session.objects.filter(expire_date__lt=now),
     "signing_keys": lambda now: SigningKey.objects.filter(published_until__lt=now - lifetimes.ENDED_KEPT),
 }

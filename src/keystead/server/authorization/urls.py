@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keystead.server.authorization.metadata import METADATA, PATHS
+from keystead.server.authorization.metadata import FEDERATION_PATH, METADATA, PATHS
 from keystead.server.authorization.views import endpoints
 from keystead.server.authorization.views.authorize import authorize
 from keystead.server.authorization.views.device import device
@@ -12,6 +12,7 @@ urlpatterns = [
     path(METADATA, endpoints.document, name="metadata"),
     path(PATHS["authorization_endpoint"], authorize, name="authorize"),
     path(PATHS["token_endpoint"], endpoints.token, name="token"),
+    path(FEDERATION_PATH, endpoints.token, name="token_of_workload"),
     path(PATHS["device_authorization_endpoint"], endpoints.device_authorization, name="device_authorization"),
     path(PATHS["revocation_endpoint"], endpoints.revoke, name="revoke"),
     path(PATHS["userinfo_endpoint"], endpoints.userinfo, name="userinfo"),

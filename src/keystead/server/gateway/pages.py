@@ -80,6 +80,10 @@ class Fetch:
             self.connection.abandon()
 
 
+_OTHERWISE: Final = {"/v1/oauth/token"}
+"""Addresses among the gateway's that are the control plane's: SDKs exchange a workload's identity there."""
+
+
 class Pages:
     """The ASGI application; ``otherwise`` answers what is not the gateway's."""
 
@@ -121,7 +125,7 @@ class Pages:
             handler = self._table.get(("GET", path))
         if handler is None and any(path == known and path != "/" for _, known in self._table):
             return self._wrong_method
-        if handler is None and (path.startswith("/v1/") or self._otherwise is None):
+        if handler is None and ((path.startswith("/v1/") and path not in _OTHERWISE) or self._otherwise is None):
             return self._unknown
         return handler
 

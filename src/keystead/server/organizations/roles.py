@@ -17,6 +17,7 @@ class Permission(StrEnum):
     """``resource:action``, alphabetical."""
 
     CLIENTS_MANAGE = "clients:manage"
+    FEDERATION_MANAGE = "federation:manage"
     KEYS_CREATE_AGENT = "keys:create_agent"
     KEYS_CREATE_ANY = "keys:create_any"
     KEYS_REVOKE_ANY = "keys:revoke_any"

@@ -123,11 +123,16 @@ def test_a_public_client_has_no_secret_to_show(peer: Peer) -> None:
 
 @pytest.mark.requirement("rfc7523 2.2", "rfc7523 3")
 def test_a_signed_assertion_works_once(signer: Peer) -> None:
+    from keystead.server.authorization.models import SpentAssertion
+    from keystead.server.authorization.sweep import sweep
+
     shown = signer.assertion()
     assert signer.device(**shown).status_code == 200
     again = signer.device(**shown)
     assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
     assert "used before" in again.json()["error_description"]
+    assert SpentAssertion.objects.count() == 1
+    assert sweep(signer.now + timedelta(hours=2))["spent_assertions"] == 1
     assert signer.device(**signer.assertion(jti="two"), client_id=signer.client_id).status_code == 200
 
 

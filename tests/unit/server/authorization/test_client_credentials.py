@@ -112,14 +112,19 @@ def test_revoking_the_token_ends_it(administrator: Any, account: Any, program: A
 
 
 def test_old_sign_ins_of_machines_are_swept(administrator: Any, account: Any, program: Any, clock: Any) -> None:
+    from keystead.server.authorization import sweep
     from keystead.server.authorization.models import Grant
+    from keystead.server.authorization.surroundings import now
 
     _, proof = register(administrator, account)
     for _ in range(3):
         program.token(grant_type="client_credentials", **proof)
     assert Grant.objects.count() == 3
-    clock.sleep(9 * 86_400)
+    clock.sleep(6 * 86_400)
+    assert sweep.sweep(now())["sign_ins"] == 0
+    clock.sleep(2 * 86_400)
     program.token(grant_type="client_credentials", **proof)
+    assert sweep.sweep(now())["sign_ins"] == 3
     assert Grant.objects.count() == 1
 
 

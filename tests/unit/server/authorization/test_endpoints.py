@@ -30,6 +30,7 @@ def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> Non
         "refresh_token",
         "client_credentials",
         "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
     }
 
 

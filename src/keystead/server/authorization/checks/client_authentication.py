@@ -134,7 +134,7 @@ def _signed(client: Client, shown: Shown) -> bool:
         raise unauthenticated("The client_assertion has no jti.")
     if expires > now + LONGEST_LIFE:
         raise unauthenticated("The client_assertion lives longer than an hour.")
-    if not spent_assertions.spend(client.wire_id, jti, expires, shown.now):
+    if not spent_assertions.spend(client.wire_id, jti, expires):
         raise unauthenticated("The client_assertion was used before.")
     return True
 

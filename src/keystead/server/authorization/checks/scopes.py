@@ -44,7 +44,7 @@ def for_service(requested: str | None, allowed: str) -> str:
     Raises:
         Refusal: ``invalid_scope``: nothing of it is left.
     """
-    own = " ".join(name for name in allowed.split() if name not in _OF_PEOPLE)
+    own = " ".join(name for name in allowed.split() if name in MEANINGS and name not in _OF_PEOPLE)
     scope = asked(requested, own)
     if not scope:
         raise Refusal("invalid_scope", "There is no scope here that a service account can have.")

@@ -14,25 +14,34 @@ from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
 from keystead.server.authorization import access_tokens
 from keystead.server.authorization.checks import scopes, standing
-from keystead.server.authorization.grants import authorization_code, client_credentials, device_code, refresh_token
+from keystead.server.authorization.grants import (
+    authorization_code,
+    client_credentials,
+    device_code,
+    jwt_bearer,
+    refresh_token,
+)
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.parameters import Parameters, required
 from keystead.server.authorization.refusals import Refusal, invalid_client, invalid_grant, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
 from keystead.server.identifiers import new_id
-from keystead.wire.oauth import DEVICE_CODE_GRANT, TokenResponse
+from keystead.wire.oauth import DEVICE_CODE_GRANT, JWT_BEARER_GRANT, TokenResponse
 
 TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
     "authorization_code": authorization_code.redeem,
     "refresh_token": refresh_token.redeem,
     "client_credentials": client_credentials.redeem,
     DEVICE_CODE_GRANT: device_code.redeem,
+    JWT_BEARER_GRANT: jwt_bearer.redeem,
 }
+_BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {JWT_BEARER_GRANT: jwt_bearer.prepare}
+"""What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
 
 
 def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime) -> TokenResponse:
-    """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2 and 6; RFC 8628 section 3.4).
+    """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2 and 6; RFC 8628 section 3.4; RFC 7523 section 2.1).
 
     Args:
         parameters: the request's.
@@ -47,6 +56,9 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
     if redeem is None:
         raise Refusal("unsupported_grant_type", "This grant_type is not supported.")
     question = Question(parameters, client, label, now)
+    prepare = _BEFORE.get(parameters["grant_type"])
+    if prepare is not None:
+        question = prepare(question)
     with transaction.atomic():
         redeemed = redeem(question)
         if isinstance(redeemed, Redeemed):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from keystead.server.authorization.federated import Identity
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.parameters import Parameters
 
@@ -15,12 +16,14 @@ class Question:
         client: who asks, authenticated if it must be; None if the request does not say. The gateway protocol's
             clients do not say when they refresh.
         label: what the device says it is.
+        identity: of the workload that asks, found before the grant's transaction begins.
     """
 
     parameters: Parameters
     client: Client | None
     label: str
     now: datetime
+    identity: Identity | None = None
 
     def is_by_another_than(self, owner: Client) -> bool:
         """Return whether another client than ``owner`` asks; one that must authenticate may not stay unnamed."""

@@ -1,0 +1,193 @@
+"""Fetching a document that somebody configured, without becoming their tool to reach our own network (SSRF).
+
+Only https (http on loopback, where that is allowed at all), only addresses that are public or in a network the
+operator named, checked once and then connected to by number, so that a name cannot change its mind in between. No
+redirect is followed, no proxy is used, no credential is sent; time and size are bounded.
+"""
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from keystead import __version__
+
+DEADLINE: Final = 5.0
+"""Seconds to resolve the name, and again for everything after it."""
+LARGEST: Final = 262_144
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+class NotFetched(Exception):
+    """The document could not be had; the message is one sentence for the administrator who configured it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Return the networks in a setting such as ``10.0.0.0/8, fd00::/8``.
+
+    Raises:
+        ValueError: one of them is not a network.
+    """
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def check_address(url: str) -> str | None:
+    """Return why ``url`` can never be fetched, or None; asks no name server."""
+    try:
+        _place(url)
+    except NotFetched as error:
+        return str(error)
+    return None
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def fetch(url: str, allowed: Sequence[Network] = (), ca_pem: str | None = None, resolve: Resolve = _resolve) -> bytes:
+    """Return the body of a 200 answer to a GET.
+
+    Args:
+        url: what to fetch.
+        allowed: private networks that may be reached beside all public addresses.
+        ca_pem: authorities to trust instead of the system's, as PEM.
+        resolve: the addresses of a host.
+
+    Raises:
+        NotFetched: it may not be fetched, or could not.
+    """
+    place = _place(url)
+    address = _allowed(place, _in_time(resolve, place), allowed)
+    context = _trust(place, ca_pem)
+    try:
+        with socket.create_connection((str(address), place.port), DEADLINE) as plain, _ended_in_time(plain):
+            if context is None:
+                return _exchange(plain, place)
+            with context.wrap_socket(plain, server_hostname=place.host) as stream:
+                return _exchange(stream, place)
+    except ssl.SSLError as error:
+        raise NotFetched(f"{place.host} could not be verified: {error.reason or 'TLS failed'}.") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise NotFetched(f"{place.host} could not be reached: {type(error).__name__}.") from error
+
+
+@contextlib.contextmanager
+def _ended_in_time(connection: socket.socket) -> Iterator[None]:
+    """End the connection at the deadline: a time-out of a single read would let a slow sender go on for ever."""
+    file = connection.dup()  # wrapping in TLS detaches the original
+
+    def end() -> None:
+        with contextlib.suppress(OSError):
+            file.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(DEADLINE, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        file.close()
+
+
+def _place(url: str) -> _Place:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise NotFetched("That is not an address.") from error
+    if not url.isascii() or not url.isprintable() or " " in url or not host or parts.fragment or "@" in parts.netloc:
+        raise NotFetched("An address here has a host, and neither credentials nor a fragment.")
+    if parts.scheme not in {"https", "http"}:
+        raise NotFetched("Only https addresses are fetched.")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Place(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target)
+
+
+def _in_time(resolve: Resolve, place: _Place) -> Sequence[str]:
+    """Resolve within the deadline: the system's resolver knows none, so it is asked in a thread of its own."""
+    found: list[Sequence[str]] = []
+
+    def ask() -> None:
+        try:
+            found.append(resolve(place.host, place.port))
+        except (OSError, UnicodeError):
+            found.append(())
+
+    thread = threading.Thread(target=ask, name="outbound-resolve", daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    if not found or not found[0]:
+        raise NotFetched(f"The name {place.host} could not be resolved.")
+    return found[0]
+
+
+def _allowed(place: _Place, addresses: Sequence[str], allowed: Sequence[Network]) -> Address:
+    """Return the address to connect to; every one of them must be allowed, for the name's owner chooses the order."""
+    parsed = [_bare(ipaddress.ip_address(one.partition("%")[0])) for one in addresses]
+    for address in parsed:
+        named = any(address in network for network in allowed)
+        if not named and not (address.is_global and not address.is_multicast):
+            raise NotFetched(
+                f"{place.host} has an address that is not public; whoever runs the server can allow its network "
+                "with KEYSTEAD_SERVER_OUTBOUND_NETWORKS."
+            )
+        if place.scheme == "http" and not address.is_loopback:
+            raise NotFetched("Only https addresses are fetched.")
+    return parsed[0]
+
+
+def _bare(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one wraps: it is where the packets go."""
+    if isinstance(address, ipaddress.IPv6Address):
+        translated = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
+        return address.ipv4_mapped or address.sixtofour or translated or address
+    return address
+
+
+def _trust(place: _Place, ca_pem: str | None) -> ssl.SSLContext | None:
+    if place.scheme == "http":
+        return None
+    if ca_pem is None:
+        return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise NotFetched("The certificate authority is not PEM.") from error
+
+
+def _exchange(stream: socket.socket, place: _Place) -> bytes:
+    standard = place.port == {"https": 443, "http": 80}[place.scheme]
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    head = (
+        f"GET {place.target} HTTP/1.1\r\nHost: {host if standard else f'{host}:{place.port}'}\r\n"
+        f"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: keystead/{__version__}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    stream.sendall(head.encode("ascii"))
+    with http.client.HTTPResponse(stream, method="GET") as response:
+        response.begin()
+        if response.status != 200:
+            raise NotFetched(f"{place.host} answered with status {response.status}.")
+        body = response.read(LARGEST + 1)
+    if len(body) > LARGEST:
+        raise NotFetched(f"{place.host} sent more than {LARGEST} bytes.")
+    return body
