@@ -66,7 +66,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
         StoreBusy: another server runs on the same directory.
     """
     check_upstream(settings)
-    check_outbound(settings)
+    outbound.reach(settings)  # a list of networks that cannot be read stops the server here
     data_directory.prepare(settings.data_dir)
     with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
@@ -91,18 +91,6 @@ def check_upstream(settings: ServerSettings) -> None:
             alternative="Set it to an API key from the vendor's console.",
             move="operator",
         )
-
-
-def check_outbound(settings: ServerSettings) -> None:
-    """Refuse to start with a list of networks that cannot be read."""
-    try:
-        outbound.networks(settings.outbound_networks)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"KEYSTEAD_SERVER_OUTBOUND_NETWORKS is not a list of networks: {error}.",
-            hint="Write them as 10.0.0.0/8, fd00::/8.",
-            move="operator",
-        ) from error
 
 
 def listen(settings: ServerSettings) -> socket.socket:

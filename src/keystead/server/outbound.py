@@ -17,6 +17,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from keystead import __version__
+from keystead.errors import ConfigurationError
+from keystead.server.settings import ServerSettings
+from keystead.wire import origin
 
 DEADLINE: Final = 5.0
 """Seconds to resolve the name, and again for everything after it."""
@@ -40,13 +43,52 @@ class _Place:
     target: str
 
 
-def networks(text: str) -> tuple[Network, ...]:
-    """Return the networks in a setting such as ``10.0.0.0/8, fd00::/8``.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which addresses may be asked beside the public ones.
+
+    Attributes:
+        networks: those that the operator has opened.
+        loopback: whether this machine itself may be, because the server is reached from it only.
+    """
+
+    networks: tuple[Network, ...] = ()
+    loopback: bool = False
+
+
+def reach(server: ServerSettings) -> Reach:
+    """Return what the operator has opened.
 
     Raises:
-        ValueError: one of them is not a network.
+        ConfigurationError: the setting is not a list of networks.
     """
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    try:
+        named = server.identity_provider_networks.replace(",", " ").split()
+        return Reach(tuple(map(ipaddress.ip_network, named)), origin.is_private_to_machine(server.base_url))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS is not a list of networks: {error}.",
+            hint="Write it like 10.0.0.0/8, 192.168.7.20/32.",
+            move="operator",
+        ) from error
+
+
+def permitted(address: Address, within: Reach) -> bool:
+    """Return whether an address may be connected to."""
+    inner = _carried(address)
+    if any(inner in network for network in within.networks if network.version == inner.version):
+        return True
+    if inner.is_loopback:
+        return within.loopback
+    return inner.is_global and not inner.is_multicast
+
+
+def _carried(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address only carries; such forms are how a check is walked around."""
+    if isinstance(address, ipaddress.IPv6Address):
+        translated = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
+        return address.ipv4_mapped or address.sixtofour or translated or address
+    return address
 
 
 def check_address(url: str) -> str | None:
@@ -62,12 +104,12 @@ def _resolve(host: str, port: int) -> list[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-def fetch(url: str, allowed: Sequence[Network] = (), ca_pem: str | None = None, resolve: Resolve = _resolve) -> bytes:
+def fetch(url: str, within: Reach = Reach(), ca_pem: str | None = None, resolve: Resolve = _resolve) -> bytes:
     """Return the body of a 200 answer to a GET.
 
     Args:
         url: what to fetch.
-        allowed: private networks that may be reached beside all public addresses.
+        within: what may be reached beside all public addresses.
         ca_pem: authorities to trust instead of the system's, as PEM.
         resolve: the addresses of a host.
 
@@ -75,7 +117,7 @@ def fetch(url: str, allowed: Sequence[Network] = (), ca_pem: str | None = None, 
         NotFetched: it may not be fetched, or could not.
     """
     place = _place(url)
-    address = _allowed(place, _in_time(resolve, place), allowed)
+    address = _allowed(place, _in_time(resolve, place), within)
     context = _trust(place, ca_pem)
     try:
         with socket.create_connection((str(address), place.port), DEADLINE) as plain, _ended_in_time(plain):
@@ -140,27 +182,18 @@ def _in_time(resolve: Resolve, place: _Place) -> Sequence[str]:
     return found[0]
 
 
-def _allowed(place: _Place, addresses: Sequence[str], allowed: Sequence[Network]) -> Address:
+def _allowed(place: _Place, addresses: Sequence[str], within: Reach) -> Address:
     """Return the address to connect to; every one of them must be allowed, for the name's owner chooses the order."""
-    parsed = [_bare(ipaddress.ip_address(one.partition("%")[0])) for one in addresses]
+    parsed = [ipaddress.ip_address(one.partition("%")[0]) for one in addresses]
     for address in parsed:
-        named = any(address in network for network in allowed)
-        if not named and not (address.is_global and not address.is_multicast):
+        if not permitted(address, within):
             raise NotFetched(
-                f"{place.host} has an address that is not public; whoever runs the server can allow its network "
-                "with KEYSTEAD_SERVER_OUTBOUND_NETWORKS."
+                f"{place.host} leads to an address inside this server's own network; whoever runs the server can open "
+                "it with KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS."
             )
-        if place.scheme == "http" and not address.is_loopback:
+        if place.scheme == "http" and not _carried(address).is_loopback:
             raise NotFetched("Only https addresses are fetched.")
     return parsed[0]
-
-
-def _bare(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one wraps: it is where the packets go."""
-    if isinstance(address, ipaddress.IPv6Address):
-        translated = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
-        return address.ipv4_mapped or address.sixtofour or translated or address
-    return address
 
 
 def _trust(place: _Place, ca_pem: str | None) -> ssl.SSLContext | None:

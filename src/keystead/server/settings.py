@@ -47,21 +47,13 @@ class ServerSettings:
     identity_provider_networks: str = field(
         default="",
         metadata={
-            "doc": "Networks besides the public ones in which an organization's identity provider may be, such as "
-            "10.0.0.0/8, 192.168.7.20/32. Without it, addresses inside are never asked, and loopback only by a server "
-            "that is itself on loopback."
+            "doc": "Networks besides the public ones in which an organization's identity provider or issuer may be, "
+            "such as 10.0.0.0/8, 192.168.7.20/32. Without it, addresses inside are never asked, and loopback only by "
+            "a server that is itself on loopback."
         },
     )
     allow_test_upstream: bool = field(
         default=True, metadata={"doc": "Whether the built-in test upstream may stand in for a missing key."}
-    )
-
-    outbound_networks: str = field(
-        default="",
-        metadata={
-            "doc": "Private networks, such as 10.0.0.0/8, from which the keys of a configured issuer may be fetched; "
-            "public addresses always may."
-        },
     )
 
     @property

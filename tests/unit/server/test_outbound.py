@@ -7,13 +7,28 @@ from pathlib import Path
 import pytest
 from local_server import local_server, make_certificate
 
+from keystead.errors import ConfigurationError
 from keystead.server import outbound
-from keystead.server.outbound import NotFetched, fetch, networks
+from keystead.server.outbound import NotFetched, Reach, fetch, reach
+from keystead.server.settings import ServerSettings
 
-LOOPBACK = networks("127.0.0.0/8, ::1/128")
+LOOPBACK = Reach(loopback=True)
 
 
-def test_an_allowed_network_is_reached() -> None:
+def opened(text: str) -> Reach:
+    return reach(
+        ServerSettings(data_dir=Path("/"), public_url="https://keys.example.com", identity_provider_networks=text)
+    )
+
+
+def test_an_opened_network_is_reached() -> None:
+    with local_server({"*": (200, "text/plain", "x")}) as server, pytest.raises(NotFetched):
+        fetch(server.url, opened(""))
+    with local_server({"*": (200, "text/plain", "x")}) as server:
+        assert fetch(server.url, opened("127.0.0.0/8")) == b"x"
+
+
+def test_a_server_on_loopback_reaches_loopback() -> None:
     with local_server({"GET /keys": (200, "application/json", {"keys": []})}) as server:
         assert fetch(f"{server.url}/keys?a=b", LOOPBACK) == b'{"keys": []}'
     assert server.asked[0].headers["host"] == server.host
@@ -38,18 +53,18 @@ def test_a_certificate_is_verified_against_the_authority_that_was_given(tmp_path
      "::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "ff02::1"],
 )  # fmt: skip
 def test_an_address_that_is_not_public_is_refused_before_anything_is_sent(address: str) -> None:
-    with pytest.raises(NotFetched, match="not public"):
+    with pytest.raises(NotFetched, match="inside this server"):
         fetch("https://keys.example.com/", resolve=lambda *_: [address])
 
 
 def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
-    with pytest.raises(NotFetched, match="not public"):
+    with pytest.raises(NotFetched, match="inside this server"):
         fetch("https://keys.example.com/", resolve=lambda *_: ["8.8.8.8", "10.0.0.1"])
 
 
 def test_http_is_for_loopback_only() -> None:
     with pytest.raises(NotFetched, match="Only https"):
-        fetch("http://keys.example.com/", networks("10.0.0.0/8"), resolve=lambda *_: ["10.0.0.1"])
+        fetch("http://keys.example.com/", opened("10.0.0.0/8"), resolve=lambda *_: ["10.0.0.1"])
 
 
 @pytest.mark.parametrize(
@@ -112,6 +127,6 @@ def test_a_closed_port_is_said() -> None:
 
 
 def test_a_list_of_networks_that_cannot_be_read_is_an_error() -> None:
-    assert networks(" ") == ()
-    with pytest.raises(ValueError, match="network"):
-        networks("10.0.0.0/8, everything")
+    assert opened(" ").networks == ()
+    with pytest.raises(ConfigurationError, match="IDENTITY_PROVIDER_NETWORKS"):
+        opened("10.0.0.0/8, everything")

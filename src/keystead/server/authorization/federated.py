@@ -25,7 +25,7 @@ from keystead.server.keys import federation, identity_tokens
 from keystead.server.keys.identity_tokens import Examined
 from keystead.server.keys.issuer_keys import Access
 from keystead.server.keys.models import FederationIssuer, FederationRule
-from keystead.server.outbound import NotFetched, networks
+from keystead.server.outbound import NotFetched, reach
 from keystead.wire import ids
 
 _AUDITED: Final = Limit("refused-identities", 100, 600)
@@ -153,7 +153,7 @@ def _uuid(kind: str, text: str) -> UUID:
 
 
 def _verified(token: str, issuer: FederationIssuer, now: datetime) -> SignedClaims:
-    access = Access(networks(server().outbound_networks))
+    access = Access(reach(server()))
     try:
         return identity_tokens.verify(token, issuer, access, now)
     except NotVerified as error:

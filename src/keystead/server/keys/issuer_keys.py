@@ -7,7 +7,7 @@ is :data:`STALE` seconds old and not longer: a key that its issuer has withdrawn
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ from django.core.cache import cache
 
 from keystead.server import outbound
 from keystead.server.keys.models import FederationIssuer, KeySource
-from keystead.server.outbound import Network, NotFetched
+from keystead.server.outbound import NotFetched, Reach
 
 FRESH: Final = 600
 STALE: Final = 21_600
@@ -26,15 +26,15 @@ RETRY: Final = 15
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 Keys = dict[str, Any]
-Fetch = Callable[[str, Sequence[Network], str | None], bytes]
+Fetch = Callable[[str, Reach, str | None], bytes]
 _FETCHING: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How keys may be fetched: which private networks, and by what."""
+    """How keys may be fetched: from where, and by what."""
 
-    networks: Sequence[Network] = ()
+    within: Reach
     fetch: Fetch = outbound.fetch
 
 
@@ -79,7 +79,7 @@ def _name(issuer: FederationIssuer) -> str:
 
 def _fetched(issuer: FederationIssuer, access: Access) -> Keys:
     address = issuer.jwks_url or _discovered(issuer, access)
-    keys = _object(access.fetch(address, access.networks, issuer.ca_pem or None))
+    keys = _object(access.fetch(address, access.within, issuer.ca_pem or None))
     if not isinstance(keys.get("keys"), list):
         raise NotFetched("What was fetched is not a JWK set.")
     return keys
@@ -88,7 +88,7 @@ def _fetched(issuer: FederationIssuer, access: Access) -> Keys:
 def _discovered(issuer: FederationIssuer, access: Access) -> str:
     """Return where the keys are, by the issuer's own document, which must be about this issuer."""
     url = issuer.issuer_url.rstrip("/") + _DISCOVERY
-    document = _object(access.fetch(url, access.networks, issuer.ca_pem or None))
+    document = _object(access.fetch(url, access.within, issuer.ca_pem or None))
     if document.get("issuer") != issuer.issuer_url:
         raise NotFetched("The discovery document is about another issuer.")
     address = document.get("jwks_uri")

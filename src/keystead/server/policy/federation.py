@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from keystead.errors import UsageError
 
@@ -74,9 +74,13 @@ def _subject(value: Any, _expected: Expected, _claims: Mapping[str, Any]) -> boo
 
 def _lifetime(value: Any, expected: Expected, claims: Mapping[str, Any]) -> bool:
     issued = claims.get("iat")
-    if type(issued) not in {int, float} or type(value) not in {int, float}:
+    if not _is_number(issued) or not _is_number(value):
         return False
-    return 0 < value - issued <= expected.max_lifetime
+    return bool(0 < value - issued <= expected.max_lifetime)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return type(value) in {int, float}
 
 
 CHECKS: Final[Mapping[str, tuple[str, Callable[[Any, Expected, Mapping[str, Any]], bool]]]] = {

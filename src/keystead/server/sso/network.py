@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from keystead.drivers.transport import HttpTransport
 from keystead.errors import ConfigurationError, PolicyDenied, ServerUnreachable
+from keystead.server.outbound import Network, Reach, permitted, reach
 from keystead.server.settings import ServerSettings
 from keystead.wire import origin
 from keystead.wire.http import Request, Response
@@ -23,14 +24,13 @@ DEADLINE: Final = 10.0
 LARGEST_ANSWER: Final = 1024 * 1024
 
 Send = Callable[[Request], Response]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Iterable[str]]
 
 
 def sender(server: ServerSettings) -> Send:
     """Return what carries a request to an identity provider."""
-    judge = partial(choose, resolve=_resolve, networks=networks(server), loopback=_is_local(server))
+    opened = reach(server)
+    judge = partial(choose, resolve=_resolve, networks=opened.networks, loopback=opened.loopback)
     transport = HttpTransport(deadline=DEADLINE, guard=judge)
 
     def send(request: Request) -> Response:
@@ -45,27 +45,6 @@ def sender(server: ServerSettings) -> Send:
         return response
 
     return send
-
-
-def networks(server: ServerSettings) -> tuple[Network, ...]:
-    """Return the networks that the operator has opened.
-
-    Raises:
-        ConfigurationError: the setting is not a list of networks.
-    """
-    try:
-        return tuple(ipaddress.ip_network(one) for one in server.identity_provider_networks.replace(",", " ").split())
-    except ValueError as error:
-        raise ConfigurationError(
-            f"KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS is not a list of networks: {error}.",
-            hint="Write it like 10.0.0.0/8, 192.168.7.20/32.",
-            move="operator",
-        ) from error
-
-
-def _is_local(server: ServerSettings) -> bool:
-    """Return whether this server is reached on its own machine only, so that loopback is nobody else's."""
-    return origin.is_private_to_machine(server.base_url)
 
 
 def check_url(url: str) -> None:
@@ -90,36 +69,16 @@ def choose(host: str, port: int, *, resolve: Resolve, networks: Iterable[Network
     Raises:
         PolicyDenied: one of the host's addresses is inside, and the operator has not opened that network.
     """
-    opened = tuple(networks)
+    opened = Reach(tuple(networks), loopback)
     found = list(resolve(host, port))
     for text in found:
-        if not _permitted(ipaddress.ip_address(text), opened, loopback=loopback):
+        if not permitted(ipaddress.ip_address(text), opened):
             raise PolicyDenied(
                 f"{host} leads to an address inside this server's own network.",
                 hint="Whoever runs the server can open it with KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS.",
                 move="operator",
             )
     return found[0]
-
-
-def _permitted(address: Address, opened: Iterable[Network], *, loopback: bool) -> bool:
-    inner = _carried(address)
-    if any(inner in network for network in opened if network.version == inner.version):
-        return True
-    if inner.is_loopback:
-        return loopback
-    return inner.is_global and not inner.is_multicast
-
-
-def _carried(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address only carries; such forms are how a check is walked around."""
-    if isinstance(address, ipaddress.IPv6Address):
-        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-        return address.ipv4_mapped or address.sixtofour or nat64 or address
-    return address
-
-
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _resolve(host: str, port: int) -> list[str]:

@@ -237,16 +237,10 @@ def test_a_token_signed_with_a_shared_secret_or_with_nothing_is_refused(
 
 @pytest.fixture
 def live(administrator: Any, account: Any) -> Iterator[tuple[TokenIssuer, Any]]:
-    """An issuer that is found by discovery, on a network that this server may reach."""
-    from django.test import override_settings
-
-    from keystead.server.authorization.surroundings import server
+    """An issuer that is found by discovery, on loopback as this server is."""
     from keystead.server.keys.models import KeySource
 
-    with (
-        running_issuer() as platform,
-        override_settings(KEYSTEAD=replace(server(), outbound_networks="127.0.0.0/8")),
-    ):
+    with running_issuer() as platform:
         issuer = trust(administrator, platform, key_source=KeySource.DISCOVERY, jwks=None)
         yield platform, accept(administrator, issuer, account)
 
@@ -293,9 +287,13 @@ def test_an_outage_of_the_issuer_is_bridged_for_hours_and_not_longer(
 def test_an_issuer_on_a_network_that_is_not_allowed_is_not_asked(
     administrator: Any, program: Any, account: Any, clock: Any
 ) -> None:
+    from django.test import override_settings
+
+    from keystead.server.authorization.surroundings import server
     from keystead.server.keys.models import KeySource
 
-    with running_issuer() as platform:
+    public = replace(server(), public_url="https://keys.example.com")
+    with running_issuer() as platform, override_settings(KEYSTEAD=public):
         issuer = trust(administrator, platform, key_source=KeySource.DISCOVERY, jwks=None)
         rule = accept(administrator, issuer, account)
         status, answer = exchange(program, rule, platform.token(now=clock.now()))
