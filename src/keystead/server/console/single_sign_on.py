@@ -24,11 +24,8 @@ from keystead.server.sso.network import sender
 from keystead.server.sso.oidc_settings import OidcSettings
 from keystead.server.sso.saml import Here
 from keystead.server.sso.saml_settings import SamlSettings
-from keystead.wire import ids
 
 BROWSER: Final = "sso_browser"
-IDENTITY: Final = "sso_identity"
-"""In the session: by which identity the person came in. What they approve in it is bound to that."""
 TRIAL: Final = "sso_trial"
 
 Fault = KeysteadError | SignInFault
@@ -157,10 +154,10 @@ def finish(request: HttpRequest, attempt: Attempt, said: Asserted) -> HttpRespon
 def enter(request: HttpRequest, identity: Identity) -> None:
     """Open a session for the person, which ends no later than what the identity provider said holds."""
     login(request, identity.person, backend=settings.AUTHENTICATION_BACKENDS[0])
-    request.session[IDENTITY] = ids.dump("identity", identity.id)
-    if identity.valid_until is not None:
-        left = (identity.valid_until - now()).total_seconds()
-        request.session.set_expiry(max(1, min(int(left), settings.SESSION_COOKIE_AGE)))
+    at = now()
+    until = at + sign_in.WITHOUT_ASKING if identity.valid_until is None else identity.valid_until
+    seconds = min((until - at).total_seconds(), sign_in.WITHOUT_ASKING.total_seconds())
+    request.session.set_expiry(max(1, int(seconds)))
 
 
 def _previewed(connection: Connection, said: Asserted) -> dict[str, Any]:

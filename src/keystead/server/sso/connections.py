@@ -138,7 +138,8 @@ def switch(member: Membership, connection: Connection, *, on: bool, now: datetim
     if on and connection.kind == Kind.OIDC and not connection.settings.get("client_id"):
         raise UsageError("The client id is missing.", hint="Enter what the identity provider gave you, and save.")
     connection.enabled_at = now if on else None
-    connection.save(update_fields=["enabled_at"])
+    connection.disabled_at = None if on else now
+    connection.save(update_fields=["enabled_at", "disabled_at"])
     _record(connection, member, "enable" if on else "disable", now)
 
 
@@ -154,7 +155,7 @@ def delete(member: Membership, connection: Connection, now: datetime) -> None:
     require(member)
     _record(connection, member, "delete", now, name=connection.name)
     Connection.objects.filter(pk=connection.pk).update(
-        deleted_at=now, enabled_at=None, settings={}, rules={}, sealed_secret=""
+        deleted_at=now, disabled_at=now, enabled_at=None, settings={}, rules={}, sealed_secret=""
     )
     Identity.objects.filter(connection=connection).update(sealed_refresh_token="")
 

@@ -27,6 +27,7 @@ class Connection(models.Model):
         sealed_secret: the client secret, encrypted (:mod:`keystead.server.sealing`); empty for none.
         rules: who may come in and as what (:class:`keystead.server.sso.admission.Rules`).
         enabled_at: since when people sign in through it; None while it is being set up or is switched off.
+        disabled_at: when it was last switched off; what came through it before that has ended.
         deleted_at: it is gone for everybody; the row stays, so that sign-ins that came through it are known and end.
     """
 
@@ -39,6 +40,7 @@ class Connection(models.Model):
     rules = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     enabled_at = models.DateTimeField(null=True)
+    disabled_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

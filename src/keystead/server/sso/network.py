@@ -27,11 +27,11 @@ Send = Callable[[Request], Response]
 Resolve = Callable[[str, int], Iterable[str]]
 
 
-def sender(server: ServerSettings) -> Send:
+def sender(server: ServerSettings, deadline: float = DEADLINE) -> Send:
     """Return what carries a request to an identity provider."""
     opened = reach(server)
     judge = partial(choose, resolve=_resolve, networks=opened.networks, loopback=opened.loopback)
-    transport = HttpTransport(deadline=DEADLINE, guard=judge)
+    transport = HttpTransport(deadline=deadline, guard=judge)
 
     def send(request: Request) -> Response:
         check_url(request.url)

@@ -1,15 +1,16 @@
 """From a verified statement to a person of the organization."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import IntegrityError, transaction
 
 from keystead.server.audit import operations as audit
-from keystead.server.changes import CHANGES, Change
 from keystead.server.identity.models import Person
+from keystead.server.organizations import groups, memberships
 from keystead.server.organizations import operations as organizations
-from keystead.server.organizations.models import Membership
+from keystead.server.organizations.models import Group, GroupSource, Membership
 from keystead.server.organizations.roles import Role
 from keystead.server.sealing import seal
 from keystead.server.sso import domains
@@ -22,6 +23,8 @@ from keystead.wire import ids
 REFRESH_TOKEN: Final = "sso refresh token"
 WITHOUT_ASKING: Final = timedelta(hours=12)
 """How long a sign-in holds when nobody can ask the identity provider again."""
+
+MOST_GROUPS: Final = 200
 
 
 def preview(connection: Connection, asserted: Asserted) -> Admission:
@@ -68,7 +71,8 @@ def _admit(connection: Connection, asserted: Asserted, now: datetime) -> Identit
     person = known.person or _new_person(connection, asserted, now)
     member = known.member or _new_member(connection, person, admission.role, now)
     if admission.changes_role:
-        _change_role(connection, member, admission.role, now)
+        memberships.change_role(member, admission.role, connection.wire_id, now)
+    _sort_into_groups(connection, member, asserted.groups, now)
     return _remember(known.identity, connection, person, asserted, admission, now)
 
 
@@ -99,6 +103,7 @@ class _Known:
             is_another_subject=self._is_another_subject(),
             is_active=self.person is None or self.person.is_active,
             role=role,
+            membership_ended=self.member is not None and self.member.deactivated_at is not None,
             manages_role=self.identity is not None and self.identity.manages_role,
             is_last_administrator=role is Role.ADMIN and not self._others(Role.ADMIN),
         )
@@ -110,7 +115,7 @@ class _Known:
 
     def _others(self, role: Role) -> bool:
         there = Membership.objects.filter(organization=self._connection.organization, role=role.value)
-        return there.filter(person__is_active=True).exclude(person=self.person).exists()
+        return there.filter(person__is_active=True, deactivated_at=None).exclude(person=self.person).exists()
 
 
 def _new_person(connection: Connection, asserted: Asserted, now: datetime) -> Person:
@@ -126,12 +131,20 @@ def _new_member(connection: Connection, person: Person, role: Role, now: datetim
     return member
 
 
-def _change_role(connection: Connection, member: Membership, role: Role, now: datetime) -> None:
-    wire_id = ids.dump("membership", member.id)
-    _record(connection, member.person, "membership:change_role", wire_id, now, before=member.role, after=role.value)
-    member.role = role.value
-    member.save(update_fields=["role"])
-    transaction.on_commit(lambda: CHANGES.publish(Change("member", wire_id)))
+def _sort_into_groups(connection: Connection, member: Membership, names: Iterable[str], now: datetime) -> None:
+    """Put the member into the groups that were named, as far as nobody else manages groups of these names."""
+    wanted = []
+    for name in dict.fromkeys(one.strip() for one in list(names)[:MOST_GROUPS]):
+        if not name or len(name) > groups.LONGEST_NAME or not name.isprintable():
+            continue
+        group = Group.objects.filter(organization=connection.organization, name=name).first()
+        if group is None:
+            group = groups.create(
+                connection.organization, name, source=GroupSource.SSO, actor=connection.wire_id, now=now
+            )
+        if group.source == GroupSource.SSO:
+            wanted.append(group)
+    groups.set_groups(member, wanted, GroupSource.SSO, connection.wire_id, now)
 
 
 def _remember(

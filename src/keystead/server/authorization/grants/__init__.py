@@ -13,7 +13,7 @@ from django.db import transaction
 from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
 from keystead.server.authorization import access_tokens
-from keystead.server.authorization.checks import scopes, standing
+from keystead.server.authorization.checks import scopes, standing, vouching
 from keystead.server.authorization.grants import (
     authorization_code,
     client_credentials,
@@ -36,7 +36,10 @@ TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
     DEVICE_CODE_GRANT: device_code.redeem,
     JWT_BEARER_GRANT: jwt_bearer.redeem,
 }
-_BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {JWT_BEARER_GRANT: jwt_bearer.prepare}
+_BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {
+    JWT_BEARER_GRANT: jwt_bearer.prepare,
+    "refresh_token": vouching.hold,
+}
 """What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
 
 

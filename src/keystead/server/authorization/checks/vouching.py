@@ -1,0 +1,51 @@
+"""Whether the identity provider of a person still vouches for them, asked before a refresh.
+
+The question goes over the network, so it comes before the transaction that rotates the token: nothing is locked while
+somebody else thinks.
+"""
+
+from keystead.errors import ServerUnreachable
+from keystead.server.audit import operations as audit
+from keystead.server.authorization import sign_ins
+from keystead.server.authorization.grants.question import Question
+from keystead.server.authorization.models import Grant, RefreshToken
+from keystead.server.authorization.refusals import Refusal, refused_refresh
+from keystead.server.authorization.surroundings import issuer, server
+from keystead.server.sso import standing
+from keystead.server.sso.network import sender
+from keystead.server.sso.standing import Asking
+from keystead.wire import tokens
+
+DEADLINE = 4.0
+"""Seconds; the client waits for its tokens."""
+
+
+def hold(question: Question) -> Question:
+    """Check a refresh, and return the question as it is; every other grant begins with the person at a browser.
+
+    Raises:
+        Refusal: 401 ``invalid_grant`` when the person is no longer welcome, and the sign-in has been ended; 503 when
+            the identity provider has been silent for too long, and nothing has been ended.
+    """
+    grant = _live_grant(question)
+    if grant is None or grant.membership is None:
+        return question
+    asking = Asking(sender(server(), DEADLINE), issuer(), question.now)
+    try:
+        standing.confirm(grant.membership, grant.created_at, asking)
+    except standing.Ended as ended:
+        sign_ins.end(grant, audit.SYSTEM, "no_longer_vouched_for", question.now)
+        raise refused_refresh(str(ended)) from ended
+    except ServerUnreachable as silence:
+        raise Refusal("temporarily_unavailable", "The identity provider does not answer. Try again.", 503) from silence
+    return question
+
+
+def _live_grant(question: Question) -> Grant | None:
+    """Return the sign-in that a current refresh token belongs to; whatever else is sent is refused without asking."""
+    digest = tokens.digest(question.parameters.get("refresh_token", ""))
+    related = RefreshToken.objects.select_related("grant__membership__person", "grant__organization", "grant__client")
+    found = related.filter(digest=digest, grant__revoked_at=None, expires_at__gt=question.now).first()
+    if found is None or found.used_at is not None or question.is_by_another_than(found.grant.client):
+        return None
+    return found.grant
