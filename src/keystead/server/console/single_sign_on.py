@@ -48,7 +48,12 @@ def choose(request: HttpRequest) -> HttpResponseBase:
             return redirect(start_address(offered[0], wanted))
         if not offered:
             form.add_error("email", "No organization here signs people with this address in by single sign-on.")
-    page = {"form": form, "next": wanted, "links": [(one.name, start_address(one, wanted)) for one in offered]}
+    page = {
+        "form": form,
+        "next": wanted,
+        "is_required": "required" in request.GET,
+        "links": [(one.name, start_address(one, wanted)) for one in offered],
+    }
     response = render(request, "console/sso.html", page, status=422 if form.errors else 200)
     response["Content-Security-Policy"] = LEAVING_POLICY
     return response

@@ -80,7 +80,7 @@ FIXED: dict[str, Any] = {
     "ACCOUNT_LOGIN_METHODS": {"email"},
     "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
     "ACCOUNT_EMAIL_VERIFICATION": "none",
-    "ACCOUNT_ADAPTER": "keystead.server.identity.adapter.AccountAdapter",
+    "ACCOUNT_ADAPTER": "keystead.server.sso.adapter.SsoAccountAdapter",
     "ACCOUNT_FORMS": {"login": "keystead.server.console.forms.SignInForm"},
     "ACCOUNT_SESSION_REMEMBER": True,
     "LOGIN_URL": "account_login",

@@ -37,6 +37,7 @@ def test_a_new_key_is_published_before_it_signs_and_the_old_one_verifies_after(s
     from keystead.server.authorization.surroundings import now
 
     old = keys.signing_key(now())[0]
+    clock.sleep(1)
     done = keys.rotate(now())
     assert published(now()) == {old, done.kid}
     assert keys.signing_key(now())[0] == old, "those who keep the keys have not fetched the new one yet"

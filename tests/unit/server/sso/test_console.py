@@ -222,3 +222,30 @@ def test_other_roles_and_other_organizations_see_nothing(administrator: "Members
         seen += [browser.get(f"/connections/{connection.wire_id}{page}").status_code for page in ("", "/try")]
 
     assert seen == [403, 403, 404, 404]
+
+
+def test_a_domain_can_require_single_sign_on_of_all_but_administrators(
+    ada: Any, visit: Any, administrator: "Membership"
+) -> None:
+    from django.contrib.auth.hashers import make_password
+
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations.models import Membership
+    from keystead.server.sso.models import Domain
+
+    visit.sign_in()
+    Person.objects.filter(email="grace@example.com").update(password=make_password("correct horse battery"))
+    ada.post(f"/domains/{Domain.objects.get().wire_id}", {"action": "require"})
+
+    def sign_in(email: str) -> str:
+        from django.test import Client
+
+        form = {"login": email, "password": "correct horse battery", "next": "/keys"}
+        answer: Any = Client(SERVER_NAME="127.0.0.1", SERVER_PORT="8420").post("/account/login/", form)
+        return str(answer["Location"])
+
+    assert sign_in("grace@example.com") == "/sso?required=yes&next=%2Fkeys"
+    assert sign_in("ada@example.com") == "/keys"
+    ada.post(f"/connections/{visit.connection.wire_id}/switch", {"on": "no"})
+    assert sign_in("grace@example.com") == "/keys"
+    assert Membership.objects.count() == 2
