@@ -48,6 +48,14 @@ class _Form(HTMLParser):
             self._inside = False
 
 
+def first_form(page: str) -> tuple[str, dict[str, str]]:
+    """Where the first form of a page goes, and what its fields hold."""
+    reader = _Form()
+    reader.feed(page)
+    assert reader.action is not None, f"no form: {_words(page)}"
+    return reader.action, reader.fields
+
+
 class Visitor:
     """Keeps cookies; types what a page asks for."""
 
@@ -68,12 +76,10 @@ class Visitor:
             if location:
                 address, form = urllib.parse.urljoin(address, location), {}
                 continue
-            reader = _Form()
-            reader.feed(page)
             assert status == 200, f"{status} at {address}: {_words(page)}"
-            assert reader.action is not None, f"no form at {address}: {_words(page)}"
-            address = urllib.parse.urljoin(address, reader.action)
-            form = {name: self._typed.get(name, value) for name, value in reader.fields.items()}
+            action, fields = first_form(page)
+            address = urllib.parse.urljoin(address, action)
+            form = {name: self._typed.get(name, value) for name, value in fields.items()}
         raise AssertionError(f"no way back from {address}")
 
     def _open(self, address: str, form: Mapping[str, str]) -> tuple[int, str, str]:
