@@ -17,6 +17,8 @@ from keystead.wire.fields import Fields, Malformed
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 DEVICE_CODE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 JWT_BEARER_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE_GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
 DEFAULT_INTERVAL: Final = 5.0
 
 
@@ -34,6 +36,7 @@ class ServerMetadata:
     authorization_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    introspection_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     jwks_uri: str | None = None
     scopes_supported: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ _ENDPOINTS: Final = (
     "authorization_endpoint",
     "device_authorization_endpoint",
     "revocation_endpoint",
+    "introspection_endpoint",
     "userinfo_endpoint",
     "jwks_uri",
 )
@@ -91,12 +95,17 @@ def dump_metadata(metadata: ServerMetadata) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """Tokens as they arrive (RFC 6749 section 5.1); ``expires_in`` in seconds."""
+    """Tokens as they arrive (RFC 6749 section 5.1); ``expires_in`` in seconds.
+
+    Attributes:
+        issued_token_type: what was issued, in the answer to a token exchange (RFC 8693 section 2.2.1).
+    """
 
     access_token: Secret
     expires_in: float
     refresh_token: Secret | None = None
     scope: str | None = None
+    issued_token_type: str | None = None
 
 
 def parse_token(body: bytes) -> TokenResponse:
@@ -120,6 +129,7 @@ def _token(document: Fields) -> TokenResponse:
         expires_in=document.number("expires_in"),
         refresh_token=Secret(refresh_token) if refresh_token else None,
         scope=document.optional_text("scope"),
+        issued_token_type=document.optional_text("issued_token_type"),
     )
 
 
@@ -142,6 +152,7 @@ def dump_token(token: TokenResponse) -> bytes:
             "expires_in": token.expires_in,
             "refresh_token": token.refresh_token.reveal() if token.refresh_token else None,
             "scope": token.scope,
+            "issued_token_type": token.issued_token_type,
         }
     )
 

@@ -61,6 +61,7 @@ def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
         "sid": ids.dump("grant", grant.id),
         "org": ids.dump("organization", grant.organization_id),
         **_owner(grant),
+        **({} if grant.act is None else {"act": grant.act}),
     }
     return jwt.encode({"alg": keys.ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, [keys.ALGORITHM]), lifetime
 
@@ -76,7 +77,13 @@ def _owner(grant: Grant) -> dict[str, str]:
 
 
 def verify(token: str, now: float, find_key: FindKey = keys.verification_key) -> Claims | None:
-    """Return what ``token`` says if this server signed it for itself and it is in time, else None.
+    """Return what ``token`` says if this server signed it for itself and it is in time, else None."""
+    claims = read(token, now, find_key)
+    return None if claims is None else _claims(claims)
+
+
+def read(token: str, now: float, find_key: FindKey = keys.verification_key) -> dict[str, Any] | None:
+    """Return all claims of a token that holds, else None; :func:`verify` gives them names and types.
 
     Total: any string gives claims or None. The algorithm and the type are pinned, so that neither an unsigned
     token, nor one signed with the public key as a shared secret, nor an ID token passes (RFC 8725, RFC 9068).
@@ -97,7 +104,7 @@ def verify(token: str, now: float, find_key: FindKey = keys.verification_key) ->
         return None
     if decoded.header.get("typ") != TYPE or not _for_us_now(decoded.claims, now):
         return None
-    return _claims(decoded.claims)
+    return decoded.claims
 
 
 def _for_us_now(claims: dict[str, Any], now: float) -> bool:

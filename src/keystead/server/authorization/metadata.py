@@ -16,12 +16,14 @@ PATHS: Final = {
     "token_endpoint": "oauth/token",
     "device_authorization_endpoint": "oauth/device_authorization",
     "revocation_endpoint": "oauth/revoke",
+    "introspection_endpoint": "oauth/introspect",
     "userinfo_endpoint": "oauth/userinfo",
     "jwks_uri": "oauth/jwks",
 }
 FEDERATION_PATH: Final = "v1/oauth/token"
 """Where the vendor's SDKs exchange an identity token: below the address of the API, so that ours is a drop-in."""
 _AUTHENTICATING: Final = ("token", "revocation")
+_SIGNED: Final = (*_AUTHENTICATING, "introspection")
 METADATA: Final = METADATA_PATH.removeprefix("/")
 
 
@@ -35,7 +37,8 @@ def document(issuer: str) -> dict[str, Any]:
         "grant_types_supported": list(TABLE),
         "code_challenge_methods_supported": ["S256"],
         **{f"{endpoint}_endpoint_auth_methods_supported": AuthMethod.values for endpoint in _AUTHENTICATING},
-        **{f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS) for endpoint in _AUTHENTICATING},
+        "introspection_endpoint_auth_methods_supported": AuthMethod.values[1:],
+        **{f"{name}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS) for name in _SIGNED},
         "scopes_supported": list(MEANINGS),
         "authorization_response_iss_parameter_supported": True,
         "gateway_protocol_version": PROTOCOL_VERSION,

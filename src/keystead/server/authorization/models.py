@@ -35,6 +35,7 @@ class Client(models.Model):
         grant_types: what it may send as ``grant_type``.
         scope: the scopes it may ask for, separated by spaces.
         service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
+        may_act_for: the clients whose people it may act for (RFC 8693); empty is nobody's.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -48,6 +49,7 @@ class Client(models.Model):
     grant_types = models.JSONField(default=list)
     scope = models.CharField(max_length=500)
     service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="clients")
+    may_act_for = models.JSONField(default=list)
     created_at = models.DateTimeField()
     disabled_at = models.DateTimeField(null=True)
 
@@ -99,12 +101,16 @@ class Grant(models.Model):
     Attributes:
         label: what the device said it is, for its owner to recognise; never trusted.
         expires_at: the sign-in ends here however often it is refreshed.
+        parent: the sign-in that this one was exchanged from, and with which it ends (RFC 8693).
+        act: who acts in it for whom, as its tokens say it (RFC 8693 section 4.1).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="grants")
     membership = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="grants")
     service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="grants")
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
+    act = models.JSONField(null=True)
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="grants")
     scope = models.CharField(max_length=500)
     label = models.CharField(max_length=200, blank=True)

@@ -58,14 +58,14 @@ def revoked_grants(now: float) -> set[str]:
 
 def grant_is_live(grant_id: str) -> bool:
     """Return whether the sign-in ``gra_…`` exists, was not ended, and whose it is may still act."""
-    grant = _grant(grant_id)
+    grant = sign_ins.of_wire_id(grant_id)
     return grant is not None and grant.revoked_at is None and standing.holds(grant)
 
 
 def grant_of_access_token(token: str, now: datetime) -> Grant | None:
     """Return the live sign-in an access token belongs to, or None."""
     claims = access_tokens.verify(token, now.timestamp())
-    return _grant(claims.grant_id) if claims is not None and grant_is_live(claims.grant_id) else None
+    return sign_ins.of_wire_id(claims.grant_id) if claims is not None and grant_is_live(claims.grant_id) else None
 
 
 def revoke_token(token: str, client: Client | None, now: datetime) -> None:
@@ -79,20 +79,9 @@ def revoke_token(token: str, client: Client | None, now: datetime) -> None:
         sign_ins.end(grant, grant.subject_id, "signed_out", now)
 
 
-_OWNER = ("membership__person", "service_account__workspace")
-
-
 def _grant_of(token: str, now: datetime) -> Grant | None:
     if tokens.parse(token) is tokens.TokenKind.REFRESH_TOKEN:
         found = RefreshToken.objects.filter(digest=tokens.digest(token)).first()
-        return None if found is None else _grant(ids.dump("grant", found.grant_id))
+        return None if found is None else sign_ins.of_wire_id(ids.dump("grant", found.grant_id))
     claims = access_tokens.verify(token, now.timestamp())
-    return None if claims is None else _grant(claims.grant_id)
-
-
-def _grant(grant_id: str) -> Grant | None:
-    try:
-        key = ids.parse("grant", grant_id)
-    except ValueError:
-        return None
-    return Grant.objects.select_related(*_OWNER, "organization", "client").filter(pk=key).first()
+    return None if claims is None else sign_ins.of_wire_id(claims.grant_id)

@@ -1,6 +1,6 @@
 """The client registry: which programs an organization has let in, and what each of them may do (S-20)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership, Organization
 from keystead.server.organizations.roles import Permission
 from keystead.wire import ids, tokens
-from keystead.wire.oauth import DEVICE_CODE_GRANT, JWT_BEARER_GRANT
+from keystead.wire.oauth import DEVICE_CODE_GRANT, JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT
 from keystead.wire.tokens import TokenKind
 
 RandomBytes = Callable[[int], bytes]
@@ -38,6 +38,7 @@ GRANTS: Final = {
     "refresh_token": "Keep a person signed in",
     "client_credentials": "Ask in its own name, for a service account",
     JWT_BEARER_GRANT: "Exchange identity tokens of workloads",
+    TOKEN_EXCHANGE_GRANT: "Act for people who are signed in to another program",
 }
 """What a client may be registered for, in words."""
 
@@ -49,6 +50,7 @@ class Registration:
     Attributes:
         jwks: its public keys, for ``private_key_jwt``.
         service_account: whom it stands for with ``client_credentials``.
+        may_act_for: names of the clients whose people it may act for, with token exchange.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Registration:
     jwks: dict[str, Any] | None = None
     first_party: bool = False
     service_account: ServiceAccount | None = None
+    may_act_for: Sequence[str] = ()
 
 
 def register(
@@ -91,6 +94,8 @@ def store(
     """
     for check in _CHECKS:
         check(wanted)
+    if not set(wanted.may_act_for) <= set(_known_here(organization)):
+        raise UsageError("It may act for people of clients that are known here.", hint="Choose among them.")
     if wanted.service_account is not None and wanted.service_account.organization_id != organization.id:
         raise UsageError("That service account belongs to another organization.", hint="Choose one of your own.")
     key = new_id()
@@ -106,10 +111,16 @@ def store(
         grant_types=list(wanted.grant_types),
         scope=" ".join(wanted.scope.split()),
         service_account=wanted.service_account,
+        may_act_for=list(wanted.may_act_for),
         created_at=now,
     )
     has_secret = wanted.auth_method in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}
     return client, _new_secret(client, now, random_bytes) if has_secret else None
+
+
+def _known_here(organization: Organization) -> Iterable[str]:
+    known = Client.objects.filter(Q(organization=organization) | Q(organization=None))
+    return known.values_list("client_id", flat=True)
 
 
 def _new_secret(client: Client, now: datetime, random_bytes: RandomBytes) -> Secret:
@@ -173,6 +184,12 @@ def list_for(member: Membership) -> QuerySet[Client]:
     if not organizations.may(member, Permission.CLIENTS_MANAGE):
         return Client.objects.none()
     return Client.objects.filter(organization=member.organization_id).order_by("-created_at", "-id")
+
+
+def may_be_acted_for(member: Membership) -> QuerySet[Client]:
+    """Return the clients whose people another one may act for: ours, and the organization's own."""
+    known = Q(organization=member.organization_id) | Q(organization=None)
+    return Client.objects.filter(known, disabled_at=None).order_by("name")
 
 
 def find(member: Membership, client_id: str) -> Client | None:
@@ -277,7 +294,15 @@ def _check_service(wanted: Registration) -> None:
         )
 
 
+def _check_exchange(wanted: Registration) -> None:
+    if TOKEN_EXCHANGE_GRANT in wanted.grant_types and wanted.auth_method is AuthMethod.NONE:
+        raise UsageError("A client that acts for others must authenticate.", hint="Choose a secret or a key.")
+    if wanted.may_act_for and TOKEN_EXCHANGE_GRANT not in wanted.grant_types:
+        raise UsageError("Acting for others is token exchange.", hint="Let it use token exchange.")
+
+
 _CHECKS: Final = (
+    _check_exchange,
     _check_name,
     _check_grants,
     _check_service,

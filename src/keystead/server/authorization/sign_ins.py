@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, QuerySet
@@ -77,6 +78,7 @@ class ServiceApproval:
     Attributes:
         lifetime: at most so long; the server's own limit holds beside it.
         because: what the audit record says of why, such as the rule's identifier.
+        act: who acts for the account, if not it by itself (RFC 8693).
     """
 
     client: Client
@@ -84,6 +86,7 @@ class ServiceApproval:
     scope: str
     lifetime: timedelta
     because: Mapping[str, str]
+    act: dict[str, Any] | None = None
 
 
 def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redeemed:
@@ -95,6 +98,7 @@ def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redee
         client=approval.client,
         scope=approval.scope,
         label=label,
+        act=approval.act,
         created_at=now,
         expires_at=now + min(approval.lifetime, timedelta(seconds=server().access_token_seconds)),
     )
@@ -107,6 +111,58 @@ def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redee
         details={"client": approval.client.client_id, **approval.because},
     )
     return Redeemed(grant, grant.scope, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a token was exchanged for: a sign-in below another one, which ends with it at the latest."""
+
+    client: Client
+    parent: Grant
+    scope: str
+    ends: datetime
+    act: dict[str, Any]
+
+
+def begin_exchanged(approval: Exchange, label: str, now: datetime) -> Redeemed:
+    """Store a short sign-in of whoever the parent belongs to: one access token and no refresh token."""
+    parent = approval.parent
+    grant = Grant.objects.create(
+        organization=parent.organization,
+        membership=parent.membership,
+        service_account=parent.service_account,
+        client=approval.client,
+        parent=parent,
+        act=approval.act,
+        scope=approval.scope,
+        label=label,
+        created_at=now,
+        expires_at=min(approval.ends, parent.expires_at),
+    )
+    audit.record(
+        organization=parent.organization,
+        actor=approval.client.wire_id,
+        action="grant:exchange",
+        target=ids.dump("grant", grant.id),
+        at=now,
+        details={
+            "client": approval.client.client_id,
+            "parent": ids.dump("grant", parent.id),
+            "subject": parent.subject_id,
+            "actor": approval.act["sub"],
+        },
+    )
+    return Redeemed(grant, grant.scope, None)
+
+
+def of_wire_id(grant_id: str) -> Grant | None:
+    """Return the sign-in ``gra_…`` with all that is asked of it, or None."""
+    try:
+        key = ids.parse("grant", grant_id)
+    except ValueError:
+        return None
+    related = Grant.objects.select_related("membership__person", "service_account__workspace", "organization", "client")
+    return related.filter(pk=key).first()
 
 
 def keep(grant: Grant, token: str, generation: int, now: datetime) -> None:
@@ -157,7 +213,8 @@ def find(member: Membership, grant_id: str, now: datetime) -> Grant | None:
 def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
     """Revoke a sign-in; returns whether it was still alive.
 
-    Its refresh tokens end with it, and the gateway hears of it once the transaction has committed.
+    Its refresh tokens and what was exchanged from it end with it, and the gateway hears of it once the transaction
+    has committed.
 
     Args:
         grant: the sign-in.
@@ -178,4 +235,6 @@ def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
             details={"reason": reason},
         )
         transaction.on_commit(lambda: CHANGES.publish(Change("grant", wire_id)))
+        for child in grant.children.select_related("organization").filter(revoked_at=None):
+            end(child, actor, reason, now)
     return True

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from keystead.server.authorization.metadata import FEDERATION_PATH, METADATA, PATHS
-from keystead.server.authorization.views import endpoints
+from keystead.server.authorization.views import clients, endpoints
 from keystead.server.authorization.views.authorize import authorize
 from keystead.server.authorization.views.device import device
 from keystead.server.authorization.views.devices import devices, sign_out, sign_out_everywhere
@@ -15,8 +15,12 @@ urlpatterns = [
     path(FEDERATION_PATH, endpoints.token, name="token_of_workload"),
     path(PATHS["device_authorization_endpoint"], endpoints.device_authorization, name="device_authorization"),
     path(PATHS["revocation_endpoint"], endpoints.revoke, name="revoke"),
+    path(PATHS["introspection_endpoint"], endpoints.introspect, name="introspect"),
     path(PATHS["userinfo_endpoint"], endpoints.userinfo, name="userinfo"),
     path(PATHS["jwks_uri"], endpoints.jwks, name="jwks"),
+    path("clients", clients.clients, name="clients"),
+    path("clients/new", clients.new_client, name="client_new"),
+    path("clients/<str:client_id>", clients.client, name="client"),
     path("device", device, name="device"),
     path("devices", devices, name="devices"),
     path("devices/sign-out", sign_out_everywhere, name="sign_out_everywhere"),

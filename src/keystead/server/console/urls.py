@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keystead.server.console import views
+from keystead.server.console import views, workloads
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -10,4 +10,9 @@ urlpatterns = [
     path("keys", views.keys, name="keys"),
     path("keys/<str:key_id>/revoke", views.revoke_key, name="revoke_key"),
     path("usage", views.usage, name="usage"),
+    path("workloads", workloads.overview, name="workloads"),
+    path("workloads/test", workloads.test, name="workload_test"),
+    path("workloads/<str:kind>/new", workloads.create, name="workload_new"),
+    path("workloads/rules/<str:rule_id>", workloads.rule, name="workload_rule"),
+    path("workloads/<str:kind>/<str:row_id>/disable", workloads.disable, name="workload_disable"),
 ]

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
 
 from keystead.server import assertions
-from keystead.server.assertions import SignedClaims, UnknownKey, Unverified
+from keystead.server.assertions import NotVerified, SignedClaims, UnknownKey, Unverified
 from keystead.server.keys import issuer_keys
 from keystead.server.keys.issuer_keys import Access
 from keystead.server.keys.models import FederationIssuer, FederationRule
+from keystead.server.outbound import NotFetched
 from keystead.server.policy import federation as policy
 from keystead.server.policy.federation import Expected, Verdict
 
@@ -56,3 +60,45 @@ def examine(rule: FederationRule, claims: SignedClaims) -> Examined:
     expected = Expected(issuer.issuer_url, issuer.audience, issuer.max_lifetime_seconds)
     conditions = policy.examine(rule.parsed_conditions, claims)
     return Examined(rule, claims, (*policy.examine_token(claims, expected), *conditions))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What would become of a token, for an administrator to read.
+
+    Attributes:
+        claims: what it says, unverified when ``faults`` is not empty.
+        faults: why it does not hold, one sentence for each issuer of its address; or that there is none.
+        examined: the living rules of its issuers, with a verdict for each check.
+        unasked: names of claims that no rule looks at.
+    """
+
+    claims: dict[str, Any]
+    faults: tuple[str, ...] = ()
+    examined: tuple[Examined, ...] = ()
+    unasked: tuple[str, ...] = ()
+
+
+def try_out(token: str, rules: QuerySet[FederationRule], access: Access, now: datetime) -> Trial:
+    """Examine a token by all living ``rules`` of its issuer; it is not used up."""
+    stated = read(token)
+    if stated is None:
+        return Trial({}, ("It is not a signed JWT: it should be three parts with a dot between each.",))
+    living = rules.filter(disabled_at=None, issuer__disabled_at=None, issuer__issuer_url=stated.text("iss") or "")
+    by_issuer: dict[FederationIssuer, list[FederationRule]] = {}
+    for rule in living:
+        by_issuer.setdefault(rule.issuer, []).append(rule)
+    if not by_issuer:
+        return Trial(dict(stated.claims), ("There is no rule for its issuer (iss).",))
+    faults: list[str] = []
+    examined: list[Examined] = []
+    for issuer, its_rules in by_issuer.items():
+        try:
+            claims = verify(token, issuer, access, now)
+        except (NotVerified, NotFetched) as error:
+            faults.append(f"{issuer.name}: {error}")
+        else:
+            examined += [examine(rule, claims) for rule in its_rules]
+    asked = {one.claim.lstrip("/").split("/")[0] for rule in living for one in rule.parsed_conditions}
+    unasked = sorted(stated.claims.keys() - asked - policy.CHECKS.keys() - {"iat", "nbf", "jti"})
+    return Trial(dict(stated.claims), tuple(faults), tuple(examined), tuple(unasked))

@@ -7,7 +7,7 @@ import pytest
 
 FORM = "application/x-www-form-urlencoded"
 ORIGIN = "http://127.0.0.1:8420"
-POSTED = ["/oauth/token", "/oauth/device_authorization", "/oauth/revoke"]
+POSTED = ["/oauth/token", "/oauth/device_authorization", "/oauth/revoke", "/oauth/introspect", "/v1/oauth/token"]
 
 
 @pytest.mark.requirement("rfc8414 3.3", "gateway metadata")
@@ -17,7 +17,7 @@ def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> Non
     assert response["content-type"] == "application/json"
     assert document["issuer"] == ORIGIN
     addresses = {name: value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))}
-    assert len(addresses) == 6
+    assert len(addresses) == 7
     assert all(value.startswith(ORIGIN + "/oauth/") for value in addresses.values())
     assert document["gateway_protocol_version"] == 1
     for endpoint in ("token", "revocation"):
@@ -31,6 +31,7 @@ def test_the_metadata_is_what_the_gateway_protocol_asks_for(program: Any) -> Non
         "client_credentials",
         "urn:ietf:params:oauth:grant-type:device_code",
         "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
     }
 
 

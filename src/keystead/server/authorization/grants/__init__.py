@@ -5,6 +5,7 @@ to keep what it wrote. Whatever must hold for all of them stands here once, so t
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +21,7 @@ from keystead.server.authorization.grants import (
     device_code,
     jwt_bearer,
     refresh_token,
+    token_exchange,
 )
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Client
@@ -27,7 +29,13 @@ from keystead.server.authorization.parameters import Parameters, required
 from keystead.server.authorization.refusals import Refusal, invalid_client, invalid_grant, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
 from keystead.server.identifiers import new_id
-from keystead.wire.oauth import DEVICE_CODE_GRANT, JWT_BEARER_GRANT, TokenResponse
+from keystead.wire.oauth import (
+    ACCESS_TOKEN_TYPE,
+    DEVICE_CODE_GRANT,
+    JWT_BEARER_GRANT,
+    TOKEN_EXCHANGE_GRANT,
+    TokenResponse,
+)
 
 TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
     "authorization_code": authorization_code.redeem,
@@ -35,16 +43,18 @@ TABLE: Final[Mapping[str, Callable[[Question], Redeemed | Refusal]]] = {
     "client_credentials": client_credentials.redeem,
     DEVICE_CODE_GRANT: device_code.redeem,
     JWT_BEARER_GRANT: jwt_bearer.redeem,
+    TOKEN_EXCHANGE_GRANT: token_exchange.redeem,
 }
 _BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {
     JWT_BEARER_GRANT: jwt_bearer.prepare,
+    TOKEN_EXCHANGE_GRANT: token_exchange.prepare,
     "refresh_token": vouching.hold,
 }
 """What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
 
 
 def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime) -> TokenResponse:
-    """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2 and 6; RFC 8628 section 3.4; RFC 7523 section 2.1).
+    """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2, 6; RFC 8628 3.4; RFC 7523 2.1; RFC 8693 2.1).
 
     Args:
         parameters: the request's.
@@ -66,7 +76,9 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
         redeemed = redeem(question)
         if isinstance(redeemed, Redeemed):
             _check(redeemed, parameters["grant_type"])
-            return _answer(redeemed, now)
+            answer = _answer(redeemed, now)
+            is_exchange = parameters["grant_type"] == TOKEN_EXCHANGE_GRANT
+            return replace(answer, issued_token_type=ACCESS_TOKEN_TYPE) if is_exchange else answer
     raise redeemed
 
 

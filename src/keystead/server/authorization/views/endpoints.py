@@ -11,7 +11,7 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from keystead.server.authorization import device_codes, grants, keys, metadata, operations
+from keystead.server.authorization import device_codes, grants, introspection, keys, metadata, operations
 from keystead.server.authorization.checks import attempts, client_authentication
 from keystead.server.authorization.models import Client, Grant
 from keystead.server.authorization.parameters import MAX_BYTES, Parameters, parse_body, required
@@ -113,6 +113,12 @@ def revoke(call: Call) -> bytes:
     """End a sign-in (RFC 7009); also for a token that is unknown or long dead, the answer is 200."""
     operations.revoke_token(required(call.parameters, "token"), call.client, call.now)
     return b"{}"
+
+
+@posted
+def introspect(call: Call) -> bytes:
+    """Say what a token means now (RFC 7662)."""
+    return json.dumps(introspection.introspect(required(call.parameters, "token"), call.client, call.now)).encode()
 
 
 @require_safe
