@@ -19,6 +19,7 @@ class Forms(HTMLParser):
         super().__init__()
         self.forms: list[tuple[str, dict[str, str]]] = []
         self._select = ""
+        self._area = ""
         self._in_main = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -31,10 +32,21 @@ class Forms(HTMLParser):
             self.forms.append((given.get("action", ""), {}))
         elif self.forms and tag == "input" and "name" in given:
             self.forms[-1][1][given["name"]] = given.get("value", "")
+        elif self.forms and tag == "textarea":
+            self._area = given.get("name", "")
+            self.forms[-1][1][self._area] = ""
         elif self.forms and tag == "select":
             self._select = given.get("name", "")
         elif self.forms and tag == "option" and ("selected" in given or self._select not in self.forms[-1][1]):
             self.forms[-1][1][self._select] = given.get("value", "")
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self.forms[-1][1][self._area] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._area = ""
 
 
 class Person:

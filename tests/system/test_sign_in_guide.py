@@ -1,66 +1,21 @@
 """``docs/sign-in.md``, done as it says: a local provider, a connection, an agent by the device page, and its end."""
 
 import re
-import socket
 import subprocess
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from documents import ROOT, Step, Terminal, World, blocks, matches, server, steps, usual_port_or_another
-from people import PATIENCE, Forms, Person, code_in
+from documents import ROOT, World, blocks, server, steps, usual_port_or_another
+from guides import ProviderGuide, free_port
+from people import Forms, Person, code_in
 from visitors import first_form
 
 GUIDE = (ROOT / "docs/sign-in.md").read_text(encoding="utf-8")
-PROVIDER_PORT = 8000
 ADDRESS = "admin@example.org"
 
 
-@dataclass
-class Guide:
-    """The guide in this world: other ports, another directory for the provider."""
-
-    world: World
-    company: Path
-    provider_port: int
-    blocks: list[list[Step]] = field(default_factory=lambda: [steps(block) for block in blocks(GUIDE, "console")])
-
-    @property
-    def issuer(self) -> str:
-        return f"http://localhost:{self.provider_port}"
-
-    def here(self, text: str) -> str:
-        moved = text.replace("/tmp/company", str(self.company)).replace(f":{PROVIDER_PORT}", f":{self.provider_port}")
-        return self.world.here(moved)
-
-    def run(self, step: Step, person: Person | None = None, code: int = 0) -> str:
-        """Type one command; the person opens the link that it prints."""
-        terminal = Terminal(self.here(step.command), self.world.variables())
-        try:
-            for line in terminal.lines():
-                if person is not None and (link := re.search(r"http\S+/device\?user_code=\S+", line)):
-                    self.approve(person, link[0])
-            assert terminal.process.wait(PATIENCE) == code, terminal.output
-            assert matches(step.shown, self.world.written(terminal.output)), terminal.output
-        finally:
-            terminal.close()
-        return terminal.output
-
-    @contextmanager
-    def provider(self, init: Step, run: Step) -> Iterator[None]:
-        """Start the identity provider, on a port that is free here."""
-        self.run(init)
-        settings = self.company / "config" / "settings.yaml"
-        text = settings.read_text(encoding="utf-8").replace(str(PROVIDER_PORT), str(self.provider_port))
-        settings.write_text(text, encoding="utf-8")
-        terminal = Terminal(self.here(run.command), self.world.variables())
-        try:
-            assert any("Running on" in line for line in terminal.lines()), terminal.output
-            yield
-        finally:
-            terminal.close()
+class Guide(ProviderGuide):
+    """The guide, and what people do at its pages."""
 
     def sign_in_there(self, person: Person, at: tuple[str, str]) -> tuple[str, str]:
         """Fill the provider's own page in; returns the page of ours that one comes back to."""
@@ -103,14 +58,9 @@ def press(person: Person, at: tuple[str, str], ending: str, **button: str) -> tu
     return person.open(urllib.parse.urljoin(at[0], action), {**fields, **button})
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_the_guide_is_true(tmp_path: Path) -> None:
-    guide = Guide(World(tmp_path, usual_port_or_another()), tmp_path / "company", free_port())
+    listed = [steps(block) for block in blocks(GUIDE, "console")]
+    guide = Guide(World(tmp_path, usual_port_or_another()), tmp_path / "company", free_port(), listed)
     (start,), (_, init, run), (_, verify), (login, hello), (refused,) = guide.blocks
     ada, employee = Person(guide.world.base), Person(guide.world.base)
     with server(guide.world, start) as running, guide.provider(init, run):
@@ -126,10 +76,10 @@ def test_the_guide_is_true(tmp_path: Path) -> None:
         assert "preferred_username" in tried
         press(ada, ada.open(connection), "/switch", on="yes")
 
-        guide.run(login, employee)
+        guide.run(login, lambda link: guide.approve(employee, link))
         guide.run(hello)
-        seen, listed = ada.open(guide.world.base + "/devices")
-        assert ADDRESS in listed
+        seen, devices = ada.open(guide.world.base + "/devices")
+        assert ADDRESS in devices
         ending = re.search(r'href="(/devices/gra_[^"]+)"', employee.open(seen)[1])
         assert ending
         press(employee, employee.open(guide.world.base + ending[1]), "")

@@ -194,7 +194,7 @@ def _is_issuer(url: str) -> bool:
     if outbound.check_address(url) is not None or len(url) > 500:
         return False
     parts = urlsplit(url)
-    return not parts.query and (parts.scheme == "https" or parts.hostname in {"127.0.0.1", "::1"})
+    return not parts.query and (parts.scheme == "https" or parts.hostname in {"127.0.0.1", "::1", "localhost"})
 
 
 def _check_key_source(wanted: Issuer) -> None:
