@@ -39,6 +39,7 @@ REVEALERS = {
     "release.py": "behind the word Bearer, wrapped again, and onto a request of the program that asks for it",
     "server/app.py": "to Django's signing, and to recognise a credential that may not be an upstream's",
     "server/authorization/views/clients.py": "onto the page that shows a new client secret once",
+    "server/console/provisioning.py": "onto the page that shows a new SCIM token once",
     "server/console/views.py": "onto the page that shows a new key once",
     "server/sealing.py": "into the encryption under which it rests",
     "server/sso/conversation.py": "behind the word Bearer, wrapped again",

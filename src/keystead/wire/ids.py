@@ -21,6 +21,7 @@ PREFIXES: Final = {
     "connection": "con",
     "domain": "dom",
     "identity": "idn",
+    "scim_token": "sct",
     "usage_record": "use",
     "audit_event": "evt",
     "request": "req",

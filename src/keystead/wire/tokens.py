@@ -32,6 +32,7 @@ class TokenKind(StrEnum):
     AUTHORIZATION_CODE = "ksc_"
     SETUP_CODE = "kss_"
     CLIENT_SECRET = "ksx_"
+    SCIM_TOKEN = "ksp_"
 
 
 LENGTH: Final = 4 + _BODY + _CHECK

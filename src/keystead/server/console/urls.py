@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keystead.server.console import views, workloads
+from keystead.server.console import provisioning, views, workloads
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -15,4 +15,6 @@ urlpatterns = [
     path("workloads/<str:kind>/new", workloads.create, name="workload_new"),
     path("workloads/rules/<str:rule_id>", workloads.rule, name="workload_rule"),
     path("workloads/<str:kind>/<str:row_id>/disable", workloads.disable, name="workload_disable"),
+    path("provisioning", provisioning.overview, name="provisioning"),
+    path("provisioning/<str:token_id>/end", provisioning.end, name="provisioning_end"),
 ]

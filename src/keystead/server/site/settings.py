@@ -26,6 +26,7 @@ APPS = [
     "keystead.server.usage",
     "keystead.server.audit",
     "keystead.server.sso",
+    "keystead.server.scim",
     "keystead.server.authorization",
     "keystead.server.console",
 ]
