@@ -1,5 +1,6 @@
 """Setting single sign-on up, by an organization's own administrator."""
 
+import json
 from functools import wraps
 from typing import Any, Final, Protocol
 
@@ -197,7 +198,7 @@ def switch(request: HttpRequest, member: Membership, connection: Connection) -> 
     try:
         connections.switch(member, connection, on=request.POST.get("on") == "yes", now=now())
     except KeysteadError as error:
-        return render(request, "console/sso_fault.html", {"error": error}, status=UNPROCESSABLE)
+        return _fault(request, error)
     return redirect("connection", connection.wire_id)
 
 
@@ -225,8 +226,17 @@ def trial(request: HttpRequest, member: Membership, connection: Connection) -> H
     result = request.session.get(TRIAL)
     if result is None or result["connection"] != connection.wire_id:
         return redirect("connection", connection.wire_id)
-    said = sorted(result.get("said", {}).items())
+    said = [(name, _shown(value)) for name, value in sorted(result.get("said", {}).items())]
     return render(request, "console/connection_trial.html", {"connection": connection, "result": result, "said": said})
+
+
+def _shown(value: Any) -> str:
+    """Return a claim as an administrator knows it: text as it is, a list with commas, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 @require_POST
@@ -260,8 +270,12 @@ def change_domain(request: HttpRequest, member: Membership, domain_id: str) -> H
         elif action == "release":
             domains.release(member, domain, now())
     except KeysteadError as error:
-        return render(request, "console/sso_fault.html", {"error": error}, status=UNPROCESSABLE)
+        return _fault(request, error)
     return redirect("connections")
+
+
+def _fault(request: HttpRequest, error: KeysteadError) -> HttpResponse:
+    return render(request, "console/sso_fault.html", {"error": error, "is_setting_up": True}, status=UNPROCESSABLE)
 
 
 def _explain(form: Form, error: KeysteadError) -> None:

@@ -47,7 +47,7 @@ def choose(request: HttpRequest) -> HttpResponseBase:
         if len(offered) == 1:
             return redirect(start_address(offered[0], wanted))
         if not offered:
-            form.add_error("email", "No organization here signs people with this address in by single sign-on.")
+            form.add_error(None, "No organization here signs people with this address in by single sign-on.")
     page = {
         "form": form,
         "next": wanted,
