@@ -94,8 +94,9 @@ def test_a_person_finds_the_way_with_the_keyboard_alone(
     page.keyboard.type("grace@example.com")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Continue as Grace").click()
-
     page.get_by_role("button", name="Sign out").wait_for()
+
+    assert page.get_by_text("grace@example.com").count() >= 1
 
 
 def connection_to_saml(administrator: "Membership") -> str:

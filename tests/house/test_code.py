@@ -145,7 +145,7 @@ def checks_something(function: ast.FunctionDef | ast.AsyncFunctionDef, helpers: 
         if isinstance(node, ast.Call):
             name = dotted(node.func)
             last = name.rsplit(".", 1)[-1]
-            if last.startswith(("assert", "check", "expect")) or last in {"raises", "warns", "fail"}:
+            if last.startswith(("assert", "check", "expect", "judge")) or last in {"raises", "warns", "fail"}:
                 return True
             if any(isinstance(each, ast.Constant) and each.value == "--check" for each in node.args):
                 return True

@@ -5,6 +5,7 @@ import subprocess
 import urllib.parse
 from pathlib import Path
 
+import pytest
 from documents import ROOT, World, blocks, server, steps, usual_port_or_another
 from guides import ProviderGuide, free_port
 from people import Forms, Person, code_in
@@ -58,6 +59,7 @@ def press(person: Person, at: tuple[str, str], ending: str, **button: str) -> tu
     return person.open(urllib.parse.urljoin(at[0], action), {**fields, **button})
 
 
+@pytest.mark.requirement("sso guide")
 def test_the_guide_is_true(tmp_path: Path) -> None:
     listed = [steps(block) for block in blocks(GUIDE, "console")]
     guide = Guide(World(tmp_path, usual_port_or_another()), tmp_path / "company", free_port(), listed)

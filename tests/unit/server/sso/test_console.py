@@ -102,6 +102,7 @@ def test_a_trial_says_why_somebody_would_not_come_in(
     assert sentence in shown
 
 
+@pytest.mark.requirement("oidc core discovery 4.3")
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [

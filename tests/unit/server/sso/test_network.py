@@ -25,6 +25,7 @@ INSIDE = [
 ]
 
 
+@pytest.mark.requirement("sso ssrf")
 @pytest.mark.parametrize("address", INSIDE)
 def test_an_address_inside_is_refused(address: str) -> None:
     with pytest.raises(PolicyDenied):

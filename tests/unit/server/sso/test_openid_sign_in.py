@@ -30,6 +30,7 @@ def test_a_newcomer_becomes_a_member_and_is_led_back_to_where_they_were(visit: A
     assert not member.person.has_usable_password()
 
 
+@pytest.mark.requirement("oidc core 3.1.2.1")
 def test_the_question_is_bound_to_the_browser_by_pkce_state_and_nonce(visit: Any) -> None:
     asked = visit.leave()
     again = visit.leave()
@@ -78,6 +79,7 @@ CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.requirement("oidc core 3.1.3.7 issuer and audience", "oidc core 3.1.3.7 time", "oidc core 3.1.3.7 nonce")
 @pytest.mark.parametrize("what", CLAIMS)
 def test_an_id_token_is_refused_for(visit: Any, forged: ForgedProvider, what: str) -> None:
     forged.said, reason = CLAIMS[what]
@@ -89,6 +91,7 @@ def test_an_id_token_is_refused_for(visit: Any, forged: ForgedProvider, what: st
     assert reasons() == [reason]
 
 
+@pytest.mark.requirement("oidc core 3.1.3.7 signature")
 @pytest.mark.parametrize("algorithm", ["none", "HS256"])
 def test_an_algorithm_that_anybody_can_use_is_refused(visit: Any, forged: ForgedProvider, algorithm: str) -> None:
     forged.header = {"alg": algorithm}
@@ -158,6 +161,7 @@ def test_the_state_of_another_connection_is_refused(visit: Any, administrator: "
     assert reasons() == ["state_unknown"]
 
 
+@pytest.mark.requirement("rfc9207 client 2.4")
 @pytest.mark.parametrize(("named", "reason"), [("https://evil.example", "issuer_mixed_up"), ("", "issuer_missing")])
 def test_an_answer_that_names_another_issuer_gets_no_code(
     visit: Any, forged: ForgedProvider, named: str, reason: str
@@ -194,6 +198,7 @@ def test_a_known_subject_stays_itself_when_its_address_changes(visit: Any, forge
     assert Person.objects.filter(email__startswith="grace").count() == 1
 
 
+@pytest.mark.requirement("oidc core 5.7")
 def test_an_address_that_went_to_somebody_else_does_not_take_the_account_along(
     visit: Any, forged: ForgedProvider
 ) -> None:

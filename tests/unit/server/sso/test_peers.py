@@ -86,6 +86,7 @@ def member_called(email: str) -> "Membership":
     return Membership.objects.select_related("person", "organization").get(person__email=email)
 
 
+@pytest.mark.requirement("sso peers", "sso deprovisioning")
 def test_oidc_provider_signs_somebody_in_and_its_refusal_ends_their_sign_in(
     browser: Any, administrator: "Membership"
 ) -> None:
@@ -133,6 +134,7 @@ def nanoidp(directory: Path) -> Iterator[str]:
             process.kill()
 
 
+@pytest.mark.requirement("sso peers")
 def test_nanoidp_signs_somebody_in(browser: Any, administrator: "Membership", tmp_path: Path) -> None:
     from keystead.server.sso import domains
 
@@ -147,6 +149,7 @@ def test_nanoidp_signs_somebody_in(browser: Any, administrator: "Membership", tm
     assert [group.name for group in member_called("admin@example.org").groups.all()] == ["ADMINISTRATORS"]
 
 
+@pytest.mark.requirement("sso peers")
 def test_samlp_signs_somebody_in(browser: Any, administrator: "Membership") -> None:
     connection = empty_connection(administrator, "saml")
     key, certificate = key_pair()
@@ -211,6 +214,7 @@ def pysaml2_answer(server: Any, asked: Asked) -> str:
     return page
 
 
+@pytest.mark.requirement("sso peers")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pysaml2 imports what cryptography has moved
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pysaml2_signs_somebody_in(browser: Any, administrator: "Membership", tmp_path: Path) -> None:

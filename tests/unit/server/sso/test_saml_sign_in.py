@@ -131,6 +131,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.requirement("saml profiles 4.1.4.3")
 @pytest.mark.parametrize("what", WRONG)
 def test_an_assertion_is_refused_for(visit: Visit, what: str) -> None:
     changes, reason = WRONG[what]
@@ -236,6 +237,7 @@ ATTACKS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.requirement("saml core 5")
 @pytest.mark.parametrize("what", ATTACKS)
 def test_a_wrapped_or_altered_assertion_is_refused(visit: Visit, what: str) -> None:
     attack, reason = ATTACKS[what]
@@ -288,6 +290,7 @@ def test_what_is_not_base64_is_refused(visit: Visit) -> None:
     assert reasons() == ["base64"]
 
 
+@pytest.mark.requirement("saml profiles 4.1.4.5")
 def test_an_assertion_is_taken_once(visit: Visit) -> None:
     root = visit.idp.signed(visit.said(visit.leave().get("ID")), now())
     visit.come_back(root)
@@ -314,11 +317,13 @@ def test_two_answers_to_one_request_sign_in_once(visit: Visit) -> None:
     assert reasons() == ["state_used"]
 
 
+@pytest.mark.requirement("saml profiles 4.1.5")
 def test_an_unasked_response_is_refused_unless_it_was_allowed(visit: Visit) -> None:
     assert visit.come_back(visit.idp.signed(visit.said(None), now())).status_code == 403
     assert reasons() == ["unasked"]
 
 
+@pytest.mark.requirement("saml bindings 3.4.3")
 @pytest.mark.parametrize(
     ("relay_state", "there"),
     [("/keys", "/keys"), ("https://evil.example/", "/"), ("//evil.example", "/"), ("javascript:alert(1)", "/")],
