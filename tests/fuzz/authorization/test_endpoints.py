@@ -13,6 +13,7 @@ NAMES = st.sampled_from(
         *("grant_type", "code", "redirect_uri", "client_id", "code_verifier", "code_challenge", "state", "scope"),
         *("code_challenge_method", "refresh_token", "device_code", "response_type", "response_mode", "token"),
         *("token_type_hint", "user_code", "decision", "nonce", "x"),
+        *("client_secret", "client_assertion", "client_assertion_type"),
     ]
 )
 VALUES = st.text(max_size=80) | st.sampled_from(
@@ -26,7 +27,7 @@ TYPES = st.sampled_from(["application/x-www-form-urlencoded", "application/json"
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/device_authorization", "/oauth/revoke"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/device_authorization", "/oauth/revoke", "/oauth/introspect"])
 @given(pairs=PAIRS, noise=st.none() | st.binary(max_size=200), media_type=TYPES)
 @FEW
 def test_programs_get_json(
