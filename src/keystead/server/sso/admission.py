@@ -67,6 +67,7 @@ class Facts:
         role: their role in the organization; None without a membership.
         membership_ended: they had one, and an administrator ended it.
         manages_role: the connection gave them that role, and so may change it.
+        acts_elsewhere: whoever signs in as them acts for another organization.
         is_last_administrator: nobody else could undo a change of their role.
     """
 
@@ -78,6 +79,7 @@ class Facts:
     role: Role | None = None
     membership_ended: bool = False
     manages_role: bool = False
+    acts_elsewhere: bool = False
     is_last_administrator: bool = False
 
 
@@ -147,6 +149,12 @@ REFUSALS: Final[tuple[tuple[str, Check, str, str], ...]] = (
         lambda _asserted, facts, _rules: facts.membership_ended,
         "Your membership of this organization has been ended.",
         "Ask an administrator if that is a mistake.",
+    ),
+    (
+        "acts_elsewhere",
+        lambda _asserted, facts, _rules: facts.acts_elsewhere,
+        "Your account acts for another organization, which this identity provider does not speak for.",
+        "Sign in the way that organization has arranged.",
     ),
     (
         "group_missing",

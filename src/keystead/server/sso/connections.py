@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from keystead.errors import UsageError
 from keystead.secret import Secret
 from keystead.server.audit import operations as audit
+from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership, Organization
 from keystead.server.organizations.roles import Permission
@@ -19,6 +20,7 @@ from keystead.server.sso.admission import Rules
 from keystead.server.sso.models import Connection, Identity, Kind
 from keystead.server.sso.oidc_settings import OidcSettings
 from keystead.server.sso.openid import Metadata, Registration
+from keystead.server.sso.sessions import end_sessions
 from keystead.wire import ids
 
 CLIENT_SECRET = "sso client secret"
@@ -128,7 +130,8 @@ def set_secret(member: Membership, connection: Connection, secret: Secret, now: 
 def switch(member: Membership, connection: Connection, *, on: bool, now: datetime) -> None:
     """Let people sign in through the connection, or no longer.
 
-    Switched off, it also ends the sign-ins that came through it, at their next refresh.
+    Switched off, it also ends the browsers' sessions of people without a password, and, at their next refresh, the
+    sign-ins of agents that came through it.
 
     Raises:
         PolicyDenied: the member may not.
@@ -140,6 +143,8 @@ def switch(member: Membership, connection: Connection, *, on: bool, now: datetim
     connection.enabled_at = now if on else None
     connection.disabled_at = None if on else now
     connection.save(update_fields=["enabled_at", "disabled_at"])
+    if not on:
+        end_sessions(Person.objects.filter(identities__connection=connection))
     _record(connection, member, "enable" if on else "disable", now)
 
 
@@ -158,6 +163,7 @@ def delete(member: Membership, connection: Connection, now: datetime) -> None:
         deleted_at=now, disabled_at=now, enabled_at=None, settings={}, rules={}, sealed_secret=""
     )
     Identity.objects.filter(connection=connection).update(sealed_refresh_token="")
+    end_sessions(Person.objects.filter(identities__connection=connection))
 
 
 def registration(connection: Connection, base_url: str) -> Registration:

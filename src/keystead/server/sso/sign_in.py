@@ -105,6 +105,7 @@ class _Known:
             role=role,
             membership_ended=self.member is not None and self.member.deactivated_at is not None,
             manages_role=self.identity is not None and self.identity.manages_role,
+            acts_elsewhere=self._acts_elsewhere(),
             is_last_administrator=role is Role.ADMIN and not self._others(Role.ADMIN),
         )
 
@@ -112,6 +113,10 @@ class _Known:
         if self.identity is not None or self.person is None:
             return False
         return Identity.objects.filter(connection=self._connection, person=self.person).exists()
+
+    def _acts_elsewhere(self) -> bool:
+        acting = None if self.person is None else organizations.membership_of(self.person)
+        return acting is not None and acting.organization_id != self._connection.organization_id
 
     def _others(self, role: Role) -> bool:
         there = Membership.objects.filter(organization=self._connection.organization, role=role.value)

@@ -15,11 +15,13 @@ from django.db.models import Q
 
 from keystead.errors import KeysteadError, ServerUnreachable
 from keystead.server.audit import operations as audit
+from keystead.server.identity.models import Person
 from keystead.server.organizations.models import Membership
 from keystead.server.sealing import seal, unseal
 from keystead.server.sso import connections, conversation
 from keystead.server.sso.models import Identity
 from keystead.server.sso.network import Send
+from keystead.server.sso.sessions import end_sessions
 from keystead.server.sso.sign_in import REFRESH_TOKEN
 from keystead.wire import ids
 
@@ -72,8 +74,8 @@ def _check_connection(identity: Identity, begun_at: datetime) -> None:
 
 
 def _check_time(identity: Identity, begun_at: datetime, now: datetime) -> None:
-    refused, until = identity.refused_at, identity.valid_until
-    if refused is not None and begun_at <= refused:
+    until = identity.valid_until
+    if identity.refused_at is not None:
         raise Ended("The identity provider no longer vouches for this person.")
     if until is not None and until <= now and begun_at <= until:
         raise Ended("The session at the identity provider has ended. Sign in again.")
@@ -119,6 +121,8 @@ def _count_on_the_last_yes(identity: Identity, now: datetime) -> None:
 
 
 def _refused(identity: Identity, now: datetime) -> None:
+    """Remember the no until the person signs in anew, and end their browsers' sessions, which could begin others."""
+    end_sessions(Person.objects.filter(pk=identity.person_id))
     Identity.objects.filter(pk=identity.pk).update(refused_at=now, sealed_refresh_token="")
     audit.record(
         organization=identity.connection.organization,

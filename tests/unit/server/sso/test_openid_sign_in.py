@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from forged_openid import CLIENT_ID, CLIENT_SECRET, ForgedProvider, forged_provider, now
+from forged_openid import CLIENT_ID, CLIENT_SECRET, ForgedProvider, forged_provider, now, query
 from joserfc.jwk import ECKey
 
 if TYPE_CHECKING:
@@ -316,3 +316,43 @@ def test_the_sign_in_page_leads_there_and_keeps_where_one_was(connection: "Conne
     page = web.get("/account/login/?next=/device%3Fuser_code%3DBCDF-GHJK").content.decode()
 
     assert 'href="/sso?next=%2Fdevice%3Fuser_code%3DBCDF-GHJK"' in page
+
+
+def test_one_organizations_provider_does_not_open_another_organization(visit: Any) -> None:
+    """Somebody with an address in our domain works for another organization here: that one's doors stay shut."""
+    from datetime import timedelta
+
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.organizations.roles import Role
+
+    earlier = visit.connection.created_at - timedelta(days=1)
+    other = organizations.create_organization("Other", earlier)
+    grace = Person.objects.create(email="grace@example.com", created_at=earlier)
+    organizations.add_member(other, grace, Role.ADMIN, earlier)
+
+    assert visit.sign_in().status_code == 403
+    assert not visit.is_signed_in
+    assert reasons() == ["acts_elsewhere"]
+
+
+def test_the_authorization_endpoint_leads_through_the_provider_and_back(visit: Any) -> None:
+    import re
+    from html import unescape
+
+    asked = (
+        "/oauth/authorize?response_type=code&client_id=keystead-cli&redirect_uri=http%3A%2F%2F127.0.0.1%3A4321%2Fcallback"
+        "&code_challenge=" + "A" * 43 + "&code_challenge_method=S256&state=s%26next%3D%2Fevil"
+    )
+    page = visit.browser.get(asked, follow=True).content.decode()
+    way = re.search(r'href="(/sso\?next=[^"]+)"', page)
+    assert way
+    chooser = visit.browser.get(unescape(way[1])).content.decode()
+    wanted = re.search(r'name="next" value="([^"]+)"', chooser)
+    assert wanted
+    there = visit.browser.post("/sso", {"email": "grace@example.com", "next": unescape(wanted[1])})["Location"]
+    away = query(visit.browser.get(there)["Location"])
+    visit.provider.nonce = away["nonce"]
+
+    assert visit.come_back(away["state"])["Location"] == asked
+    assert b"Sign" in visit.browser.get(asked).content

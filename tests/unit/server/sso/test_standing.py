@@ -140,6 +140,16 @@ def test_every_other_device_is_refused_without_asking_again(agent: Agent, forged
     assert questions(forged) == ["rt-1"]
 
 
+def test_a_browser_that_stayed_open_begins_nothing_new(agent: Agent, visit: Any, clock: Clock) -> None:
+    assert visit.browser.get("/keys").status_code == 200
+    clock.ahead += timedelta(minutes=6)
+    agent.refresh()
+    later = Agent()
+
+    assert visit.browser.get("/keys").status_code == 302
+    assert later.refresh()[0] == 401
+
+
 def test_a_new_sign_in_makes_them_welcome_again(agent: Agent, visit: Any, forged: ForgedProvider, clock: Clock) -> None:
     clock.ahead += timedelta(minutes=6)
     agent.refresh()
@@ -238,6 +248,7 @@ def test_a_connection_that_is_switched_off_ends_what_came_through_it(
 
     assert agent.refresh()[0] == 401
     assert later.refresh()[0] == 200
+    assert visit.browser.get("/keys").status_code == 302, "the browser's session has ended"
 
 
 def test_groups_of_the_provider_become_groups_here(visit: Any, forged: ForgedProvider) -> None:
