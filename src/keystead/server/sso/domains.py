@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
 
@@ -18,6 +18,9 @@ from keystead.server.organizations.models import Membership, Organization
 from keystead.server.sso import connections
 from keystead.server.sso.models import Domain
 from keystead.wire import ids
+
+if TYPE_CHECKING:
+    import dns.resolver
 
 RECORD: Final = "_keystead-verification"
 _NAME: Final = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
@@ -162,8 +165,8 @@ def _record(domain: Domain, actor: str, verb: str, now: datetime, **details: str
     )
 
 
-def txt_records(name: str) -> list[str]:
-    """Ask the machine's name service for the TXT records of ``name``.
+def txt_records(name: str, resolver: "dns.resolver.Resolver | None" = None) -> list[str]:
+    """Ask a name service, by default the machine's, for the TXT records of ``name``.
 
     Raises:
         ServerUnreachable: it does not answer.
@@ -172,7 +175,8 @@ def txt_records(name: str) -> list[str]:
     import dns.resolver
 
     try:
-        answer = dns.resolver.resolve(name, "TXT", lifetime=DNS_DEADLINE)
+        asked = dns.resolver.get_default_resolver() if resolver is None else resolver
+        answer = asked.resolve(name, "TXT", lifetime=DNS_DEADLINE, search=False)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     except dns.exception.DNSException as error:
