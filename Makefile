@@ -10,6 +10,7 @@ run:  ## start the server; sets itself up the first time
 	@exec .venv/bin/keystead server run
 
 test:  ## every check and every test, and what they need
+	@scripts/need pg_ctlcluster postgresql
 	@scripts/need chromium chromium && scripts/need node nodejs && scripts/need npm npm && scripts/need xmlsec1 xmlsec1
 	@scripts/bootstrap dev
 	@scripts/peers

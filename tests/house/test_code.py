@@ -41,6 +41,7 @@ REVEALERS = {
     "server/authorization/views/clients.py": "onto the page that shows a new client secret once",
     "server/console/provisioning.py": "onto the page that shows a new SCIM token once",
     "server/console/views.py": "onto the page that shows a new key once",
+    "server/site/database.py": "to the database driver",
     "server/sealing.py": "into the encryption under which it rests",
     "server/sso/conversation.py": "behind the word Bearer, wrapped again",
     "server/sso/openid.py": "into HTTP Basic, wrapped again",

@@ -21,6 +21,7 @@ from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.errors import ConfigurationError
 from keystead.server import data_directory, outbound
+from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.gateway import Directory, Gateway, Ledger, Limits, Upstream
@@ -35,6 +36,8 @@ WORKERS: Final = 8
 REFRESH_SECONDS: Final = 15.0
 """How soon a server hears of what another process on its database changed, such as a rotated signing key."""
 SWEEP_SECONDS: Final = 3600.0
+_MIGRATION_LOCK: Final = 0x4B45595354
+"""Any number that nobody else on the database locks."""
 
 _SUBSCRIPTION_PREFIX: Final = "sk-ant-oat"
 RandomBytes = Callable[[int], bytes]
@@ -127,10 +130,38 @@ def _cannot_listen(settings: ServerSettings, error: OSError) -> ConfigurationErr
 def open_database(settings: ServerSettings, random_bytes: RandomBytes) -> None:
     """Configure Django for this installation and bring its schema up to date."""
     data_directory.prepare(settings.data_dir)
-    configure(settings, data_directory.secret_key(settings.data_dir, random_bytes).reveal())
-    from django.core.management import call_command
+    key = settings.secret_key or data_directory.secret_key(settings.data_dir, random_bytes)
+    if len(key.reveal()) < 32:
+        raise ConfigurationError(
+            "KEYSTEAD_SERVER_SECRET_KEY is too short.", hint="Use 32 random characters or more.", move="operator"
+        )
+    configure(settings, key.reveal())
+    from django.db import OperationalError
 
-    call_command("migrate", verbosity=0, interactive=False)
+    try:
+        _migrate()
+    except OperationalError as error:
+        raise ConfigurationError(
+            "The database does not answer.", hint="Check KEYSTEAD_SERVER_DATABASE_URL.", move="operator"
+        ) from error
+
+
+def _migrate() -> None:
+    """Bring the schema up to date; of several servers that start at once, one does while the others wait."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        call_command("migrate", verbosity=0, interactive=False)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        try:
+            call_command("migrate", verbosity=0, interactive=False)
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
+    connection.close()  # with the limits that were lifted for the migration
 
 
 def new_setup_code(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) -> str | None:
@@ -187,13 +218,35 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     ledger = LedgerWriter()
     housekeeping = Housekeeping(chores(directory), clock, finished=_close_connections)
+    announcements = _announcements(directory)
     try:
         housekeeping.start()
         _run(_serve(installation, directory, ledger, announce))
     finally:
         housekeeping.close()
+        if announcements is not None:
+            announcements.close()
         ledger.close()
         directory.close()
+
+
+def _announcements(directory: SnapshotDirectory) -> Announcements | None:
+    """Carry changes to and from other processes where the database can; on SQLite there are none."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return None
+
+    def connect() -> Any:
+        import psycopg
+
+        given = connection.get_connection_params()
+        return psycopg.connect(
+            **{name: value for name, value in given.items() if name not in {"cursor_factory", "context"}},
+            autocommit=True,
+        )
+
+    return Announcements(CHANGES, connect, directory.refresh)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -39,6 +39,20 @@ class ServerSettings:
             "built-in test upstream answers, and says so."
         },
     )
+    database_url: Secret | None = field(
+        default=None,
+        metadata={
+            "doc": "PostgreSQL database, such as postgresql://keystead:password@db/keystead, or a reference to that "
+            "address. Without it the data directory holds an SQLite database, for one server process."
+        },
+    )
+    secret_key: Secret | None = field(
+        default=None,
+        metadata={
+            "doc": "What cookies are signed and signing keys sealed with, 32 characters or more, or a reference to it. "
+            "Servers on one database need the same. Without it: the file secret-key in the data directory."
+        },
+    )
     max_body_bytes: int = field(
         default=33_554_432, metadata={"doc": "Largest request body the gateway takes, in bytes."}
     )

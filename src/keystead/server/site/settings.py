@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from keystead.server.settings import ServerSettings
+from keystead.server.site.database import configuration
 from keystead.server.site.logs import LOGGING
 
 _SERVER = Path(__file__).resolve().parent.parent
@@ -117,18 +118,7 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "SECRET_KEY": secret_key,
         "ALLOWED_HOSTS": [origin.hostname or "", "127.0.0.1", "localhost", "[::1]"],
         "CSRF_TRUSTED_ORIGINS": [f"{origin.scheme}://{origin.netloc}"],
-        "DATABASES": {
-            "default": {
-                "ENGINE": "django.db.backends.sqlite3",
-                "NAME": server.data_dir / "keystead.sqlite3",
-                "CONN_MAX_AGE": None,
-                "OPTIONS": {
-                    "timeout": 20,
-                    "transaction_mode": "IMMEDIATE",
-                    "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"),
-                },
-            }
-        },
+        "DATABASES": {"default": configuration(server)},
         "SESSION_COOKIE_SECURE": secure,
         "CSRF_COOKIE_SECURE": secure,
         "EMAIL_FILE_PATH": server.data_dir / "outbox",

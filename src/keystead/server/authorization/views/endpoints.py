@@ -18,6 +18,7 @@ from keystead.server.authorization.parameters import MAX_BYTES, Parameters, pars
 from keystead.server.authorization.refusals import Refusal, invalid_request
 from keystead.server.authorization.surroundings import issuer, now, server
 from keystead.server.authorization.views import address_of, label_of
+from keystead.server.transactions import whole
 from keystead.wire import ids, oauth
 from keystead.wire.oauth import OAuthFault, UserInfo
 
@@ -93,7 +94,8 @@ def _refused(refusal: Refusal) -> HttpResponse:
 @posted
 def token(call: Call) -> bytes:
     """Exchange a code or a refresh token (RFC 6749 section 3.2)."""
-    return oauth.dump_token(grants.exchange(call.parameters, call.client, label_of(call.request), call.now))
+    label = label_of(call.request)
+    return oauth.dump_token(whole(lambda: grants.exchange(call.parameters, call.client, label, call.now)))
 
 
 @posted

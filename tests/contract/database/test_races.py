@@ -1,0 +1,176 @@
+"""64 uses of one thing at the same moment: one winner, nobody logged out who should not be, no error of ours."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keystead.wire import ids, tokens
+
+CROWD = 64
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"  # of RFC 7636 appendix B
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+REDIRECT = "http://127.0.0.1:1/callback"
+
+
+def at_once(work: Callable[[], str]) -> Counter[str]:
+    """Do ``work`` in as many threads as the crowd has, and count what came of it."""
+    from django.db import connection
+
+    seen: list[str] = []
+    start = threading.Barrier(CROWD)
+
+    def one() -> None:
+        start.wait()
+        try:
+            seen.append(work())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one) for _ in range(CROWD)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == CROWD, "somebody met an error that is not the protocol's"
+    return Counter(seen)
+
+
+def exchanged(**parameters: str) -> Callable[[], str]:
+    """Return a use of the token endpoint's operation that says what came back."""
+    from keystead.server.authorization import clients, grants
+    from keystead.server.authorization.refusals import Refusal
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.transactions import whole
+
+    def use() -> str:
+        client = clients.find("keystead-cli")
+        try:
+            answer = whole(lambda: grants.exchange(parameters, client, "", now()))
+        except Refusal as refusal:
+            return refusal.error
+        assert answer.refresh_token is not None
+        return answer.refresh_token.reveal()
+
+    return use
+
+
+@pytest.fixture
+def sign_in(administrator: Any) -> Any:
+    from keystead.server.authorization import clients, keys, sign_ins
+    from keystead.server.authorization.surroundings import now
+
+    keys.signing_key(now())
+    return sign_ins.begin(sign_ins.Approval(clients.find("keystead-cli"), administrator, "openid"), "", now())
+
+
+def live_grants() -> int:
+    from keystead.server.authorization.models import Grant
+
+    return Grant.objects.filter(revoked_at=None).count()
+
+
+def test_one_refresh_token_gives_everybody_the_same_answer(sign_in: Any) -> None:
+    from keystead.server.authorization.models import RefreshToken
+
+    answers = at_once(exchanged(grant_type="refresh_token", refresh_token=sign_in.refresh_token))
+    assert len(answers) == 1
+    assert next(iter(answers)).startswith("ksr_")
+    assert live_grants() == 1
+    assert RefreshToken.objects.filter(grant=sign_in.grant).count() == 2
+
+
+def test_one_device_code_signs_one_device_in(administrator: Any, sign_in: Any) -> None:
+    from keystead.server.authorization import clients, device_codes
+    from keystead.server.authorization.models import DeviceCode
+    from keystead.server.authorization.surroundings import now
+
+    given = device_codes.start({}, clients.find("keystead-cli"), "", now())
+    code = DeviceCode.objects.get(digest=tokens.digest(given.device_code.reveal()))
+    assert device_codes.decide(code, device_codes.Answer(True, administrator), now())
+    answers = at_once(
+        exchanged(grant_type="urn:ietf:params:oauth:grant-type:device_code", device_code=given.device_code.reveal())
+    )
+    assert answers.pop("invalid_grant") == CROWD - 1
+    assert len(answers) == 1
+    assert live_grants() == 2, "a second use ends nothing"
+
+
+def test_one_authorization_code_is_used_once_and_a_replay_ends_what_it_began(administrator: Any, sign_in: Any) -> None:
+    from keystead.server.authorization import clients
+    from keystead.server.authorization.models import AuthorizationCode, Grant
+    from keystead.server.authorization.surroundings import now
+
+    code = tokens.mint(tokens.TokenKind.AUTHORIZATION_CODE, lambda size: bytes(size))
+    AuthorizationCode.objects.create(
+        digest=tokens.digest(code),
+        organization=administrator.organization,
+        membership=administrator,
+        client=clients.find("keystead-cli"),
+        redirect_uri=REDIRECT,
+        code_challenge=CHALLENGE,
+        scope="openid",
+        created_at=now(),
+        expires_at=now() + timedelta(seconds=60),
+    )
+    answers = at_once(
+        exchanged(grant_type="authorization_code", code=code, redirect_uri=REDIRECT, code_verifier=VERIFIER)
+    )
+    assert answers.pop("invalid_grant") == CROWD - 1
+    assert len(answers) == 1
+    assert Grant.objects.count() == 2, "the code began one sign-in"
+    assert live_grants() == 1, "which its replay ended, and no other"
+
+
+def test_the_ledger_stores_a_record_once(administrator: Any) -> None:
+    from keystead.server.identifiers import new_id
+    from keystead.server.organizations import operations
+    from keystead.server.usage.ledger import store
+    from keystead.server.usage.models import UsageEntry
+    from keystead.server.usage.record import UsageRecord
+
+    record = UsageRecord(
+        id=new_id().hex,
+        request_id="req_1",
+        organization_id=ids.dump("organization", administrator.organization_id),
+        workspace_id=ids.dump("workspace", operations.default_workspace(administrator.organization).id),
+        member_id=ids.dump("membership", administrator.id),
+        principal_kind="api_key",
+        principal_id="key_1",
+        client="test",
+        session_id="",
+        upstream="test",
+        model="m",
+        status=200,
+        started_at=1_790_000_000.25,
+        duration_ms=1,
+        input_tokens=1,
+        output_tokens=1,
+        cache_read_tokens=0,
+        cache_write_tokens=0,
+        streamed=True,
+        aborted=False,
+        estimated=False,
+    )
+    more = [record._replace(id=new_id().hex) for _ in range(120)]
+    store([record, *more])
+    store([*more, record])
+    assert UsageEntry.objects.count() == 121
+    assert UsageEntry.objects.get(id=record.id).started_at.timestamp() == record.started_at
+
+
+def test_a_membership_that_ends_is_told_once(administrator: Any) -> None:
+    from keystead.server.console.access import now
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import memberships, operations
+    from keystead.server.organizations.roles import Role
+
+    bob = Person.objects.create_user("bob@example.com", None, created_at=now())
+    member = operations.add_member(administrator.organization, bob, Role.DEVELOPER, now())
+    assert at_once(lambda: str(memberships.deactivate(member, "system", "test", now()))) == {
+        "True": 1,
+        "False": CROWD - 1,
+    }

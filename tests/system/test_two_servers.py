@@ -1,0 +1,132 @@
+"""Two server processes on one PostgreSQL, and one on SQLite: races through HTTP, and how far a revocation reaches."""
+
+import json
+import re
+import secrets
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from people import Person
+from postgres import cluster
+from running import RunningServer
+
+CROWD = 64
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass
+class Site:
+    """The servers of one installation, and its administrator in a browser at the first of them."""
+
+    servers: list[RunningServer]
+    person: Person
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with ExitStack() as stack:
+        shared = {}
+        if request.param == "postgresql":
+            address = stack.enter_context(cluster()).create()
+            shared = {"KEYSTEAD_SERVER_DATABASE_URL": address, "KEYSTEAD_SERVER_SECRET_KEY": secrets.token_hex(32)}
+        first = stack.enter_context(RunningServer(tmp_path_factory.mktemp("first"), shared))
+        servers, person = [first], first.administrator()
+        if shared:
+            servers.append(stack.enter_context(RunningServer(tmp_path_factory.mktemp("second"), shared)))
+        yield Site(servers, person)
+
+
+def ask(url: str, form: dict[str, str] | None = None, key: str = "") -> tuple[int, dict[str, Any]]:
+    body = None if form is None else urllib.parse.urlencode(form).encode()
+    request = urllib.request.Request(url, body, {"x-api-key": key} if key else {})
+    try:
+        with OPENER.open(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def at_once(site: Site, **form: str) -> Counter[tuple[int, str]]:
+    """Send one request from a crowd to all servers at the same moment; count status and refresh token or error."""
+    seen: list[tuple[int, str]] = []
+    start = threading.Barrier(CROWD)
+
+    def one(base: str) -> None:
+        start.wait()
+        status, said = ask(f"{base}/oauth/token", form)
+        seen.append((status, said.get("refresh_token") or said["error"]))
+
+    bases = [server.base for server in site.servers]
+    threads = [threading.Thread(target=one, args=(bases[number % len(bases)],)) for number in range(CROWD)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == CROWD
+    return Counter(seen)
+
+
+def test_of_a_crowd_one_signs_in_and_none_is_signed_out(site: Site) -> None:
+    base = site.servers[0].base
+    _, given = ask(f"{base}/oauth/device_authorization", {"client_id": "keystead-cli"})
+    site.person.approve(given["verification_uri_complete"])
+    answers = at_once(site, grant_type=DEVICE, device_code=given["device_code"], client_id="keystead-cli")
+    assert answers.pop((400, "invalid_grant")) == CROWD - 1
+    (((status, token), count),) = answers.items()
+    assert (status, count) == (200, 1)
+
+    for _ in range(3):
+        rotated = at_once(site, grant_type="refresh_token", refresh_token=token)
+        (((status, token), count),) = rotated.items()
+        assert (status, count) == (200, CROWD), "the whole crowd gets the same successor"
+
+
+def test_a_key_revoked_at_one_server_is_refused_at_every_one(site: Site) -> None:
+    key = site.person.create_key("revocation")
+    bases = [server.base for server in site.servers]
+    for base in bases:
+        _until(base, key, 200)
+    _, page = site.person.open(f"{bases[0]}/keys")
+    (link,) = re.findall(r'href="(/keys/key_\w+/revoke)"[^>]*>Revoke<span class="hidden"> revocation', page)
+    site.person.fill(*site.person.open(bases[0] + link), {})
+    assert ask(f"{bases[0]}/v1/models", key=key)[0] == 401, "here at once"
+    for base in bases:
+        _until(base, key, 401)
+
+
+def _until(base: str, key: str, status: int) -> None:
+    """Ask until the answer is ``status``; an announcement takes a moment from process to process."""
+    for _ in range(2000):
+        if ask(f"{base}/v1/models", key=key)[0] == status:
+            return
+    pytest.fail(f"{base} never answered {status}")
+
+
+def test_scim2_tester_finds_no_failure_at_the_running_server(site: Site) -> None:
+    from httpx2 import Client
+    from scim2_client.engines.httpx2 import SyncSCIMClient
+    from scim2_tester import Status, check_server
+
+    base = site.servers[0].base
+    _, page = site.person.fill(*site.person.open(f"{base}/provisioning"), {"make": "token"})
+    secret = re.search(r"ksp_[0-9A-Za-z]+", page)
+    address = re.search(r"http\S+/scim/v2/org_\w+", page)
+    assert secret
+    assert address
+    with Client(
+        base_url=address[0], headers={"Authorization": f"Bearer {secret[0]}"}, trust_env=False, timeout=60
+    ) as client:
+        results = check_server(SyncSCIMClient(client))
+    bad = [(one.title, one.reason) for one in results if one.status in {Status.ERROR, Status.CRITICAL}]
+    assert not bad
+    assert len(results) > 100
