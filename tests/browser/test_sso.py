@@ -152,6 +152,9 @@ def test_every_page_fits_its_window_and_passes_the_accessibility_rules(
     for name, address in addresses.items():
         page.goto(address)
         judge(page, f"{look}-{name}")
+    page.goto("/connections")
+    page.get_by_role("button", name="Remove example.com").click()
+    judge(page, f"{look}-domain-release")
     provider.said = {"email_verified": False}
     page.goto(f"{connection}/try")
     page.get_by_role("link", name="Continue as Grace").click()

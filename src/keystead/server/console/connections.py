@@ -262,6 +262,8 @@ def change_domain(request: HttpRequest, member: Membership, domain_id: str) -> H
     if domain is None:
         raise Http404
     action = request.POST.get("action")
+    if action == "release" and domain.verified_at is not None and request.POST.get("sure") != "yes":
+        return render(request, "console/domain_release.html", {"domain": domain})
     try:
         if action == "verify":
             domains.verify(member, domain, domains.txt_records, now())

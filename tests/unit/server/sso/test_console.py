@@ -250,3 +250,16 @@ def test_a_domain_can_require_single_sign_on_of_all_but_administrators(
     ada.post(f"/connections/{visit.connection.wire_id}/switch", {"on": "no"})
     assert sign_in("grace@example.com") == "/keys"
     assert Membership.objects.count() == 2
+
+
+def test_a_verified_domain_is_removed_only_by_who_is_sure(ada: Any, domain: str) -> None:
+    from keystead.server.sso.models import Domain
+
+    address = f"/domains/{Domain.objects.get().wire_id}"
+    asked = ada.post(address, {"action": "release"}).content.decode()
+    assert "Remove example.com?" in asked
+    assert Domain.objects.count() == 1
+    ada.post(address, {"action": "release", "sure": "yes"})
+
+    assert Domain.objects.count() == 0
+    assert actions()[-1] == "domain:release"
