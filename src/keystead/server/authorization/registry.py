@@ -77,10 +77,26 @@ def register(
         UsageError: something in it will not do.
     """
     organizations.require(member, Permission.CLIENTS_MANAGE, "register clients")
-    with transaction.atomic():
-        client, secret = store(member.organization, wanted, now, random_bytes)
-        _record(client, _actor(member), "client:create", now)
+    try:
+        with transaction.atomic():
+            client, secret = store(member.organization, wanted, now, random_bytes)
+            _record(client, _actor(member), "client:create", now)
+    except PolicyDenied:
+        _record_refusal(member, wanted, now)
+        raise
     return client, secret
+
+
+def _record_refusal(member: Membership, wanted: Registration, now: datetime) -> None:
+    """Keep that somebody asked for what the wall forbids (S-20)."""
+    audit.record(
+        organization=member.organization,
+        actor=_actor(member),
+        action="client:refuse",
+        target=_actor(member),
+        at=now,
+        details={"name": wanted.name[:200], "scope": wanted.scope[:500], "rule": PERSON_SIGN_IN.id},
+    )
 
 
 def store(

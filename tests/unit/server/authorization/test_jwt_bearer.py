@@ -1,12 +1,14 @@
 """Workload identity: a platform's token for a service account's, by the rule that accepts it and by no other."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from issuers import TokenIssuer, running_issuer
+from races import THREADS, together
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 PLATFORM = "https://builds.example.com"
@@ -151,6 +153,18 @@ def test_an_identity_works_once(program: Any, rule: Any, platform: TokenIssuer, 
     assert exchange(program, rule, platform.token(now=clock.now(), jti="another"))[0] == 200
 
 
+def test_of_sixteen_uses_of_an_identity_at_once_one_wins(
+    program: Any, rule: Any, platform: TokenIssuer, clock: Any
+) -> None:
+    from keystead.server.authorization.models import Grant
+
+    token = platform.token(now=clock.now())
+    body = {"grant_type": GRANT, "assertion": token, "organization_id": str(rule.organization_id)}
+    answers = together(lambda client: client.post("/v1/oauth/token", body, content_type="application/json"))
+    assert Counter(one.status_code for one in answers) == {200: 1, 400: THREADS - 1}
+    assert Grant.objects.count() == 1
+
+
 def test_an_issuer_whose_tokens_rest_in_a_file_may_let_them_work_again(
     administrator: Any, program: Any, account: Any, platform: TokenIssuer, clock: Any
 ) -> None:
@@ -259,6 +273,18 @@ def test_keys_are_fetched_once_kept_and_fetched_anew_when_one_is_added(
     cache.delete_many([key for key in _cached() if key.endswith(":asked")])
     assert exchange(program, rule, platform.token(now=clock.now()))[0] == 200
     assert len(platform.asked) == 4
+
+
+def test_many_at_once_ask_an_issuer_for_its_keys_once(program: Any, live: tuple[TokenIssuer, Any], clock: Any) -> None:
+    platform, rule = live
+    waiting = [platform.token(now=clock.now(), jti=str(number)) for number in range(THREADS)]
+
+    def act(client: Any) -> int:
+        body = {"grant_type": GRANT, "assertion": waiting.pop(), "organization_id": str(rule.organization_id)}
+        return int(client.post("/v1/oauth/token", body, content_type="application/json").status_code)
+
+    assert together(act) == [200] * THREADS
+    assert platform.asked == ["/.well-known/openid-configuration", "/jwks"]
 
 
 def _cached() -> list[str]:

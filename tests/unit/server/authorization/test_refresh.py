@@ -1,16 +1,13 @@
 """Refresh tokens: rotation, the replay window, reuse, and races (RFC 6749 section 6, RFC 9700 section 4.14, R-01)."""
 
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
 from typing import Any
 
 import pytest
 from django.test import Client
+from races import THREADS, together
 
-THREADS = 16
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -116,23 +113,6 @@ def test_a_narrower_scope_may_be_asked_for_but_no_wider_one(program: Any, tokens
 def test_what_is_no_refresh_token_is_refused(program: Any, database: object, token: str) -> None:
     status, answer = refresh(program, token)
     assert (status, answer["error"]) in {(400, "invalid_request"), (401, "invalid_grant")}
-
-
-def together(act: Callable[[Client], Any]) -> list[Any]:
-    """Do the same in many threads at once, each with its own connection."""
-    barrier = Barrier(THREADS)
-
-    def one(_: int) -> Any:
-        from django.db import connections
-
-        barrier.wait()
-        try:
-            return act(Client(SERVER_NAME="127.0.0.1", SERVER_PORT="8420"))
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(one, range(THREADS)))
 
 
 def ask(client: Client, **form: str) -> tuple[int, dict[str, Any]]:

@@ -98,9 +98,12 @@ def test_which_addresses_may_be_registered(administrator: Any, program: Any, uri
 
 
 def test_only_first_party_clients_may_use_models_in_a_person_s_name(administrator: Any, program: Any) -> None:
+    from keystead.server.audit.models import AuditEvent
+
     with pytest.raises(PolicyDenied, match="person-sign-in") as refused:
         register(administrator, scope="openid models:use")
     assert "service account" in str(refused.value.hint)
+    assert AuditEvent.objects.get(action="client:refuse").details["rule"] == "person-sign-in"
     assert register(administrator, scope="openid models:use", first_party=True)[0].first_party
 
 
