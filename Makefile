@@ -1,6 +1,6 @@
 # Everything a person does with this repository. `make` alone prints the menu.
 .DEFAULT_GOAL := menu
-.PHONY: menu run test check format lock docs bench-gateway bench-cli clean
+.PHONY: menu run test check format lock docs bench-gateway bench-cli bench-tokens clean
 
 menu:  ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,12 @@ bench-cli:  ## what the client costs, with gh auth token beside it
 	@scripts/need gh gh
 	@scripts/bootstrap run
 	@.venv/bin/python -m benchmarks.cli
+
+bench-tokens:  ## the token endpoint beside npm oidc-provider
+	@scripts/need node nodejs && scripts/need npm npm
+	@scripts/bootstrap run
+	@scripts/peers
+	@.venv/bin/python -m benchmarks.tokens
 
 clean:  ## remove what was generated; never data, never .venv
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,12 +3,15 @@
 Every transaction can be retried whole: what it decided is in the database or was not done.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from django.db import OperationalError, connection
 
 T = TypeVar("T")
+_TURN: Final = threading.Lock()
 
 ATTEMPTS: Final = 5
 _GIVE_WAY: Final = frozenset({"40001", "40P01"})
@@ -28,6 +31,20 @@ def whole(work: Callable[[], T], attempts: int = ATTEMPTS) -> T:
             if connection.in_atomic_block or not gave_way(error):
                 raise
     return work()
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Enclose a transaction that many threads begin at once, so that on SQLite they take turns.
+
+    SQLite lets one writer in and has the others sleep and look again, up to a tenth of a second at a time; a lock of
+    this process wakes the next one when the one before has finished. Other databases lock rows themselves.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    with _TURN:
+        yield
 
 
 def gave_way(error: OperationalError) -> bool:

@@ -29,6 +29,7 @@ from keystead.server.authorization.parameters import Parameters, required
 from keystead.server.authorization.refusals import Refusal, invalid_client, invalid_grant, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
 from keystead.server.identifiers import new_id
+from keystead.server.transactions import turn
 from keystead.wire.oauth import (
     ACCESS_TOKEN_TYPE,
     DEVICE_CODE_GRANT,
@@ -72,7 +73,7 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
     prepare = _BEFORE.get(parameters["grant_type"])
     if prepare is not None:
         question = prepare(question)
-    with transaction.atomic():
+    with turn(), transaction.atomic():
         redeemed = redeem(question)
         if isinstance(redeemed, Redeemed):
             _check(redeemed, parameters["grant_type"])
