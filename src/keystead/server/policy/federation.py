@@ -98,9 +98,16 @@ All other claims prove nothing by being there: only a condition of a rule gives 
 def examine_token(claims: Mapping[str, Any], expected: Expected) -> tuple[Verdict, ...]:
     """Return what :data:`CHECKS` make of verified claims."""
     return tuple(
-        Verdict(what, check(claims.get(claim), expected, claims), f"{claim} is {_shown(claims.get(claim))}")
+        Verdict(what, check(claims.get(claim), expected, claims), _found(claim, claims, expected))
         for claim, (what, check) in CHECKS.items()
     )
+
+
+def _found(claim: str, claims: Mapping[str, Any], expected: Expected) -> str:
+    """Return what a claim is, and what it should be where that is one thing."""
+    wanted = {"iss": expected.issuer, "aud": expected.audience, "exp": f"{expected.max_lifetime} s after iat at most"}
+    found = f"{claim} is {_shown(claims.get(claim))}"
+    return f"{found}, expected {wanted[claim]}" if claim in wanted else found
 
 
 def examine(conditions: Sequence[Condition], claims: Mapping[str, Any]) -> tuple[Verdict, ...]:

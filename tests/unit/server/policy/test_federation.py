@@ -105,6 +105,7 @@ def test_every_token_must_say_for_whom_and_for_how_long(change: dict[str, Any], 
     expected = Expected(GITHUB, "https://keys.example.com", 3600)
     verdicts = federation.examine_token({**CLAIMS, **change}, expected)
     assert {one.detail.split(" ")[0] for one in verdicts if not one.holds} == failed
+    assert verdicts[1].detail.endswith(", expected https://keys.example.com")
 
 
 @pytest.mark.parametrize(
