@@ -24,6 +24,7 @@ from keystead.server import data_directory, outbound
 from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
+from keystead.server.dpop import Checker, Memory
 from keystead.server.gateway import Directory, Gateway, Ledger, Limits, Upstream
 from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.settings import ServerSettings
@@ -265,6 +266,8 @@ async def _serve(
     async with _upstream(settings) as upstream:
         gateway = Gateway(
             directory=directory,
+            origin=settings.base_url,
+            proofs=_proofs(),
             ledger=ledger,
             upstream=upstream,
             limits=Limits(body_bytes=settings.max_body_bytes),
@@ -276,6 +279,13 @@ async def _serve(
             await _Server(_uvicorn(gateway), lambda: announce(ready)).serve(sockets=[installation.listener])
         finally:
             gateway.close()
+
+
+def _proofs() -> Checker:
+    """Return what checks the proofs of bound tokens, with the nonces that the authorization server gives out too."""
+    from keystead.server.authorization.checks import binding
+
+    return Checker(binding.nonces(), Memory().spend)
 
 
 def _leave_what_stays_out_of_collections() -> None:

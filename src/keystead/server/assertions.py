@@ -22,7 +22,7 @@ SMALLEST_RSA: Final = 2_048
 
 _KEY_TYPES: Final = {"ES": "EC", "RS": "RSA", "PS": "RSA", "Ed": "OKP"}
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}
-_UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 SignedClaims = NewType("SignedClaims", dict[str, Any])
 """Claims whose signature and times hold; another type than what was merely read."""
@@ -55,7 +55,7 @@ def read(token: str) -> Unverified | None:
         return None
     try:
         header, claims = (_object(part) for part in token.split(".")[:2])
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return Unverified(header, claims)
 
@@ -88,7 +88,7 @@ def verify(token: str, keys: Mapping[str, Any], now: float) -> SignedClaims:
     for key in _candidates(stated, str(algorithm), keys):
         try:
             claims = jwt.decode(token, key, [str(algorithm)]).claims
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
         _in_time(claims, now)
         return SignedClaims(claims)
@@ -100,7 +100,7 @@ def _candidates(stated: Unverified, algorithm: str, keys: Mapping[str, Any]) -> 
     listed = [one for one in _listed(keys) if kid is None or one.get("kid", kid) == kid]
     if not listed:
         raise UnknownKey("No known key of its issuer has its kid.")
-    return [key for one in listed if (key := _usable(one, algorithm)) is not None]
+    return [key for one in listed if (key := usable_key(one, algorithm)) is not None]
 
 
 def _listed(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ def _listed(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _usable(jwk: dict[str, Any], algorithm: str) -> Key | None:
+def usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
     """Return the key when it may verify ``algorithm``, else None; an odd key in a set spoils no other."""
     if jwk.get("kty") != _KEY_TYPES[algorithm[:2]] or jwk.get("use", "sig") != "sig":
         return None
@@ -119,7 +119,7 @@ def _usable(jwk: dict[str, Any], algorithm: str) -> Key | None:
     public = {name: value for name, value in jwk.items() if name in {"kty", "crv", "x", "y", "n", "e"}}
     try:
         return JWKRegistry.import_key(public)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -140,7 +140,7 @@ def public_keys(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed = _listed(keys)
     if any(one.keys() & {"d", "p", "q", "k"} for one in listed):
         raise NotVerified("It holds a private or a shared key: send the public half only.")
-    usable = [one for one in listed if any(_usable(one, algorithm) for algorithm in ALGORITHMS)]
+    usable = [one for one in listed if any(usable_key(one, algorithm) for algorithm in ALGORITHMS)]
     if not usable:
         raise NotVerified("It holds no public key (EC, RSA of 2048 bits or more, or Ed25519).")
     return usable
@@ -149,15 +149,16 @@ def public_keys(keys: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _in_time(claims: Mapping[str, Any], now: float) -> None:
     """Check ``exp`` (which must be there), ``nbf`` and ``iat``."""
     expires = claims.get("exp")
-    if not _is_time(expires):
+    if not is_time(expires):
         raise NotVerified("It has no time of expiry (exp).")
     if now >= float(str(expires)) + LEEWAY:
         raise NotVerified("It has expired (exp).")
     for claim, reason in (("nbf", "It is not valid yet (nbf)."), ("iat", "It was issued in the future (iat).")):
         value = claims.get(claim)
-        if value is not None and not (_is_time(value) and float(value) - LEEWAY <= now):
+        if value is not None and not (is_time(value) and float(value) - LEEWAY <= now):
             raise NotVerified(reason)
 
 
-def _is_time(value: object) -> bool:
+def is_time(value: object) -> bool:
+    """Return whether a claim is a time as JWT has it: a number of seconds, and no nonsense."""
     return type(value) in {int, float} and 0 <= float(str(value)) < 1e11

@@ -15,6 +15,8 @@ from keystead.wire import fields
 from keystead.wire.fields import Fields, Malformed
 
 METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
+OPENID_METADATA_PATH: Final = "/.well-known/openid-configuration"
+PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
 DEVICE_CODE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 JWT_BEARER_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE_GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -99,6 +101,8 @@ class TokenResponse:
 
     Attributes:
         issued_token_type: what was issued, in the answer to a token exchange (RFC 8693 section 2.2.1).
+        token_type: ``Bearer``, or ``DPoP`` for a token that is bound to a key (RFC 9449).
+        id_token: who has just signed in, for the client (OpenID Connect); not read by ours, which asks userinfo.
     """
 
     access_token: Secret
@@ -106,6 +110,8 @@ class TokenResponse:
     refresh_token: Secret | None = None
     scope: str | None = None
     issued_token_type: str | None = None
+    token_type: str = "Bearer"
+    id_token: Secret | None = None
 
 
 def parse_token(body: bytes) -> TokenResponse:
@@ -148,11 +154,12 @@ def dump_token(token: TokenResponse) -> bytes:
     return fields.dump(
         {
             "access_token": token.access_token.reveal(),
-            "token_type": "Bearer",
+            "token_type": token.token_type,
             "expires_in": token.expires_in,
             "refresh_token": token.refresh_token.reveal() if token.refresh_token else None,
             "scope": token.scope,
             "issued_token_type": token.issued_token_type,
+            "id_token": token.id_token.reveal() if token.id_token else None,
         }
     )
 

@@ -16,6 +16,7 @@ import uvloop
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.secret import Secret
+from keystead.server.dpop import Checker, Memory, Nonces
 from keystead.server.gateway import Gateway, Limits, Upstream
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.usage.record import UsageRecord
@@ -175,9 +176,11 @@ def serving(api: MessagesApi, limits: Limits | None = None, **more: Any) -> Iter
     )
     ledger = Ledger()
     upstream = Upstream("test", api.base_url, Secret(UPSTREAM_KEY))
-    given = {"directory": directory, "ledger": ledger, "upstream": upstream, "clock": SYSTEM_CLOCK, **more}
-    gateway = Gateway(limits=limits or Limits(), **given)
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    proofs = Checker(Nonces(b"only for tests"), Memory().spend)
+    given = {"directory": directory, "ledger": ledger, "upstream": upstream, "clock": SYSTEM_CLOCK, **more}
+    gateway = Gateway(limits=limits or Limits(), **{"origin": origin, "proofs": proofs, **given})
     config = uvicorn.Config(
         gateway.asgi(), http=gateway.http_protocol, ws="none", lifespan="off", log_config=None, server_header=False
     )

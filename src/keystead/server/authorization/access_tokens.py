@@ -31,6 +31,7 @@ class Claims:
     Attributes:
         subject_id: the person or the service account.
         membership_id: of the person; None for a service account, which ``service_account_id`` then names.
+        key_thumbprint: of the key that the token is bound to (RFC 9449), or empty for a bearer token.
     """
 
     subject_id: str
@@ -40,11 +41,12 @@ class Claims:
     workspace_id: str
     scope: str
     expires_at: float
+    key_thumbprint: str = ""
     membership_id: str | None = None
     service_account_id: str | None = None
 
 
-def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
+def sign(grant: Grant, scope: str, jti: UUID, now: datetime, key_thumbprint: str = "") -> tuple[str, int]:
     """Return a new access token for ``grant`` and its lifetime in seconds; it never outlives the sign-in."""
     lifetime = min(server().access_token_seconds, int((grant.expires_at - now).total_seconds()))
     issued_at = int(now.timestamp())
@@ -62,6 +64,7 @@ def sign(grant: Grant, scope: str, jti: UUID, now: datetime) -> tuple[str, int]:
         "org": ids.dump("organization", grant.organization_id),
         **_owner(grant),
         **({} if grant.act is None else {"act": grant.act}),
+        **({"cnf": {"jkt": key_thumbprint}} if key_thumbprint else {}),
     }
     return jwt.encode({"alg": keys.ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, [keys.ALGORITHM]), lifetime
 
@@ -137,4 +140,8 @@ def _claims(claims: dict[str, Any]) -> Claims | None:
     owner = {name: text for name, claim in _OWNERS.items() if isinstance(text := claims.get(claim), str)}
     if len(values) < len(_NAMES) or len(owner) != 1:
         return None
-    return Claims(**values, **owner, expires_at=float(claims["exp"]))
+    confirmation = claims.get("cnf", {})
+    thumbprint = confirmation.get("jkt", "") if isinstance(confirmation, dict) else None
+    if not isinstance(thumbprint, str) or ("cnf" in claims and not thumbprint):
+        return None  # bound to something that cannot be checked here
+    return Claims(**values, **owner, expires_at=float(claims["exp"]), key_thumbprint=thumbprint)

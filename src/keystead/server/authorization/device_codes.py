@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from keystead.secret import Secret
 from keystead.server.authorization import lifetimes
+from keystead.server.authorization.browser_session import Authentication
 from keystead.server.authorization.checks import scopes
 from keystead.server.authorization.clients import GATEWAY_AGENT, find
 from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode
@@ -100,10 +101,11 @@ def waiting(typed: str, now: datetime) -> DeviceCode | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the person on the page said; ``membership`` is who says so."""
+    """What the person on the page said; ``membership`` is who says so, and ``authentication`` how they signed in."""
 
     approve: bool
     membership: Membership
+    authentication: Authentication | None = None
 
 
 def decide(code: DeviceCode, answer: Answer, now: datetime) -> bool:
@@ -112,7 +114,9 @@ def decide(code: DeviceCode, answer: Answer, now: datetime) -> bool:
     if not answer.approve:
         return bool(open_request.update(denied_at=now))
     member = answer.membership
-    return bool(open_request.update(approved_at=now, membership=member, organization=member.organization))
+    how = answer.authentication
+    facts = {} if how is None else {"authenticated_at": how.at, "authentication_methods": how.methods}
+    return bool(open_request.update(approved_at=now, membership=member, organization=member.organization, **facts))
 
 
 def _undecided(now: datetime) -> Q:

@@ -28,7 +28,11 @@ def introspect(token: str, client: Client | None, now: datetime) -> dict[str, An
     grant = None if claims is None else sign_ins.of_wire_id(str(claims.get("sid")))
     if claims is None or grant is None or not _lives(grant, now) or not _may_know(client, grant):
         return INACTIVE
-    return {"active": True, "token_type": "Bearer", **{name: claims[name] for name in _TOLD if name in claims}}
+    return {
+        "active": True,
+        "token_type": "DPoP" if "cnf" in claims else "Bearer",
+        **{name: claims[name] for name in _TOLD if name in claims},
+    }
 
 
 def _refresh_token(token: str, client: Client, now: datetime) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Final
 
 AUTHORIZATION_CODE: Final = timedelta(seconds=60)
+PUSHED_REQUEST: Final = timedelta(minutes=10)
+"""As long as a person may take to sign in first."""
 DEVICE_CODE: Final = timedelta(seconds=600)
 POLL_INTERVAL: Final = 5
 """Seconds between polls; also what every ``slow_down`` adds (RFC 8628 section 3.5)."""

@@ -34,6 +34,10 @@ class Client(models.Model):
         redirect_uris: exact addresses; loopback ones match on any port (RFC 8252 section 7.3).
         grant_types: what it may send as ``grant_type``.
         scope: the scopes it may ask for, separated by spaces.
+        require_pushed_requests: it must hand its authorization requests in itself (RFC 9126).
+        dpop_bound: its access tokens must be bound to a key (RFC 9449 section 5.2).
+        post_logout_redirect_uris: where a person may be sent after signing out, as exact addresses.
+        backchannel_logout_uri: is told when a sign-in ends; empty for none.
         service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
         may_act_for: the clients whose people it may act for (RFC 8693); empty is nobody's.
     """
@@ -48,6 +52,10 @@ class Client(models.Model):
     redirect_uris = models.JSONField(default=list)
     grant_types = models.JSONField(default=list)
     scope = models.CharField(max_length=500)
+    require_pushed_requests = models.BooleanField(default=False)
+    dpop_bound = models.BooleanField(default=False)
+    post_logout_redirect_uris = models.JSONField(default=list)
+    backchannel_logout_uri = models.CharField(max_length=2000, blank=True)
     service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="clients")
     may_act_for = models.JSONField(default=list)
     created_at = models.DateTimeField()
@@ -100,6 +108,8 @@ class Grant(models.Model):
 
     Attributes:
         label: what the device said it is, for its owner to recognise; never trusted.
+        authenticated_at: when its person last proved who they are, and ``authentication_methods`` how (RFC 8176).
+        key_thumbprint: the key its refresh tokens are bound to (RFC 9449 section 5), or empty.
         expires_at: the sign-in ends here however often it is refreshed.
         parent: the sign-in that this one was exchanged from, and with which it ends (RFC 8693).
         act: who acts in it for whom, as its tokens say it (RFC 8693 section 4.1).
@@ -114,6 +124,9 @@ class Grant(models.Model):
     client = models.ForeignKey(Client, on_delete=models.PROTECT, related_name="grants")
     scope = models.CharField(max_length=500)
     label = models.CharField(max_length=200, blank=True)
+    authenticated_at = models.DateTimeField(null=True)
+    authentication_methods = models.CharField(max_length=100, blank=True)
+    key_thumbprint = models.CharField(max_length=43, blank=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True, db_index=True)
@@ -147,6 +160,8 @@ class AuthorizationCode(models.Model):
     """What the browser carries back to a client (RFC 6749 section 4.1.2), bound to its PKCE challenge.
 
     Attributes:
+        nonce: what the client wants to find in its ID token, or empty.
+        key_thumbprint: the key that must redeem it (RFC 9449 section 10), or empty.
         grant: the sign-in it was exchanged for; a replay revokes that.
     """
 
@@ -157,10 +172,38 @@ class AuthorizationCode(models.Model):
     redirect_uri = models.CharField(max_length=2000)
     code_challenge = models.CharField(max_length=43)
     scope = models.CharField(max_length=500)
+    nonce = models.CharField(max_length=500, blank=True)
+    authenticated_at = models.DateTimeField(null=True)
+    authentication_methods = models.CharField(max_length=100, blank=True)
+    key_thumbprint = models.CharField(max_length=43, blank=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True)
     grant = models.OneToOneField(Grant, null=True, on_delete=models.PROTECT, related_name="+")
+
+
+class PushedRequest(models.Model):
+    """An authorization request that a client handed in itself (RFC 9126); ``digest`` is of its reference."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="+")
+    parameters = models.JSONField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)
+
+
+class Consent(models.Model):
+    """What a member has agreed to for a client, and when last."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="consents")
+    client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="consents")
+    scope = models.CharField(max_length=500)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["membership", "client"], name="one_consent_per_client")]
 
 
 class DeviceCode(models.Model):
@@ -179,6 +222,8 @@ class DeviceCode(models.Model):
     membership = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
     scope = models.CharField(max_length=500)
     label = models.CharField(max_length=200, blank=True)
+    authenticated_at = models.DateTimeField(null=True)
+    authentication_methods = models.CharField(max_length=100, blank=True)
     interval = models.PositiveIntegerField()
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)

@@ -7,6 +7,7 @@ from django.db.models import Q
 from joserfc.jwk import ECKey
 
 from keystead.server.authorization import access_tokens, keys, lifetimes, sign_ins
+from keystead.server.authorization.access_tokens import Claims
 from keystead.server.authorization.checks import scopes, standing
 from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
@@ -42,6 +43,7 @@ def verify_access_token(token: str, now: float, public_keys: Mapping[str, ECKey]
         service_account_id=claims.service_account_id,
         client_id=claims.client_id,
         expires_at=claims.expires_at + lifetimes.LEEWAY,
+        key_thumbprint=claims.key_thumbprint,
     )
 
 
@@ -62,10 +64,16 @@ def grant_is_live(grant_id: str) -> bool:
     return grant is not None and grant.revoked_at is None and standing.holds(grant)
 
 
-def grant_of_access_token(token: str, now: datetime) -> Grant | None:
-    """Return the live sign-in an access token belongs to, or None."""
+def grant_of_access_token(token: str, now: datetime) -> tuple[Grant, Claims] | None:
+    """Return the live sign-in an access token belongs to, and what the token says, or None.
+
+    Whether a token that is bound to a key came with a proof of it is the caller's to check.
+    """
     claims = access_tokens.verify(token, now.timestamp())
-    return sign_ins.of_wire_id(claims.grant_id) if claims is not None and grant_is_live(claims.grant_id) else None
+    grant = None if claims is None else sign_ins.of_wire_id(claims.grant_id)
+    if claims is None or grant is None or grant.revoked_at is not None or not standing.holds(grant):
+        return None
+    return grant, claims
 
 
 def revoke_token(token: str, client: Client | None, now: datetime) -> None:
@@ -76,7 +84,7 @@ def revoke_token(token: str, client: Client | None, now: datetime) -> None:
     """
     grant = _grant_of(token, now)
     if grant is not None and client == (grant.client if client or grant.client.is_confidential else None):
-        sign_ins.end(grant, grant.subject_id, "signed_out", now)
+        sign_ins.end(grant, grant.subject_id, sign_ins.SIGNED_OUT, now)
 
 
 def _grant_of(token: str, now: datetime) -> Grant | None:

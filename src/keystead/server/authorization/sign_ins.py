@@ -6,15 +6,15 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Max, QuerySet
 
 from keystead.server.audit import operations as audit
-from keystead.server.authorization import lifetimes
+from keystead.server.authorization import consents, lifetimes
 from keystead.server.authorization.checks import standing
-from keystead.server.authorization.models import Client, Grant, RefreshToken
+from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.changes import CHANGES, Change
 from keystead.server.keys.models import ServiceAccount
@@ -27,34 +27,51 @@ from keystead.wire.tokens import TokenKind
 
 RandomBytes = Callable[[int], bytes]
 
+SIGNED_OUT: Final = "signed_out"
+"""The reason of an end that the client itself asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """What a request was worth: a sign-in, the scope asked for, and the next refresh token if there is one."""
+    """What a request was worth: a sign-in, the scope asked for, and the next refresh token if there is one.
+
+    Attributes:
+        nonce: for the ID token; None when there is to be none, because the sign-in goes on rather than begins.
+        key_thumbprint: the key that the request had to be signed with, or empty.
+    """
 
     grant: Grant
     scope: str
     refresh_token: str | None
+    nonce: str | None = None
+    key_thumbprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What a person agreed to: this client may act for this membership within this scope."""
+    """What a person agreed to: this client may act for this membership within this scope.
+
+    Attributes:
+        code: what carried the agreement, which says how and when the person had signed in.
+    """
 
     client: Client
     membership: Membership
     scope: str
+    code: AuthorizationCode | DeviceCode | None = None
 
 
 def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomBytes = secrets.token_bytes) -> Redeemed:
     """Store a new sign-in with its first refresh token; call it inside the transaction that uses the code up."""
-    member = approval.membership
+    member, code = approval.membership, approval.code
     grant = Grant.objects.create(
         organization=member.organization,
         membership=member,
         client=approval.client,
         scope=approval.scope,
         label=label,
+        authenticated_at=None if code is None else code.authenticated_at,
+        authentication_methods="" if code is None else code.authentication_methods,
         created_at=now,
         expires_at=now + lifetimes.SIGN_IN,
     )
@@ -68,7 +85,7 @@ def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomByt
     )
     token = tokens.mint(TokenKind.REFRESH_TOKEN, random_bytes)
     keep(grant, token, 1, now)
-    return Redeemed(grant, grant.scope, token)
+    return Redeemed(grant, grant.scope, token, nonce="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +236,7 @@ def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
     Args:
         grant: the sign-in.
         actor: wire identifier of who ended it, for the audit record.
-        reason: one word for the audit record.
+        reason: one word for the audit record; for any but :data:`SIGNED_OUT` the person is asked anew next time.
         now: when.
     """
     with transaction.atomic():
@@ -234,6 +251,8 @@ def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
             at=now,
             details={"reason": reason},
         )
+        if grant.membership is not None and reason != SIGNED_OUT:
+            consents.forget(grant.client, grant.membership)
         transaction.on_commit(lambda: CHANGES.publish(Change("grant", wire_id)))
         for child in grant.children.select_related("organization").filter(revoked_at=None):
             end(child, actor, reason, now)

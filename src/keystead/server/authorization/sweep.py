@@ -16,6 +16,7 @@ from keystead.server.authorization.models import (
     AuthorizationCode,
     DeviceCode,
     Grant,
+    PushedRequest,
     RefreshToken,
     SigningKey,
     SpentAssertion,
@@ -56,6 +57,7 @@ def _sign_ins(now: datetime) -> QuerySet[Grant]:
 _ENDED: Final[Mapping[str, Callable[[datetime], QuerySet[Any]]]] = {
     "authorization_codes": _codes(AuthorizationCode),
     "device_codes": _codes(DeviceCode),
+    "pushed_requests": _codes(PushedRequest),
     "refresh_tokens": _refresh_tokens,
     "sign_ins": _sign_ins,
     "spent_assertions": lambda now: SpentAssertion.objects.filter(expires_at__lt=now),

@@ -22,6 +22,8 @@ class SignInForm(LoginForm):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
+        if self.request is not None:  # whom the program expects that sent the person here (OpenID Connect)
+            self.initial.setdefault("login", self.request.GET.get("login_hint", "")[:254])
 
     @property
     def needs_setup(self) -> bool:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.server.dpop import Checker
 from keystead.server.gateway.pages import ASGIApp, Pages
 from keystead.server.gateway.ports import (
     Directory,
@@ -32,6 +33,7 @@ from keystead.server.gateway.ports import (
     Readiness,
     Upstream,
 )
+from keystead.server.gateway.possession import Possession
 from keystead.server.gateway.protocol import GatewayProtocol
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.upstream import Pool
@@ -39,6 +41,7 @@ from keystead.server.identifiers import new_hex
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.wire import ids
+from keystead.wire.oauth import PROTECTED_RESOURCE_PATH
 
 __all__ = [
     "Directory",
@@ -68,6 +71,8 @@ class Gateway:
 
     Args:
         directory: who owns which credential.
+        origin: the address clients use, without a trailing slash.
+        proofs: checks that whoever sends a bound token holds its key.
         ledger: where usage is written down.
         upstream: the Messages API behind it.
         limits: sizes and times.
@@ -87,6 +92,8 @@ class Gateway:
         directory: Directory,
         ledger: Ledger,
         upstream: Upstream,
+        origin: str,
+        proofs: Checker,
         limits: Limits | None = None,
         ready: Readiness = _always_ready,
         managed_settings: ManagedSettings = _no_policy,
@@ -94,6 +101,8 @@ class Gateway:
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
         self.directory = directory
+        self.metadata = origin + PROTECTED_RESOURCE_PATH
+        self.possession = Possession(proofs, origin)
         self.ledger = ledger
         self.limits = limits or Limits()
         self.ready = ready

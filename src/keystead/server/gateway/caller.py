@@ -6,7 +6,8 @@ different ones.
 """
 
 import logging
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION
 from keystead.server.gateway.ports import Directory, DirectoryUnavailable
@@ -14,11 +15,15 @@ from keystead.server.gateway.refusals import Refusal
 from keystead.server.policy import Principal
 from keystead.wire import tokens
 
+if TYPE_CHECKING:
+    from keystead.server.gateway import Gateway
+
 _LOG: Final = logging.getLogger("keystead.gateway")
 _API_KEY: Final = tokens.TokenKind.API_KEY.value.encode()
 _FINAL: Final = ("x-should-retry", "false")
 """A revoked or unknown credential stays so: retrying is pointless. Left out where a new credential may come."""
 _LONGEST: Final = 16_384
+_SCHEMES: Final = (b"bearer", b"dpop")
 
 CONFLICT: Final = (
     "two different credentials were sent; the one in Authorization counts, the one in x-api-key is ignored"
@@ -36,6 +41,33 @@ class Caller(NamedTuple):
     warning: str = ""
 
 
+def of_request(gateway: "Gateway", read: Mapping[bytes, bytes], line: tuple[bytes, bytes], now: float) -> Caller:
+    """Return the caller of a request to ``gateway``: the one way in, for the raw path and for the pages alike.
+
+    Args:
+        gateway: whose directory and whose memory of proofs count.
+        read: the headers the gateway acts upon.
+        line: method and target.
+        now: Unix seconds.
+
+    Raises:
+        Refusal: as :func:`authenticate`; each 401 says where to sign in (RFC 9728 section 5.1).
+    """
+    try:
+        authorization = read.get(b"authorization")
+        caller = authenticate(gateway.directory, authorization, read.get(b"x-api-key"), now)
+        if caller.principal.key_thumbprint:
+            token = (authorization or b"").partition(b" ")[2].strip(b" ")
+            gateway.possession.check(caller.principal, (*line, read.get(b"dpop"), token), now)
+        return caller
+    except Refusal as refusal:
+        if refusal.status == 401:
+            refusal.headers += (
+                ("www-authenticate", f'Bearer realm="keystead", resource_metadata="{gateway.metadata}"'),
+            )
+        raise
+
+
 def authenticate(directory: Directory, authorization: bytes | None, api_key: bytes | None, now: float) -> Caller:
     """Return the caller behind the two credential headers.
 
@@ -48,7 +80,7 @@ def authenticate(directory: Directory, authorization: bytes | None, api_key: byt
     Raises:
         Refusal: 401 when neither is recognised, 503 when that cannot be known now.
     """
-    bearer = None if authorization is None else _bearer(authorization)
+    scheme, bearer = (b"", None) if authorization is None else _token(authorization)
     if not bearer and not api_key:
         raise _missing(authorization, api_key)
     try:
@@ -64,6 +96,8 @@ def authenticate(directory: Directory, authorization: bytes | None, api_key: byt
         raise _unrecognised(bearer or api_key or b"")
     if principal.expires_at is not None and now >= principal.expires_at:
         raise Refusal(401, "The credential has expired. Sign in again, or let the client renew it.")
+    if bool(principal.key_thumbprint) != (scheme == b"dpop" and first is not None):
+        raise _wrong_scheme()
     if first is not None and second is not None and _differ(first, second):
         _LOG.warning("%s and %s came in one request; %s counts.", first.id, second.id, first.id)
         return Caller(first, CONFLICT)
@@ -74,9 +108,19 @@ def _differ(first: Principal, second: Principal) -> bool:
     return (first.kind, first.id) != (second.kind, second.id)
 
 
-def _bearer(authorization: bytes) -> bytes | None:
+def _token(authorization: bytes) -> tuple[bytes, bytes | None]:
+    """Return the scheme in lower case, and its credential when the scheme is one of ours."""
     scheme, _, value = authorization.partition(b" ")
-    return value.strip(b" ") if scheme.lower() == b"bearer" else None
+    scheme = scheme.lower()
+    return scheme, value.strip(b" ") if scheme in _SCHEMES else None
+
+
+def _wrong_scheme() -> Refusal:
+    return Refusal(
+        401,
+        "An access token that is bound to a key is sent as 'Authorization: DPoP <token>', and no other credential is. "
+        "Sign in again without DPoP if the client cannot.",
+    )
 
 
 def _look_up(directory: Directory, credential: bytes) -> Principal | None:
@@ -98,7 +142,7 @@ def unavailable(reason: str) -> Refusal:
 
 
 def _missing(authorization: bytes | None, api_key: bytes | None) -> Refusal:
-    if authorization is not None and _bearer(authorization) is None:
+    if authorization is not None and _token(authorization)[1] is None:
         return Refusal(401, "The Authorization header is not of the form 'Bearer <credential>'. Correct it.")
     if authorization is not None or api_key is not None:
         name = "Authorization" if authorization is not None else "x-api-key"
@@ -129,6 +173,7 @@ _FOREIGN: Final = (
     (b"ksd_", f"The credential is a device code, {_WRONG_KIND}"),
     (b"ksc_", f"The credential is an authorization code, {_WRONG_KIND}"),
     (b"kss_", f"The credential is a setup code, {_WRONG_KIND}"),
+    (b"ksq_", f"The credential is a reference to a sign-in that was asked for, {_WRONG_KIND}"),
     (b"ksx_", f"The credential is a client secret, {_WRONG_KIND}"),
 )
 """What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""

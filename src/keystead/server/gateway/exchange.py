@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from keystead.server.gateway.caller import authenticate
+from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.upstream import Connection, Failure
@@ -152,8 +152,8 @@ class Exchange:
         Raises:
             Refusal: the request goes no further.
         """
-        gateway, read = self._gateway, head.read
-        caller = authenticate(gateway.directory, read.get(b"authorization"), read.get(b"x-api-key"), self._started_at)
+        gateway = self._gateway
+        caller = of_request(gateway, head.read, (b"POST", head.target), self._started_at)
         if length > gateway.limits.body_bytes:
             raise self._too_large()
         if head.metered and gateway.ledger.saturated:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from keystead.server.gateway import request_head
-from keystead.server.gateway.caller import Caller, authenticate, unavailable
+from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
 from keystead.server.gateway.request_head import METERED, RequestHead
@@ -187,13 +187,8 @@ class Pages:
     def _authenticate(self, scope: Scope) -> tuple[Caller, RequestHead]:
         """Return who calls, and the request's headers."""
         head = request_head.sort(scope["headers"])
-        caller = authenticate(
-            self._gateway.directory,
-            head.read.get(b"authorization"),
-            head.read.get(b"x-api-key"),
-            self._gateway.clock.now(),
-        )
-        return caller, head
+        line = (scope["method"].encode(), scope["path"].encode())
+        return of_request(self._gateway, head.read, line, self._gateway.clock.now()), head
 
 
 def _names(if_none_match: str, checksum: str) -> bool:

@@ -19,6 +19,7 @@ _READ: Final = frozenset(
         b"connection",
         b"content-encoding",
         b"content-length",
+        b"dpop",
         b"expect",
         b"host",
         b"transfer-encoding",

@@ -21,6 +21,7 @@ class Principal:
         member_id: the person behind it; None when a service account is.
         service_account_id: the service account behind it, or None.
         expires_at: Unix seconds after which it must not be accepted, or None.
+        key_thumbprint: of the key that must sign each request (RFC 9449), or empty for a bearer credential.
     """
 
     kind: PrincipalKind
@@ -31,3 +32,4 @@ class Principal:
     client_id: str | None = None
     expires_at: float | None = None
     service_account_id: str | None = None
+    key_thumbprint: str = ""

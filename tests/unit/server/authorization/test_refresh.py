@@ -143,13 +143,15 @@ def test_of_sixteen_uses_of_a_device_code_one_wins(program: Any, administrator: 
 def test_of_sixteen_uses_of_an_authorization_code_one_wins(program: Any, administrator: Any) -> None:
     from keystead.secret import Secret
     from keystead.server.authorization import authorization_requests, clients
+    from keystead.server.authorization.browser_session import Authentication
     from keystead.server.authorization.surroundings import now
     from keystead.wire import pkce
 
     callback = "http://127.0.0.1:1/callback"
     to = authorization_requests.Destination(clients.find("keystead-cli"), callback, None)
     request = authorization_requests.AuthorizationRequest(to, "openid", pkce.challenge(Secret("v" * 43)))
-    code = authorization_requests.approve(request, administrator, now()).split("code=")[1].split("&")[0]
+    approver = authorization_requests.Approver(administrator, Authentication(now()))
+    code = authorization_requests.approve(request, approver, now()).split("code=")[1].split("&")[0]
     form = {"code": code, "redirect_uri": callback, "client_id": "keystead-cli", "code_verifier": "v" * 43}
     answers = together(lambda client: ask(client, grant_type="authorization_code", **form))
     assert Counter(status for status, _ in answers) == {200: 1, 400: THREADS - 1}

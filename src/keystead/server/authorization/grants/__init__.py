@@ -13,8 +13,8 @@ from django.db import transaction
 
 from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
-from keystead.server.authorization import access_tokens
-from keystead.server.authorization.checks import scopes, standing, vouching
+from keystead.server.authorization import access_tokens, id_tokens
+from keystead.server.authorization.checks import binding, resources, scopes, standing, vouching
 from keystead.server.authorization.grants import (
     authorization_code,
     client_credentials,
@@ -54,7 +54,7 @@ _BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {
 """What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
 
 
-def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime) -> TokenResponse:
+def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime, key: str = "") -> TokenResponse:
     """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2, 6; RFC 8628 3.4; RFC 7523 2.1; RFC 8693 2.1).
 
     Args:
@@ -62,6 +62,8 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
         client: who asks, as :mod:`~keystead.server.authorization.checks.client_authentication` found.
         label: what the device says it is.
         now: when.
+        key: thumbprint of the key that signed the request, as :mod:`~keystead.server.authorization.checks.binding`
+            found, or empty.
 
     Raises:
         Refusal: as the RFCs name it.
@@ -69,6 +71,7 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
     redeem = TABLE.get(required(parameters, "grant_type"))
     if redeem is None:
         raise Refusal("unsupported_grant_type", "This grant_type is not supported.")
+    resources.check(parameters)
     question = Question(parameters, client, label, now)
     prepare = _BEFORE.get(parameters["grant_type"])
     if prepare is not None:
@@ -77,7 +80,8 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
         redeemed = redeem(question)
         if isinstance(redeemed, Redeemed):
             _check(redeemed, parameters["grant_type"])
-            answer = _answer(redeemed, now)
+            binding.hold(redeemed, key)
+            answer = _answer(redeemed, key, now)
             is_exchange = parameters["grant_type"] == TOKEN_EXCHANGE_GRANT
             return replace(answer, issued_token_type=ACCESS_TOKEN_TYPE) if is_exchange else answer
     raise redeemed
@@ -89,6 +93,8 @@ def _check(redeemed: Redeemed, grant_type: str) -> None:
         raise invalid_client("This client has been disabled.")
     if grant_type not in grant.client.grant_types:
         raise Refusal("unauthorized_client", "This client may not use this grant_type.")
+    if grant.client.organization_id not in (None, grant.organization_id):
+        raise Refusal("unauthorized_client", "This client belongs to another organization.")
     in_a_name = grant.membership_id is not None and scopes.MODELS_USE in redeemed.scope.split()
     if in_a_name and not grant.client.first_party:
         raise Refusal("unauthorized_client", f"{PERSON_SIGN_IN.denied} (rule {PERSON_SIGN_IN.id}).", 403)
@@ -97,8 +103,13 @@ def _check(redeemed: Redeemed, grant_type: str) -> None:
         raise refuse("This account is no longer active.")
 
 
-def _answer(redeemed: Redeemed, now: datetime) -> TokenResponse:
-    scope = scopes.effective(redeemed.scope, redeemed.grant.role)
-    token, lifetime = access_tokens.sign(redeemed.grant, scope, new_id(), now)
+def _answer(redeemed: Redeemed, key: str, now: datetime) -> TokenResponse:
+    grant = redeemed.grant
+    scope = scopes.effective(redeemed.scope, grant.role)
+    token, lifetime = access_tokens.sign(grant, scope, new_id(), now, key)
+    about = None
+    if redeemed.nonce is not None and "openid" in scope.split():
+        about = Secret(id_tokens.sign(grant, token, redeemed.nonce, now))
     following = None if redeemed.refresh_token is None else Secret(redeemed.refresh_token)
-    return TokenResponse(Secret(token), lifetime, following, scope)
+    kind = "DPoP" if key else "Bearer"
+    return TokenResponse(Secret(token), lifetime, following, scope, token_type=kind, id_token=about)

@@ -1,5 +1,7 @@
 """The browser's code for tokens (RFC 6749 section 4.1.3, RFC 7636 section 4.5)."""
 
+from dataclasses import replace
+
 from keystead.server.authorization import sign_ins
 from keystead.server.authorization.checks import proof
 from keystead.server.authorization.grants.question import Question
@@ -31,9 +33,9 @@ def redeem(question: Question) -> Redeemed | Refusal:
         raise invalid_grant("The code has expired.")
     if not AuthorizationCode.objects.filter(pk=code.pk, used_at=None).update(used_at=question.now):
         return _replayed(code, question)
-    redeemed = sign_ins.begin(Approval(code.client, code.membership, code.scope), question.label, question.now)
+    redeemed = sign_ins.begin(Approval(code.client, code.membership, code.scope, code), question.label, question.now)
     AuthorizationCode.objects.filter(pk=code.pk).update(grant=redeemed.grant)
-    return redeemed
+    return replace(redeemed, nonce=code.nonce, key_thumbprint=code.key_thumbprint)
 
 
 def _replayed(code: AuthorizationCode, question: Question) -> Refusal:

@@ -29,7 +29,7 @@ def redeem(question: Question) -> Redeemed | Refusal:
         return _wait(code, question)
     if not DeviceCode.objects.filter(pk=code.pk, used_at=None).update(used_at=question.now):
         raise invalid_grant("The device_code was used before.")
-    return sign_ins.begin(Approval(code.client, code.membership, code.scope), code.label, question.now)
+    return sign_ins.begin(Approval(code.client, code.membership, code.scope, code), code.label, question.now)
 
 
 def _wait(code: DeviceCode, question: Question) -> Refusal:

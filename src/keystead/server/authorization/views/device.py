@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 
-from keystead.server.authorization import device_codes
+from keystead.server.authorization import browser_session, device_codes
 from keystead.server.authorization.checks import attempts
 from keystead.server.authorization.device_codes import Answer
 from keystead.server.authorization.models import DeviceCode
@@ -55,7 +55,7 @@ def _answered(request: HttpRequest, code: DeviceCode, member: Membership) -> Htt
     decision = request.POST.get("decision")
     if decision not in {"approve", "deny"}:
         return _question(request, code, member)
-    answer = Answer(approve=decision == "approve", membership=member)
+    answer = Answer(decision == "approve", member, browser_session.authentication(request))
     if not device_codes.decide(code, answer, now()):
         return message(request, TOO_LATE)
     return message(request, APPROVED if answer.approve else DENIED)

@@ -11,16 +11,27 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from keystead.server.authorization import device_codes, grants, introspection, keys, metadata, operations
-from keystead.server.authorization.checks import attempts, client_authentication
-from keystead.server.authorization.models import Client, Grant
+from keystead.server.authorization import (
+    authorization_requests,
+    device_codes,
+    grants,
+    introspection,
+    keys,
+    metadata,
+    operations,
+    pushed_requests,
+)
+from keystead.server.authorization.checks import attempts, binding, client_authentication
+from keystead.server.authorization.clients import find
+from keystead.server.authorization.models import Client
 from keystead.server.authorization.parameters import MAX_BYTES, Parameters, parse_body, required
 from keystead.server.authorization.refusals import Refusal, invalid_request
-from keystead.server.authorization.surroundings import issuer, now, server
+from keystead.server.authorization.surroundings import issuer, now
 from keystead.server.authorization.views import address_of, label_of
+from keystead.server.dpop import Expected
 from keystead.server.transactions import whole
-from keystead.wire import ids, oauth
-from keystead.wire.oauth import OAuthFault, UserInfo
+from keystead.wire import oauth
+from keystead.wire.oauth import OAuthFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +40,35 @@ class Call:
 
     Attributes:
         client: who asks; None only where the request names none.
+        key: thumbprint of the key that signed the request (RFC 9449), or empty.
     """
 
     request: HttpRequest
     parameters: Parameters
     client: Client | None
     now: datetime
+    key: str = ""
 
 
 Answer = Callable[[Call], bytes]
 
 
-def posted(answer: Answer) -> Callable[[HttpRequest], HttpResponse]:
+def posted(answer: Answer, status: int = 200) -> Callable[[HttpRequest], HttpResponse]:
     """Return the view for an endpoint that takes parameters in the body: all read, authenticate and refuse alike.
 
-    No browser's cookie counts here, so neither does Django's token against forged forms.
+    No browser's cookie counts here, so neither does Django's token against forged forms. A client that signs its
+    requests (DPoP) finds in every answer what to sign next.
     """
 
     def view(request: HttpRequest) -> HttpResponse:
         try:
-            return _json(answer(_call(request)))
+            response = json_answer(answer(_call(request)), status)
         except Refusal as refusal:
-            return _refused(refusal)
+            response = refused(refusal)
+        if binding.HEADER in request.headers:
+            for name, value in binding.nonce_header(now()).items():
+                response.headers.setdefault(name, value)
+        return response
 
     view.__doc__ = answer.__doc__
     return csrf_exempt(view)
@@ -59,7 +77,9 @@ def posted(answer: Answer) -> Callable[[HttpRequest], HttpResponse]:
 def _call(request: HttpRequest) -> Call:
     parameters, moment = _parameters(request), now()
     client = client_authentication.client_of(parameters, request.headers.get("Authorization"), moment)
-    return Call(request, parameters, client, moment)
+    proof = request.headers.get(binding.HEADER)
+    key = binding.proven_key(proof, Expected("POST", request.path), moment)
+    return Call(request, parameters, client, moment, key)
 
 
 def _parameters(request: HttpRequest) -> Parameters:
@@ -74,14 +94,15 @@ def _parameters(request: HttpRequest) -> Parameters:
     return parse_body(request.META.get("CONTENT_TYPE", ""), body)
 
 
-def _json(body: bytes, status: int = 200) -> HttpResponse:
+def json_answer(body: bytes, status: int = 200) -> HttpResponse:
     """Return a JSON answer that nobody may keep (RFC 6749 section 5.1)."""
     headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     return HttpResponse(body, content_type="application/json", status=status, headers=headers)
 
 
-def _refused(refusal: Refusal) -> HttpResponse:
-    response = _json(oauth.dump_fault(OAuthFault(refusal.error, refusal.description)), refusal.status)
+def refused(refusal: Refusal) -> HttpResponse:
+    """Return the error response of RFC 6749 section 5.2, with the headers that go with it."""
+    response = json_answer(oauth.dump_fault(OAuthFault(refusal.error, refusal.description)), refusal.status)
     for name, value in refusal.headers.items():
         response[name] = value
     if refusal.status == 405:
@@ -95,7 +116,7 @@ def _refused(refusal: Refusal) -> HttpResponse:
 def token(call: Call) -> bytes:
     """Exchange a code or a refresh token (RFC 6749 section 3.2)."""
     label = label_of(call.request)
-    return oauth.dump_token(whole(lambda: grants.exchange(call.parameters, call.client, label, call.now)))
+    return oauth.dump_token(whole(lambda: grants.exchange(call.parameters, call.client, label, call.now, call.key)))
 
 
 @posted
@@ -108,6 +129,21 @@ def device_authorization(call: Call) -> bytes:
     return oauth.dump_device_authorization(
         device_codes.start(call.parameters, call.client, label_of(call.request), call.now)
     )
+
+
+def _push(call: Call) -> bytes:
+    """Keep an authorization request that the client hands in itself (RFC 9126)."""
+    client = call.client or find(required(call.parameters, "client_id"))
+    if "request_uri" in call.parameters:
+        raise invalid_request("A request_uri cannot be pushed.")
+    given = {**call.parameters, "client_id": client.client_id}
+    if call.key and given.setdefault("dpop_jkt", call.key) != call.key:
+        raise invalid_request("The dpop_jkt is not the key that signed the request.")
+    authorization_requests.read(given, authorization_requests.destination(given))
+    return json.dumps(pushed_requests.push(given, client, call.now)).encode()
+
+
+par = posted(_push, 201)
 
 
 @posted
@@ -130,6 +166,12 @@ def document(_request: HttpRequest) -> JsonResponse:
 
 
 @require_safe
+def resource(_request: HttpRequest) -> JsonResponse:
+    """Answer with the metadata of the gateway as a protected resource (RFC 9728)."""
+    return _public(metadata.resource(issuer()))
+
+
+@require_safe
 def jwks(_request: HttpRequest) -> JsonResponse:
     """Answer with the keys that verify access tokens (RFC 7517)."""
     moment = now()
@@ -139,39 +181,3 @@ def jwks(_request: HttpRequest) -> JsonResponse:
 
 def _public(content: dict[str, Any]) -> JsonResponse:
     return JsonResponse(content, headers={"Cache-Control": "public, max-age=300"})
-
-
-@csrf_exempt
-def userinfo(request: HttpRequest) -> HttpResponse:
-    """Say whose access token it is, who pays, and what stands behind the gateway (OpenID Connect Core 5.3)."""
-    if request.method not in {"GET", "HEAD", "POST"}:
-        return _refused(invalid_request("This endpoint takes GET and POST only.", 405))
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not bearer:
-        return _challenge('Bearer realm="keystead"', None)
-    grant = operations.grant_of_access_token(bearer.strip(), now())
-    if grant is None:
-        fault = OAuthFault("invalid_token", "The access token is unknown, expired, or its sign-in has ended.")
-        return _challenge(f'Bearer realm="keystead", error="{fault.error}"', fault)
-    return _json(oauth.dump_userinfo(_facts(grant)))
-
-
-def _challenge(value: str, fault: OAuthFault | None) -> HttpResponse:
-    """Return 401 as RFC 6750 section 3 has it: an error code only when a token was sent."""
-    response = _json(json.dumps({}).encode() if fault is None else oauth.dump_fault(fault), 401)
-    response["WWW-Authenticate"] = value
-    return response
-
-
-def _facts(grant: Grant) -> UserInfo:
-    person = None if grant.membership is None else grant.membership.person
-    named = person if person is not None else grant.service_account
-    return UserInfo(
-        sub=grant.subject_id,
-        email=None if person is None else person.email,
-        name=(named.name if named is not None else None) or None,
-        organization_id=ids.dump("organization", grant.organization_id),
-        organization_name=grant.organization.name,
-        billing_class="gateway",
-        upstream="anthropic" if server().upstream_api_key is not None else "test",
-    )
