@@ -144,6 +144,7 @@ def test_every_page_fits_its_window_and_passes_the_accessibility_rules(
         "trial": f"{connection}/trial",
         "delete": f"{connection}/delete",
         "connections": "/connections",
+        "provisioning": "/provisioning",
         "new-oidc": "/connections/new/oidc",
         "new-saml": "/connections/new/saml",
         "saml": f"/connections/{saml}",
