@@ -51,6 +51,8 @@ class Registration:
         jwks: its public keys, for ``private_key_jwt``.
         service_account: whom it stands for with ``client_credentials``.
         may_act_for: names of the clients whose people it may act for, with token exchange.
+        require_pushed_requests: it must hand its authorization requests in itself (RFC 9126).
+        dpop_bound: it must sign its token requests, so that its tokens are bound to its key (RFC 9449).
     """
 
     name: str
@@ -62,6 +64,8 @@ class Registration:
     first_party: bool = False
     service_account: ServiceAccount | None = None
     may_act_for: Sequence[str] = ()
+    require_pushed_requests: bool = False
+    dpop_bound: bool = False
 
 
 def register(
@@ -128,6 +132,8 @@ def store(
         scope=" ".join(wanted.scope.split()),
         service_account=wanted.service_account,
         may_act_for=list(wanted.may_act_for),
+        require_pushed_requests=wanted.require_pushed_requests,
+        dpop_bound=wanted.dpop_bound,
         created_at=now,
     )
     has_secret = wanted.auth_method in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}

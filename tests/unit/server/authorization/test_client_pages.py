@@ -94,3 +94,11 @@ def test_only_an_administrator_and_only_from_our_own_page(browser: Any, administ
         assert browser.get(address).status_code == 403
     assert browser.post("/clients/new", FORM).status_code == 403
     assert browser.get(f"/clients/{client.client_id}").status_code == 404
+
+
+def test_a_client_can_be_held_to_pushing_and_signing(browser: Any) -> None:
+    assert "must be" not in text(registered(browser)[0])
+    page = text(registered(browser, require_pushed_requests="on", dpop_bound="on")[0])
+    assert "must be pushed" in page
+    assert "must be bound to its key" in page
+    assert b'name="dpop_bound"' in browser.get("/clients/new").content

@@ -55,6 +55,16 @@ class ClientForm(forms.Form):
         help_text="Only with token exchange.",
         widget=forms.CheckboxSelectMultiple,
     )
+    require_pushed_requests = forms.BooleanField(
+        label="It must push its sign-in requests",
+        required=False,
+        help_text="Then nobody at the browser can read or change what it asks for (RFC 9126).",
+    )
+    dpop_bound = forms.BooleanField(
+        label="It must sign its token requests",
+        required=False,
+        help_text="Then a stolen token is useless without its key (DPoP, RFC 9449).",
+    )
     jwks = forms.CharField(
         label="Its public keys (JWK set)",
         required=False,
@@ -102,4 +112,6 @@ class ClientForm(forms.Form):
             first_party=given["first_party"],
             service_account=self._accounts.get(given["service_account"]),
             may_act_for=given["may_act_for"],
+            require_pushed_requests=given["require_pushed_requests"],
+            dpop_bound=given["dpop_bound"],
         )
