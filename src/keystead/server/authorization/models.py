@@ -36,8 +36,6 @@ class Client(models.Model):
         scope: the scopes it may ask for, separated by spaces.
         require_pushed_requests: it must hand its authorization requests in itself (RFC 9126).
         dpop_bound: its access tokens must be bound to a key (RFC 9449 section 5.2).
-        post_logout_redirect_uris: where a person may be sent after signing out, as exact addresses.
-        backchannel_logout_uri: is told when a sign-in ends; empty for none.
         service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
         may_act_for: the clients whose people it may act for (RFC 8693); empty is nobody's.
     """
@@ -54,8 +52,6 @@ class Client(models.Model):
     scope = models.CharField(max_length=500)
     require_pushed_requests = models.BooleanField(default=False)
     dpop_bound = models.BooleanField(default=False)
-    post_logout_redirect_uris = models.JSONField(default=list)
-    backchannel_logout_uri = models.CharField(max_length=2000, blank=True)
     service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="clients")
     may_act_for = models.JSONField(default=list)
     created_at = models.DateTimeField()
