@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 else:
     _Headers = object
 
-_UNAUTHORIZED: Final = 401
 _CREDENTIAL_HEADERS: Final = frozenset(Header)
 
 
 class AuthFlow:
-    """Adds the one header; after a 401 renews once and tries once more; a second 401 is final (R-09).
+    """Adds the one header; when it is refused, renews once and tries once more; then it is final (R-09).
 
     The credential is looked up for every request, so a renewal or a new sign-in by any process counts at once
     (R-10). It goes to the origins it belongs to and on no redirect whatever, even if the client follows them (R-07).
@@ -65,7 +64,7 @@ class AuthFlow:
             return
         authorized = access
         response = yield authorized.add_to(request)
-        if response.status_code != _UNAUTHORIZED or response.request is not request:  # redirected: it went without
+        if not authorized.is_refused(response.status_code) or response.request is not request:  # redirected: without
             return
         try:
             renewed = self._client.again(authorized)

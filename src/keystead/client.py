@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials import Account, ApiKey, Bearer, CloudCredential, Header, LoginKind, OAuthTokens
+from keystead.credentials.printed import Printed
 from keystead.environment import Environment
 from keystead.errors import ConfigurationError, CredentialRejected, UnsupportedCredential
 from keystead.refresher import Refresher, federated_tokens, helper_key, paced
@@ -266,7 +267,7 @@ class Client:
 
         environment, profile = self._environment, self._store.profile
 
-        def run() -> Secret:
+        def run() -> Printed:
             from keystead.drivers import helper as driver
 
             variables = {**Configuration.read(environment).variables(), profiles.VARIABLE: profile}
@@ -276,8 +277,9 @@ class Client:
             return driver.run(helper.command, name, environment.cwd, variables, self._clock, notice=slow)
 
         cache = HelperCache(environment.state_dir, helper.command, environment.cwd, self._clock, profile=profile)
-        secret = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
-        return Authorized(candidate.header or Header.X_API_KEY, secret, candidate.api_base or "", candidate)
+        printed = helper_key(cache, run, helper.lifetime, self._clock, rejected=rejected)
+        candidate = replace(candidate, expires_at=printed.expires_at)
+        return Authorized(candidate.header or Header.X_API_KEY, printed.secret, candidate.api_base or "", candidate)
 
     def _from_federation(self, candidate: Candidate, *, rejected: Secret | None = None) -> Authorized:
         from keystead.credentials.federation import Federation

@@ -1,8 +1,8 @@
 """One renewal across all processes (R-01): lock, look again, renew only if still due, keep, release.
 
 The same shape three times: for a login renewed at its server, for a key printed by ``apiKeyHelper`` and for a token
-that this machine's identity is exchanged for. Who loses the
-race for the lock uses what the winner kept, and never writes.
+that this machine's identity is exchanged for. Who loses the race for the lock uses what the winner kept, and never
+writes.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from keystead.clock import Clock
 from keystead.credentials import Freshness, Login, LoginKind, OAuthTokens
+from keystead.credentials.printed import Printed
 from keystead.errors import (
     ConfigurationError,
     CredentialExpired,
     CredentialRejected,
+    HelperFailed,
     KeysteadError,
     NoCredential,
     RateLimited,
@@ -226,25 +228,25 @@ def _when(pause: "Pause", now: float) -> str:
 
 def helper_key(
     cache: "HelperCache",
-    run: Callable[[], Secret],
+    run: Callable[[], Printed],
     lifetime: float,
     clock: Clock,
     *,
     rejected: Secret | None = None,
     patience: float = PATIENCE,
-) -> Secret:
+) -> Printed:
     """Return the key of ``apiKeyHelper``, running the command only when no process has a usable output.
 
     Args:
         cache: the shared output.
         run: runs the command.
-        lifetime: seconds an output may be used again; 0 runs the command every time.
+        lifetime: seconds an output without an end of its own may be used again; 0 runs the command every time.
         clock: what the lifetime is measured with.
-        rejected: the key a server has just refused with 401; run again unless another process already has.
+        rejected: the key a server has just refused; run again unless another process already has.
         patience: seconds to wait for another process that is running it.
 
     Raises:
-        HelperFailed: the command printed no usable key; a kept output is used no longer than its lifetime.
+        HelperFailed: the command printed no usable key, and what it printed last has ended.
         StoreBusy: another process has been running it for longer than ``patience``.
     """
     if lifetime <= 0:
@@ -255,22 +257,27 @@ def helper_key(
     try:
         with _turn(cache.lock, lambda: _usable(cache, lifetime, clock, rejected), patience, clock) as kept:
             return kept if kept is not None else _printed(cache, run)
+    except HelperFailed:
+        last = cache.load()
+        if last is None or last.printed.secret == rejected or not last.last_good(clock.now()):
+            raise
+        return last.printed
     except StoreUnavailable:  # nothing may be written here: then nothing is shared
         return run()
 
 
-def _printed(cache: "HelperCache", run: Callable[[], Secret]) -> Secret:
-    key = run()
+def _printed(cache: "HelperCache", run: Callable[[], Printed]) -> Printed:
+    printed = run()
     with suppress(StoreUnavailable):
-        cache.save(key)
-    return key
+        cache.save(printed)
+    return printed
 
 
-def _usable(cache: "HelperCache", lifetime: float, clock: Clock, rejected: Secret | None) -> Secret | None:
+def _usable(cache: "HelperCache", lifetime: float, clock: Clock, rejected: Secret | None) -> Printed | None:
     kept = cache.load()
-    if kept is None or not kept.usable(clock.now(), lifetime) or kept.secret == rejected:
+    if kept is None or not kept.usable(clock.now(), lifetime) or kept.printed.secret == rejected:
         return None
-    return kept.secret
+    return kept.printed
 
 
 def federated_tokens(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from keystead.credentials import Header
 from keystead.errors import PolicyDenied, UnsupportedCredential
 from keystead.secret import Secret
-from keystead.sources.candidate import Candidate
+from keystead.sources.candidate import Candidate, HelperCommand
 from keystead.sources.federation import BETA
 from keystead.wire import origin as wire_origin
 
@@ -23,6 +23,7 @@ Sendable = TypeVar("Sendable")
 
 _CREDENTIALS: Final = frozenset({*Header, "api-key"})
 """Headers that clients put credentials in; ``api-key`` is Azure's."""
+_REFUSED: Final = frozenset({401})
 _COVERED: Final = ("content-type", "anthropic-")
 """How the names of the headers begin that a signature covers, beside those that the signer adds."""
 
@@ -70,6 +71,11 @@ class Authorized:
         """Return the header for one request; see :meth:`for_url`."""
         return self.for_url(url)
 
+    def is_refused(self, status: int) -> bool:
+        """Whether an answer with this HTTP status means that a renewed credential may do (R-09)."""
+        helper = self.candidate.credential
+        return status in (helper.refusals if isinstance(helper, HelperCommand) else _REFUSED)
+
     def add_to(self, request: Sendable) -> Sendable:
         """Put the header on ``request`` in place of any other credential, and return the request.
 
@@ -103,6 +109,10 @@ class Signed:
     route: "Route"
     service: str | None
     signer: "Callable[[Unsigned], Mapping[str, Secret]]" = field(repr=False)
+
+    def is_refused(self, status: int) -> bool:
+        """Whether an answer with this HTTP status refuses what was signed."""
+        return status in _REFUSED
 
     def headers_for(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None

@@ -33,7 +33,7 @@ def test_each_gives_the_key_or_a_failure_that_names_it(case: Case, tmp_path: Pat
     """And nothing of it lives on, and the key is in no message."""
     deadline = 0.5 if case.slow else 60.0
     try:
-        outcome = helper.run(case.command, "The helper", tmp_path, VARIABLES, SYSTEM_CLOCK, deadline).reveal()
+        outcome = helper.run(case.command, "The helper", tmp_path, VARIABLES, SYSTEM_CLOCK, deadline).secret.reveal()
     except HelperFailed as error:
         outcome = error.message
         assert KEY not in outcome

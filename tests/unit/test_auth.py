@@ -107,6 +107,21 @@ def test_a_second_refusal_is_final(machine: Machine, get: Get) -> None:
     assert (machine.bare.cwd / "runs").read_text() == "run\nrun\n"
 
 
+@pytest.mark.requirement("R-11 after 403")
+@pytest.mark.parametrize(("asked", "runs"), [("", "run\n"), ("0", "run\n"), ("true", "run\nrun\n")])
+def test_a_helper_runs_again_upon_403_only_where_that_was_asked_for(
+    machine: Machine, get: Get, asked: str, runs: str
+) -> None:
+    """And then the server's answer stands."""
+    machine.settings({"apiKeyHelper": COUNTING_HELPER})
+    with local_server({"*": (403, "application/json", {"error": "no"})}) as server:
+        variables = {"ANTHROPIC_BASE_URL": server.url, "KEYSTEAD_API_KEY_HELPER_ON_403": asked}
+        answer = get(machine.client(interactive=False, **variables), server.url)
+
+    assert answer.status_code == 403
+    assert (machine.bare.cwd / "runs").read_text() == runs
+
+
 def test_what_cannot_be_renewed_is_sent_once(machine: Machine, get: Get) -> None:
     """A key stays the same key."""
     with local_server({"*": REFUSED}) as server:

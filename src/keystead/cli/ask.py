@@ -109,7 +109,7 @@ def _first_model(client: Client, access: Access, network: Transport) -> tuple[st
     authorized = access
     url = f"{authorized.api_base}/v1/models?limit=1000"
     response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
-    if response.status == 401:
+    if authorized.is_refused(response.status):
         authorized = client.again(authorized)
         response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
     if response.status != 200:
@@ -139,9 +139,9 @@ def _question(access: Access, question: Question) -> Request:
 
 
 def _stream(access: Access, question: Question, network: Transport, is_terminal: bool) -> bool:
-    """Write the answer to standard output; return False when the credential was refused with 401."""
+    """Write the answer to standard output; return False when the credential was refused and may be renewed."""
     with network.stream(_question(access, question)) as response:
-        if response.status == 401:
+        if access.is_refused(response.status):
             return False
         if response.status != 200:
             raise _failure(response.status, response.headers, _body(response), access)

@@ -1,6 +1,7 @@
 """Run ``apiKeyHelper``: a command of the person's own that prints one key (S-06, R-11).
 
-Its output is a key or it is nothing: no banner, no second line, no best effort.
+Its output is a key, or an object that also says until when (:mod:`keystead.wire.helper_output`), or it is nothing: no
+banner, no second line, no best effort.
 """
 
 import sys
@@ -11,9 +12,11 @@ from typing import Final
 
 from keystead.clock import Clock
 from keystead.credentials.lint import LONGEST, clean
+from keystead.credentials.printed import Printed
 from keystead.drivers import command as driver
 from keystead.errors import HelperFailed, MalformedSecret
-from keystead.secret import Secret
+from keystead.wire import helper_output
+from keystead.wire.fields import Malformed
 
 DEADLINE: Final = 60.0
 """Seconds a helper may take."""
@@ -29,7 +32,7 @@ def run(
     clock: Clock,
     deadline: float = DEADLINE,
     notice: Callable[[float], None] | None = None,
-) -> Secret:
+) -> Printed:
     """Run ``command`` and return the one key it prints.
 
     Args:
@@ -42,8 +45,8 @@ def run(
         notice: told the seconds so far, every ten seconds that it takes.
 
     Raises:
-        HelperFailed: it could not run, took too long, failed, or printed something else than one key. The message
-            has its exit code and its redacted error output, never its output.
+        HelperFailed: it could not run, took too long, failed, or printed something else than one key, or one that has
+            ended. The message has its exit code and its redacted error output, never its output.
     """
     arguments = (*driver.SHELL, command) if isinstance(command, str) else tuple(command)
     run_it = partial(driver.run, arguments, cwd, variables, clock, deadline=deadline, most=_MOST_OUTPUT, notice=notice)
@@ -54,7 +57,10 @@ def run(
         raise HelperFailed(f"{name} took longer than {deadline:g} s and was stopped.{finished.said}", hint=_HINT)
     if finished.code != 0:
         raise HelperFailed(f"{name} failed with exit code {finished.code}.{finished.said}", hint=_HINT)
-    return _one_key(finished.output, name, finished.said)
+    printed = _one_key(finished.output, name, finished.said)
+    if printed.expires_at is not None and printed.expires_at <= clock.now():
+        raise HelperFailed(f"{name} printed a key that has ended already.", hint="Check its clock and its cache.")
+    return printed
 
 
 def _finish(run_it: Callable[[], driver.Finished], name: str) -> driver.Finished:
@@ -67,7 +73,7 @@ def _finish(run_it: Callable[[], driver.Finished], name: str) -> driver.Finished
         raise HelperFailed(f"{name} could not be started: {reason.lower()}.", hint=_HINT) from None
 
 
-def _one_key(output: bytes, name: str, said: str) -> Secret:
+def _one_key(output: bytes, name: str, said: str) -> Printed:
     try:
         text = output.decode("utf-8").strip(" \t\r\n")
     except UnicodeDecodeError as error:
@@ -77,6 +83,9 @@ def _one_key(output: bytes, name: str, said: str) -> Secret:
     if not text:
         raise HelperFailed(f"{name} printed nothing.{said}", hint=_HINT)
     try:
-        return clean(text, f"The output of {name}")
+        printed = helper_output.parse(text)
+        return Printed(clean(printed.token, f"The output of {name}"), printed.expires_at)
     except MalformedSecret as error:
         raise HelperFailed(error.message, hint=_HINT) from None
+    except Malformed as error:
+        raise HelperFailed(f"{name} printed an object that cannot be used: {error}.", hint=_HINT) from None

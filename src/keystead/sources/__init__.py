@@ -103,7 +103,12 @@ SOURCES: Final[tuple[Source, ...]] = (
     Source(
         id="api_key_helper",
         title="API key helper",
-        reads=(api_key_helper.SETTING, api_key_helper.LIFETIME_VARIABLE, "ANTHROPIC_BASE_URL"),
+        reads=(
+            api_key_helper.SETTING,
+            api_key_helper.LIFETIME_VARIABLE,
+            api_key_helper.FORBIDDEN_VARIABLE,
+            "ANTHROPIC_BASE_URL",
+        ),
         header=Header.X_API_KEY,
         billing=BillingClass.METERED,
         payer="the organization that owns the key the command prints, per token",

@@ -12,6 +12,7 @@ from keystead.sources.variables import bound
 SETTING: Final = "apiKeyHelper"
 LIFETIME_VARIABLE: Final = "CLAUDE_CODE_API_KEY_HELPER_TTL_MS"
 DEFAULT_LIFETIME: Final = 300.0
+FORBIDDEN_VARIABLE: Final = "KEYSTEAD_API_KEY_HELPER_ON_403"
 
 
 def find(source: Source, facts: Facts) -> Candidate:
@@ -28,7 +29,7 @@ def find(source: Source, facts: Facts) -> Candidate:
         candidate,
         header=Header.AUTHORIZATION if base.custom else Header.X_API_KEY,
         warnings=(*reading.warnings, *candidate.warnings),
-        credential=HelperCommand(reading.value.text, lifetime(facts.configuration)),
+        credential=HelperCommand(reading.value.text, lifetime(facts.configuration), refusals(facts.configuration)),
     )
 
 
@@ -38,3 +39,13 @@ def lifetime(configuration: Configuration) -> float:
     if value is None or not (value.text.isascii() and value.text.isdigit()):
         return DEFAULT_LIFETIME
     return int(value.text[:15]) / 1000
+
+
+def refusals(configuration: Configuration) -> frozenset[int]:
+    """Return the statuses upon which the command is run once more: 401, and 403 where that is asked for.
+
+    403 is mostly a question of rights, which no new key answers; some gateways send it for a key that has ended.
+    """
+    value = configuration.variable(FORBIDDEN_VARIABLE).value
+    asked = value is not None and value.text.strip().lower() in {"1", "true", "yes", "on"}
+    return frozenset({401, 403}) if asked else frozenset({401})

@@ -54,10 +54,12 @@ class HelperCommand:
     Attributes:
         command: a shell command, as configured; hidden in ``repr`` because people put keys into commands.
         lifetime: seconds for which its output may be used again; 0 runs it for every request.
+        refusals: the HTTP statuses upon which it is run once more.
     """
 
     command: str = field(repr=False)
     lifetime: float
+    refusals: frozenset[int] = frozenset({401})
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _command(rest: str, name: str, place: Place) -> Secret:
         command = shlex.split(rest)
     except ValueError as error:
         raise ConfigurationError(f"{name} is not a command: {str(error).lower()}.", hint="Check its quotes.") from None
-    return helper.run(command, name, place.cwd, place.variables, place.clock)
+    return helper.run(command, name, place.cwd, place.variables, place.clock).secret
 
 
 def _keyring(rest: str, name: str, place: Place) -> Secret:
@@ -141,7 +141,7 @@ def _keyring(rest: str, name: str, place: Place) -> Secret:
     if not (service and user):
         raise ConfigurationError(f"{name} does not name service and user.", hint="Write keyring:SERVICE/USER.")
     command = (sys.executable, "-P", "-m", "keyring", "get", service, user)
-    return helper.run(command, name, place.cwd, place.variables, place.clock, _PATIENCE)
+    return helper.run(command, name, place.cwd, place.variables, place.clock, _PATIENCE).secret
 
 
 def _descriptor(rest: str, name: str, place: Place) -> str:

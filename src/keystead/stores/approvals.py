@@ -1,17 +1,16 @@
 """Answers to "use this API key?", kept by salted fingerprint and origin (S-05, R-21)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from keystead.clock import Clock
-from keystead.errors import ConfigurationError, UnreadableFile
+from keystead.errors import ConfigurationError
 from keystead.secret import Secret
-from keystead.stores.files import Files, read_private
-from keystead.stores.locks import locked
+from keystead.stores.files import Files
+from keystead.stores.salted_entries import SaltedEntries
 
 SCHEMA: Final = "keystead.approvals/1"
-_WRITE_TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,15 @@ class Approvals:
     """The answers in ``approvals.json`` of the state directory. Reading writes nothing."""
 
     def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
-        self._path = directory / "approvals.json"
-        self._lock = directory / "approvals.lock"
+        loss = "; keys will be asked about again."
+        path = directory / "approvals.json"
+        self._entries = SaltedEntries(path, SCHEMA, "decisions", _decision, loss, files)
         self._clock = clock
-        self._files = files or Files()
 
     @property
     def salt(self) -> bytes:
         """What fingerprints are salted with here; empty before the first answer."""
-        return self._read()[0]
+        return self._entries.read()[0]
 
     def fingerprint(self, key: Secret) -> str:
         """Return what stands for ``key`` here; the first one asked for makes the salt, and keeps it."""
@@ -57,7 +56,7 @@ class Approvals:
 
     def decision(self, key: Secret, origin: str) -> Decision | None:
         """Return what was answered about ``key`` for ``origin``, or None when nobody was asked yet."""
-        salt, decisions = self._read()
+        salt, decisions = self._entries.read()
         if not decisions:  # most machines; what makes a fingerprint takes longer to load than all of this
             return None
         fingerprint = key.fingerprint(salt)
@@ -65,9 +64,9 @@ class Approvals:
 
     def decide(self, key: Secret, origin: str, *, accepted: bool) -> Decision:
         """Remember an answer in place of an earlier one about the same key and origin."""
-        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
-            salt, decisions = self._read()
-            salt = salt or self._files.random_bytes(16)
+        with self._entries.lock(self._clock):
+            salt, decisions = self._entries.read()
+            salt = salt or self._entries.new_salt()
             return self._put(salt, decisions, Decision(key.fingerprint(salt), origin, accepted, self._clock.now()))
 
     def accept(self, fingerprint: str, origin: str, *, salt: bytes = b"") -> Decision:
@@ -87,64 +86,40 @@ class Approvals:
                 "That fingerprint was not made here.",
                 hint="Give its salt too, as keystead approve --list shows it where the fingerprint is from.",
             )
-        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
-            _, decisions = self._read()
+        with self._entries.lock(self._clock):
+            _, decisions = self._entries.read()
             return self._put(kept, decisions, Decision(fingerprint, origin, True, self._clock.now()))
 
     def forget(self, fingerprint: str) -> bool:
         """Forget every answer about ``fingerprint``; tell whether there was one."""
-        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
-            salt, decisions = self._read()
+        with self._entries.lock(self._clock):
+            salt, decisions = self._entries.read()
             kept = [one for one in decisions if one.fingerprint != fingerprint]
             if len(kept) == len(decisions):
                 return False
-            self._write(salt, kept)
+            self._entries.write(salt, kept)
             return True
 
     def all(self) -> tuple[Decision, ...]:
         """Return every answer, oldest first."""
-        return tuple(sorted(self._read()[1], key=lambda one: one.decided_at))
+        return tuple(sorted(self._entries.read()[1], key=lambda one: one.decided_at))
 
     def _salted(self, salt: bytes) -> bytes:
         """Settle on a salt, the one given or a new one, unless there is one already; return it."""
-        with locked(self._lock, _WRITE_TIMEOUT, self._clock):
-            kept, decisions = self._read()
+        with self._entries.lock(self._clock):
+            kept, decisions = self._entries.read()
             if kept and salt and kept != salt:
-                raise ConfigurationError(
-                    "Another salt is in use here.", hint=f"Approve the key as it is seen here, or remove {self._path}."
-                )
+                hint = f"Approve the key as it is seen here, or remove {self._entries.path}."
+                raise ConfigurationError("Another salt is in use here.", hint=hint)
             if not kept:
-                kept = salt or self._files.random_bytes(16)
-                self._write(kept, decisions)
+                kept = salt or self._entries.new_salt()
+                self._entries.write(kept, decisions)
             return kept
 
     def _put(self, salt: bytes, decisions: list[Decision], answer: Decision) -> Decision:
         others = [one for one in decisions if (one.fingerprint, one.origin) != (answer.fingerprint, answer.origin)]
-        self._write(salt, [*others, answer])
+        self._entries.write(salt, [*others, answer])
         return answer
-
-    def _read(self) -> tuple[bytes, list[Decision]]:
-        data = read_private(self._path)
-        if data is None:
-            return b"", []
-        import json
-
-        try:
-            document = json.loads(data)
-            if document["schema"] != SCHEMA:
-                raise ValueError(SCHEMA)
-            return bytes.fromhex(document["salt"]), [_decision(raw) for raw in document["decisions"]]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise UnreadableFile(
-                f"{self._path} is damaged.", hint=f"Remove {self._path}; keys will be asked about again."
-            ) from None
-
-    def _write(self, salt: bytes, decisions: list[Decision]) -> None:
-        import json
-
-        document = {"schema": SCHEMA, "salt": salt.hex(), "decisions": [asdict(one) for one in decisions]}
-        self._files.sweep(self._path)
-        self._files.put(self._path, json.dumps(document, indent=1).encode() + b"\n")
 
 
 def _decision(raw: dict[str, Any]) -> Decision:

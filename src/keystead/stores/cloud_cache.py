@@ -6,7 +6,6 @@ only for those who were waiting for the answer, so that a fix works at once.
 One file per cloud and surroundings: another profile, another key or a changed credentials file is another question.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from typing import Final, Generic, TypeVar
 from keystead.clock import Clock
 from keystead.credentials.cloud import CloudIdentity, CloudToken, parse, parse_token
 from keystead.errors import CloudNotReady
-from keystead.stores.files import Files, read_private
-from keystead.stores.locks import locked
-from keystead.wire import fields
+from keystead.stores import kept_answer
+from keystead.stores.files import Files
+from keystead.stores.kept_answer import KeptAnswer
 from keystead.wire.fields import Fields, Malformed
 
 SCHEMA: Final = "keystead.cloud/1"
@@ -61,12 +60,10 @@ class CloudCache(Generic[Answer]):
         kind: Kind[Answer],
         files: Files | None = None,
     ) -> None:
-        name = hashlib.sha256(fields.dump(dict(sorted(surroundings.items())))).hexdigest()[:16]
-        self._path = directory / f"cloud-{cloud}-{kind.mark}{name}.json"
-        self._lock = directory / f"cloud-{cloud}.lock"
+        name = f"cloud-{cloud}-{kind.mark}{kept_answer.of(surroundings)}"
+        self._answer = KeptAnswer(directory, name, SCHEMA, clock, files, lock=f"cloud-{cloud}")
         self._clock = clock
         self._kind: Kind[Answer] = kind
-        self._files = files or Files()
 
     def load(self, since: float) -> Answer | None:
         """Return the answer given after ``since`` (Unix seconds) and still good; a damaged file counts as none.
@@ -102,21 +99,15 @@ class CloudCache(Generic[Answer]):
             StoreUnavailable: it could not be written.
         """
         kind = "error" if isinstance(answer, CloudNotReady) else self._kind.name
-        document = {"schema": SCHEMA, "asked_at": self._clock.now(), kind: answer.to_json()}
-        self._files.sweep(self._path)
-        self._files.put(self._path, fields.dump(document) + b"\n")
+        self._answer.write({"asked_at": self._clock.now(), kind: answer.to_json()})
 
     def _read(self, since: float) -> Fields | None:
-        data = read_private(self._path)
-        if data is None:
-            return None
+        document = self._answer.read()
         try:
-            document = Fields.parse(data, "kept answer")
-            known = document.text("schema") == SCHEMA
-            return document if known and since < document.number("asked_at") <= self._clock.now() else None
+            return document if document and since < document.number("asked_at") <= self._clock.now() else None
         except Malformed:
             return None
 
     def lock(self, timeout: float) -> AbstractContextManager[None]:
         """Hold the right to ask the cloud, across all processes."""
-        return locked(self._lock, timeout, self._clock)
+        return self._answer.lock(timeout)

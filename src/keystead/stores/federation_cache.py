@@ -3,7 +3,6 @@
 One file for each question: another rule, account, workspace, address or identity is another question.
 """
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Final
 from keystead.clock import Clock
 from keystead.credentials import OAuthTokens
 from keystead.secret import Secret
-from keystead.stores.files import Files, read_private
-from keystead.stores.locks import locked
-from keystead.wire import fields
-from keystead.wire.fields import Fields, Malformed
+from keystead.stores import kept_answer
+from keystead.stores.files import Files
+from keystead.stores.kept_answer import KeptAnswer
+from keystead.wire.fields import Malformed
 
 SCHEMA: Final = "keystead.federation/1"
 
@@ -31,11 +30,7 @@ class FederationCache:
     def __init__(
         self, directory: Path, asked: Mapping[str, str | None], clock: Clock, files: Files | None = None
     ) -> None:
-        name = hashlib.sha256(fields.dump(dict(sorted(asked.items())))).hexdigest()[:16]
-        self._path = directory / f"federation-{name}.json"
-        self._lock = directory / f"federation-{name}.lock"
-        self._clock = clock
-        self._files = files or Files()
+        self._answer = KeptAnswer(directory, f"federation-{kept_answer.of(asked)}", SCHEMA, clock, files)
 
     def load(self) -> OAuthTokens | None:
         """Return the kept token, whatever its age; a file that is not one counts as none.
@@ -43,13 +38,10 @@ class FederationCache:
         Raises:
             UnreadableFile: others may read it.
         """
-        data = read_private(self._path)
-        if data is None:
+        document = self._answer.read()
+        if document is None:
             return None
         try:
-            document = Fields.parse(data, "kept token")
-            if document.text("schema") != SCHEMA:
-                return None
             return OAuthTokens(
                 access_token=Secret(document.text("access_token")),
                 refresh_token=None,
@@ -65,15 +57,9 @@ class FederationCache:
         Raises:
             StoreUnavailable: it could not be written.
         """
-        document = {
-            "schema": SCHEMA,
-            "access_token": tokens.access_token.reveal(),
-            "issued_at": tokens.issued_at,
-            "expires_in": tokens.expires_in,
-        }
-        self._files.sweep(self._path)
-        self._files.put(self._path, fields.dump(document) + b"\n")
+        times = {"issued_at": tokens.issued_at, "expires_in": tokens.expires_in}
+        self._answer.write({"access_token": tokens.access_token.reveal(), **times})
 
     def lock(self, timeout: float) -> AbstractContextManager[None]:
         """Hold the right to exchange, across all processes."""
-        return locked(self._lock, timeout, self._clock)
+        return self._answer.lock(timeout)

@@ -7,17 +7,15 @@ the command as written, not the programs it runs.
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from keystead.clock import Clock
-from keystead.errors import UnreadableFile
-from keystead.stores.files import Files, read_private
-from keystead.stores.locks import locked
+from keystead.stores.files import Files
+from keystead.stores.salted_entries import SaltedEntries
 
 SCHEMA: Final = "keystead.trust/1"
-_WRITE_TIMEOUT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +39,8 @@ class Trust:
     """The trusted commands in ``trust.json`` of the state directory. Reading writes nothing."""
 
     def __init__(self, directory: Path, files: Files | None = None) -> None:
-        self._path = directory / "trust.json"
-        self._lock = directory / "trust.lock"
-        self._files = files or Files()
+        loss = ", then run keystead trust again where needed."
+        self._entries = SaltedEntries(directory / "trust.json", SCHEMA, "trusted", _trusted, loss, files)
 
     def covers(self, directory: Path, name: str, command: str) -> bool:
         """Whether exactly this ``command`` of the setting ``name`` is trusted in ``directory``.
@@ -51,57 +48,34 @@ class Trust:
         Raises:
             UnreadableFile: what is trusted cannot be read, so nothing may be assumed.
         """
-        salt, entries = self._read()
+        salt, entries = self._entries.read()
         mine = [one for one in entries if (one.directory, one.name) == (os.path.realpath(directory), name)]
         return any(one.digest == _digest(salt, command) for one in mine)
 
     def grant(self, directory: Path, commands: Mapping[str, str], clock: Clock) -> tuple[Trusted, ...]:
         """Trust ``commands``, by name of the setting, in place of all that was trusted in ``directory`` before."""
         real = os.path.realpath(directory)
-        with locked(self._lock, _WRITE_TIMEOUT, clock):
-            salt, entries = self._read()
-            salt = salt or self._files.random_bytes(16)
+        with self._entries.lock(clock):
+            salt, entries = self._entries.read()
+            salt = salt or self._entries.new_salt()
             new = tuple(Trusted(real, name, _digest(salt, text), clock.now()) for name, text in commands.items())
-            self._write(salt, [*(one for one in entries if one.directory != real), *new])
+            self._entries.write(salt, [*(one for one in entries if one.directory != real), *new])
             return new
 
     def revoke(self, directory: Path, clock: Clock) -> bool:
         """Trust nothing in ``directory`` any more; tell whether there was something."""
         real = os.path.realpath(directory)
-        with locked(self._lock, _WRITE_TIMEOUT, clock):
-            salt, entries = self._read()
+        with self._entries.lock(clock):
+            salt, entries = self._entries.read()
             kept = [one for one in entries if one.directory != real]
             if len(kept) == len(entries):
                 return False
-            self._write(salt, kept)
+            self._entries.write(salt, kept)
             return True
 
     def all(self) -> tuple[Trusted, ...]:
         """Return every trusted command, by directory and name."""
-        return tuple(sorted(self._read()[1], key=lambda one: (one.directory, one.name)))
-
-    def _read(self) -> tuple[bytes, list[Trusted]]:
-        data = read_private(self._path)
-        if data is None:
-            return b"", []
-        import json
-
-        try:
-            document = json.loads(data)
-            if document["schema"] != SCHEMA:
-                raise ValueError(SCHEMA)
-            return bytes.fromhex(document["salt"]), [_trusted(raw) for raw in document["trusted"]]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise UnreadableFile(
-                f"{self._path} is damaged.", hint=f"Remove {self._path}, then run keystead trust again where needed."
-            ) from None
-
-    def _write(self, salt: bytes, entries: list[Trusted]) -> None:
-        import json
-
-        document = {"schema": SCHEMA, "salt": salt.hex(), "trusted": [asdict(one) for one in entries]}
-        self._files.sweep(self._path)
-        self._files.put(self._path, json.dumps(document, indent=1).encode() + b"\n")
+        return tuple(sorted(self._entries.read()[1], key=lambda one: (one.directory, one.name)))
 
 
 def _digest(salt: bytes, command: str) -> str:

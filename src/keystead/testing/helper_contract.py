@@ -15,9 +15,12 @@ from keystead.clock import Clock
 from keystead.credentials.lint import LONGEST, clean
 from keystead.drivers import command as driver
 from keystead.errors import HelperFailed, MalformedSecret
+from keystead.wire import helper_output
+from keystead.wire.fields import Malformed
 
 KEY: Final = "canary-key"
 """What the good commands print."""
+_LATER: Final = "2999-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,21 @@ CASES: Final = (
     Case("sentence", f"echo Your key: {KEY}", "a space at character 5"),
     Case("bearer word", f"echo Bearer {KEY}", "the word Bearer"),
     Case("bearer in small letters", f"echo bearer {KEY}", "the word Bearer"),
-    Case("JSON", f'echo \'{{"key": "{KEY}"}}\'', "a space"),
+    Case("object", f'echo \'{{"token": "{KEY}"}}\''),
+    Case("object with a time", f'echo \'{{"token": "{KEY}", "expires_at": "{_LATER}"}}\''),
+    Case("object with Unix seconds", f'printf \'{{\n"token": "{KEY}",\n"expires_at": 32472144000}}\n\''),
+    Case(
+        "object of a cluster",
+        f'echo \'{{"kind": "ExecCredential", "status": {{"token": "{KEY}", "expirationTimestamp": "{_LATER}"}}}}\'',
+    ),
+    Case("object with another name", f'echo \'{{"key": "{KEY}"}}\'', "has no token"),
+    Case("object with a number for a key", "echo '{\"token\": 1}'", "token in the printed object is not a string"),
+    Case("object with a broken time", f'echo \'{{"token": "{KEY}", "expires_at": "soon"}}\'', "is not a time"),
+    Case(
+        "object that has ended", f'echo \'{{"token": "{KEY}", "expires_at": "2001-01-01T00:00:00Z"}}\'', "ended already"
+    ),
+    Case("object with two keys in one", 'echo \'{"token": "canary key"}\'', "a space at character 7"),
+    Case("object cut short", f'echo \'{{"token": "{KEY}"\'', "is not JSON"),
     Case("double quotes", f"echo '\"{KEY}\"'", "quotes"),
     Case("single quotes", f"echo \"'{KEY}'\"", "quotes"),
     Case("byte order mark", f"printf '\\357\\273\\277{KEY}'", "a byte order mark at character 1"),
@@ -123,6 +140,7 @@ class Verdict:
 class _Run:
     finished: driver.Finished
     seconds: float
+    ended_at: float
 
 
 _SLOW: Final = driver.PATIENCE
@@ -166,7 +184,10 @@ def _rules(deadline: float, lifetime: float) -> tuple[_Rule, ...]:
             lambda a, b: _dawdling(a) or _dawdling(b),
         ),
         ("It exits with 0.", lambda a, b: _failed(a) or _failed(b)),
-        (f"It prints one key on one line, at most {LONGEST} characters.", lambda a, b: _not_a_key(a) or _not_a_key(b)),
+        (
+            f"It prints one key on one line or in an object, at most {LONGEST} characters.",
+            lambda a, b: _not_a_key(a) or _not_a_key(b),
+        ),
         ("It leaves nothing running behind.", lambda a, b: _left(a) or _left(b)),
         ("Its error output does not show the key.", lambda a, b: _shown(a) or _shown(b)),
         ("It works again right away, as after a refused key.", lambda _, b: _failed(b) or _not_a_key(b)),
@@ -181,7 +202,7 @@ def _timed(command: str, cwd: Path, variables: Mapping[str, str], clock: Clock, 
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise HelperFailed(f"The command could not be started: {reason.lower()}.", hint="Check it.") from None
-    return _Run(done, clock.monotonic() - start)
+    return _Run(done, clock.monotonic() - start, clock.now())
 
 
 def _stopped(run: _Run) -> str | None:
@@ -213,15 +234,25 @@ def _not_a_key(run: _Run) -> str | None:
     if not text:
         return "it printed nothing"
     try:
-        clean(text, "the output")
-    except MalformedSecret as error:
-        return error.message.rstrip(".")
-    return None
+        printed = helper_output.parse(text)
+        clean(printed.token, "the output")
+    except (MalformedSecret, Malformed) as error:
+        return str(error).rstrip(".")
+    return "its key has ended already" if (printed.expires_at or run.ended_at + 1) <= run.ended_at else None
 
 
 def _shown(run: _Run) -> str | None:
-    key = run.finished.output.strip()
+    key = _printed(run)
     return "the key is in it" if key and key in run.finished.errors else None
+
+
+def _printed(run: _Run) -> bytes:
+    """Return the key alone, or the whole output when it is none."""
+    output = run.finished.output.strip()
+    try:
+        return helper_output.parse(output.decode()).token.encode()
+    except ValueError:  # not text, or Malformed
+        return output
 
 
 def _outlived(first: _Run, second: _Run, lifetime: float) -> str | None:

@@ -19,7 +19,7 @@ VARIABLES = {"PATH": os.defpath, "GREETING": "hello"}
 
 
 def run(command: str, tmp_path: Path, deadline: float = 20.0) -> Secret:
-    return helper.run(command, NAME, tmp_path, VARIABLES, SYSTEM_CLOCK, deadline)
+    return helper.run(command, NAME, tmp_path, VARIABLES, SYSTEM_CLOCK, deadline).secret
 
 
 def failure(command: str, tmp_path: Path, deadline: float = 20.0) -> HelperFailed:
@@ -177,4 +177,4 @@ def test_a_slow_helper_is_announced_every_ten_seconds(tmp_path: Path) -> None:
 
 def test_a_program_with_arguments_needs_no_shell(tmp_path: Path) -> None:
     """For references, where nobody expects one."""
-    assert helper.run(("printf", "%s", "$HOME;x"), NAME, tmp_path, VARIABLES, SYSTEM_CLOCK).reveal() == "$HOME;x"
+    assert helper.run(("printf", "%s", "$HOME;x"), NAME, tmp_path, VARIABLES, SYSTEM_CLOCK).secret.reveal() == "$HOME;x"
