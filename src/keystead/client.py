@@ -23,7 +23,8 @@ from keystead.refresher import Refresher, federated_tokens, helper_key, paced
 from keystead.release import FEDERATED, Access, Authorized, Sendable, Signed
 from keystead.resolver import Resolution, Resolver
 from keystead.secret import Secret
-from keystead.sources.candidate import Approval, Candidate, HelperCommand
+from keystead.sources.api_key_reference import ReferredKey
+from keystead.sources.candidate import Approval, Candidate, HelperCommand, KeyReference
 from keystead.sources.configuration import Configuration
 from keystead.sources.login_store import open_store
 from keystead.stores import TokenStore, profiles
@@ -72,6 +73,7 @@ class Client:
         self._transport_factory = transport_factory
         self._approvals = approvals or Approvals(environment.state_dir, clock)
         self._resolver = Resolver(environment, store, clock, interactive=interactive, approvals=self._approvals)
+        self._referred = ReferredKey(lambda: Configuration.read(environment), clock)
         self._refresher = Refresher(store, transport_factory, clock, backoff=self._backoff)
 
     @classmethod
@@ -179,6 +181,10 @@ class Client:
                 return renewed
         if isinstance(candidate.credential, HelperCommand):
             return self._from_helper(candidate, candidate.credential, rejected=refused.secret)
+        if isinstance(candidate.credential, KeyReference):
+            secret = self._referred.read(candidate.credential, rejected=refused.secret)
+            if secret != refused.secret:  # it was changed where it is kept
+                return replace(refused, secret=secret)
         if candidate.source in LOGIN_KINDS:
             return self._from_login(candidate, rejected=refused.generation)
         if candidate.source in FEDERATED:
@@ -220,6 +226,9 @@ class Client:
                 return self._from_login(candidate)
             case HelperCommand() as helper:
                 return self._from_helper(candidate, helper)
+            case KeyReference() as reference:
+                key = self._referred.read(reference)
+                return Authorized(Header.X_API_KEY, key, candidate.api_base or "", candidate)
             case ApiKey(secret, header) | Bearer(secret, header):
                 return Authorized(header, secret, candidate.api_base or "", candidate)
             case _:

@@ -11,6 +11,7 @@ from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Header
 from keystead.release import Authorized
 from keystead.sources import SOURCES
+from keystead.sources.api_key_reference import variable_of
 from keystead.sources.cloud import CLOUDS
 from keystead.sources.configuration import GUARDED, Configuration
 
@@ -32,14 +33,21 @@ def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
     from keystead.drivers.process import become
 
     client = surroundings.client()
-    variables = {**surroundings.environment.variables, **surroundings.selection.variables()}
+    configuration = Configuration.read(surroundings.environment)
+    variables = own_variables(configuration, surroundings.selection.variables())
     resolution = checked(surroundings, client)
     cloud = client.cloud(resolution)
     if cloud is None:
         become(command, child_variables(variables, client.credential(resolution)))
     for note in cloud.notes:
         click.echo(f"keystead: {sentence(note)}", err=True)
-    become(command, cloud_variables(variables, Configuration.read(surroundings.environment), cloud.cloud))
+    become(command, cloud_variables(variables, configuration, cloud.cloud))
+
+
+def own_variables(configuration: Configuration, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's variables and those of the chosen account, without one that ``KEYSTEAD_API_KEY`` names."""
+    held = variable_of(configuration)
+    return {name: value for name, value in configuration.environment.variables.items() if name != held} | dict(chosen)
 
 
 def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dict[str, str]:

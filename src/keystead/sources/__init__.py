@@ -7,7 +7,7 @@ This module *is* the table; status, documentation and tests read it. Code for a 
 from typing import Final
 
 from keystead.credentials import BillingClass, Header, LoginKind
-from keystead.sources import api_key_helper, cloud, federation, stored, surface, variables, vendor
+from keystead.sources import api_key_helper, api_key_reference, cloud, federation, stored, surface, variables, vendor
 from keystead.sources.candidate import Source
 
 SOURCES: Final[tuple[Source, ...]] = (
@@ -98,6 +98,17 @@ SOURCES: Final[tuple[Source, ...]] = (
         payer="the organization that owns the key, per token",
         sentence="A console API key; with a person present it is used only after they approved it.",
         find=variables.find_api_key,
+        surfaces=surface.ENVIRONMENT,
+    ),
+    Source(
+        id="api_key_reference",
+        title="API key by reference",
+        reads=(api_key_reference.VARIABLE, "ANTHROPIC_BASE_URL"),
+        header=Header.X_API_KEY,
+        billing=BillingClass.METERED,
+        payer="the organization that owns the key, per token",
+        sentence="Where an API key is kept (file:, env:, exec:, keyring:, fd:, systemd:), read when a key is needed.",
+        find=api_key_reference.find,
         surfaces=surface.ENVIRONMENT,
     ),
     Source(

@@ -63,6 +63,21 @@ class HelperCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyReference:
+    """Where an API key is kept; finding it neither reads nor runs anything.
+
+    Attributes:
+        text: such as ``file:/run/secrets/key``; hidden in ``repr`` because people put keys into commands.
+        name: of the variable and its place, for errors.
+        custom: whether the key is for another server than the vendor's.
+    """
+
+    text: str = field(repr=False)
+    name: str
+    custom: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One row of the precedence table, looked at on this machine.
 
@@ -100,7 +115,7 @@ class Candidate:
     approval: Approval | None = None
     warnings: tuple[str, ...] = ()
     error: KeysteadError | None = None
-    credential: "Credential | HelperCommand | Federation | None" = field(default=None, repr=False)
+    credential: "Credential | HelperCommand | KeyReference | Federation | None" = field(default=None, repr=False)
 
     @property
     def present(self) -> bool:

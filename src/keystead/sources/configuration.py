@@ -63,6 +63,7 @@ GUARDED: Final = COMMANDS | frozenset(
         "ANTHROPIC_WORKSPACE_ID",
         "AWS_BEARER_TOKEN_BEDROCK",
         "CLAUDE_CODE_OAUTH_TOKEN",
+        "KEYSTEAD_API_KEY",
     }
 )
 """Names that decide which secret goes where; only the shell, the user and the administrator may set them."""

@@ -1,7 +1,7 @@
 """Where a setting's secret really is: ``file:/run/secrets/key`` instead of the key itself (R-27).
 
-Settings of Keystead's own take a reference wherever they take a secret. The variables of the precedence table do
-not: their values are what clients send, whoever reads them.
+Settings of Keystead's own take a reference wherever they take a secret, ``KEYSTEAD_API_KEY`` takes nothing else. The
+other variables of the precedence table take none: their values are what clients send, whoever reads them.
 """
 
 import os
@@ -18,7 +18,7 @@ from keystead.clock import Clock
 from keystead.credentials.lint import LONGEST, clean
 from keystead.errors import ConfigurationError, UnreadableFile
 from keystead.secret import Secret
-from keystead.stores.files import read_private
+from keystead.stores.files import read, require_private
 
 _PATIENCE: Final = 5.0
 """Seconds for a keyring or a descriptor to answer."""
@@ -49,6 +49,16 @@ def is_reference(text: str) -> bool:
     return text.startswith(tuple(f"{scheme}:" for scheme in SCHEMES))
 
 
+def look(text: str, name: str, place: Place) -> None:
+    """Check all of a reference that can be checked without opening, running or asking anything (R-06).
+
+    Raises:
+        KeysteadError: as :func:`resolve`, as far as it can be known.
+    """
+    scheme, rest = _parts(text, name)
+    scheme.look(rest, f"{name} ({text.partition(':')[0]}:)", place)
+
+
 def resolve(text: str, name: str, place: Place) -> Secret:
     """Return the secret that ``text`` refers to.
 
@@ -62,21 +72,81 @@ def resolve(text: str, name: str, place: Place) -> Secret:
         UnreadableFile: others may read the file, or it belongs to somebody else.
         HelperFailed: the command did not print one secret.
     """
-    scheme, _, rest = text.partition(":")
+    scheme, rest = _parts(text, name)
+    name = f"{name} ({text.partition(':')[0]}:)"
+    found = scheme.read(rest, name, place)
+    return found if isinstance(found, Secret) else clean(found, name)
+
+
+def _parts(text: str, name: str) -> "tuple[Scheme, str]":
+    word, _, rest = text.partition(":")
     if not rest:
-        raise ConfigurationError(f"{name} is {scheme}: and names nothing.", hint=f"Write {SCHEMES[scheme].form}.")
-    found = SCHEMES[scheme].read(rest, f"{name} ({scheme}:)", place)
-    return found if isinstance(found, Secret) else clean(found, f"{name} ({scheme}:)")
+        raise ConfigurationError(f"{name} is {word}: and names nothing.", hint=f"Write {SCHEMES[word].form}.")
+    return SCHEMES[word], rest
 
 
-def _file(rest: str, name: str, place: Place) -> str:
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A file that holds a secret.
+
+    Attributes:
+        given: whether the system put it there for this process; then others may not be able to change it.
+    """
+
+    path: Path
+    name: str
+    given: bool
+
+    def look(self) -> None:
+        """Check type, mode and owner without opening it."""
+        try:
+            self._require(self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing() from None
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def read(self) -> str:
+        """Return its text."""
+        try:
+            data = read(self.path, self._require)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        if data is None:
+            raise self._missing()
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            message = f"{self.path} is not text at byte {error.start + 1}."
+            raise UnreadableFile(message, hint="Keep the secret in it.") from None
+
+    def _require(self, status: os.stat_result) -> None:
+        if not self.given:
+            require_private(self.path, status)
+        elif not stat.S_ISREG(status.st_mode) or status.st_mode & _OTHERS_WRITE:
+            message = f"{self.path} is not a file that only its owner can change."
+            raise UnreadableFile(message, hint=f"Run: chmod go-w {self.path}")
+        elif os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+            message = f"{self.path} belongs to another user."
+            raise UnreadableFile(message, hint="Have the system hand it to this user.")
+
+    def _missing(self) -> UnreadableFile:
+        message = f"{self.path}, which {self.name} names, does not exist."
+        return UnreadableFile(message, hint="Create it with mode 0600.")
+
+    def _unreadable(self, error: OSError) -> UnreadableFile:
+        reason = (error.strerror or type(error).__name__).lower()
+        return UnreadableFile(f"{self.path} cannot be read: {reason}.", hint="Make it readable for this user.")
+
+
+def _file(rest: str, name: str, place: Place) -> _Document:
     path = place.home / rest[2:] if rest.startswith("~/") else Path(rest)
     if not path.is_absolute():
         raise ConfigurationError(f"{name} is not a whole path.", hint="Start it with / or ~/.")
-    return _content(path, name, given=any(path.is_relative_to(one) for one in place.given))
+    return _Document(path, name, any(path.is_relative_to(one) for one in place.given))
 
 
-def _systemd(rest: str, name: str, place: Place) -> str:
+def _systemd(rest: str, name: str, place: Place) -> _Document:
     directory = place.variables.get("CREDENTIALS_DIRECTORY")
     if not directory:
         raise ConfigurationError(
@@ -85,35 +155,7 @@ def _systemd(rest: str, name: str, place: Place) -> str:
         )
     if "/" in rest or rest in {".", ".."}:
         raise ConfigurationError(f"{name} is not the name of a credential.", hint="Name it as in LoadCredential=.")
-    return _content(Path(directory) / rest, name, given=True)
-
-
-def _content(path: Path, name: str, *, given: bool) -> str:
-    data = _read_given(path) if given else read_private(path)
-    if data is None:
-        raise UnreadableFile(f"{path}, which {name} names, does not exist.", hint="Create it with mode 0600.")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UnreadableFile(f"{path} is not text at byte {error.start + 1}.", hint="Keep the secret in it.") from None
-
-
-def _read_given(path: Path) -> bytes | None:
-    """Read a file that the system put there for this process; others may not be able to change it."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_mode & _OTHERS_WRITE:
-            raise UnreadableFile(
-                f"{path} is not a file that only its owner can change.", hint=f"Run: chmod go-w {path}"
-            )
-        if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
-            raise UnreadableFile(f"{path} belongs to another user.", hint="Have the system hand it to this user.")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise UnreadableFile(f"{path} cannot be read: {reason}.", hint="Make it readable for this user.") from None
+    return _Document(Path(directory) / rest, name, given=True)
 
 
 def _environment(rest: str, name: str, place: Place) -> str:
@@ -123,37 +165,50 @@ def _environment(rest: str, name: str, place: Place) -> str:
     return value
 
 
+def _words(rest: str, name: str) -> list[str]:
+    try:
+        return shlex.split(rest)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is not a command: {str(error).lower()}.", hint="Check its quotes.") from None
+
+
 def _command(rest: str, name: str, place: Place) -> Secret:
     from keystead.drivers import helper
 
-    try:
-        command = shlex.split(rest)
-    except ValueError as error:
-        raise ConfigurationError(f"{name} is not a command: {str(error).lower()}.", hint="Check its quotes.") from None
-    return helper.run(command, name, place.cwd, place.variables, place.clock).secret
+    return helper.run(_words(rest, name), name, place.cwd, place.variables, place.clock).secret
+
+
+def _item(rest: str, name: str) -> tuple[str, str]:
+    service, _, user = rest.rpartition("/")
+    if not (service and user):
+        raise ConfigurationError(f"{name} does not name service and user.", hint="Write keyring:SERVICE/USER.")
+    return service, user
 
 
 def _keyring(rest: str, name: str, place: Place) -> Secret:
     """Ask the keyring in a process of its own: one that waits for a person or a dead bus can be killed (R-08)."""
     from keystead.drivers import helper
 
-    service, _, user = rest.rpartition("/")
-    if not (service and user):
-        raise ConfigurationError(f"{name} does not name service and user.", hint="Write keyring:SERVICE/USER.")
-    command = (sys.executable, "-P", "-m", "keyring", "get", service, user)
+    command = (sys.executable, "-P", "-m", "keyring", "get", *_item(rest, name))
     return helper.run(command, name, place.cwd, place.variables, place.clock, _PATIENCE).secret
 
 
-def _descriptor(rest: str, name: str, place: Place) -> str:
+def _number(rest: str, name: str) -> int:
     if not (rest.isascii() and rest.isdigit() and len(rest) < 5):
         raise ConfigurationError(f"{name} is not the number of a descriptor.", hint="Write it like fd:3.")
+    return int(rest)
+
+
+def _descriptor(rest: str, name: str, place: Place) -> str:
+    number = _number(rest, name)
     end = place.clock.monotonic() + _PATIENCE
     data = b""
     try:
+        os.set_inheritable(number, False)  # no program that is started later can read it again
         while len(data) <= LONGEST and (left := end - place.clock.monotonic()) > 0:
-            if not select.select([int(rest)], [], [], left)[0]:
+            if not select.select([number], [], [], left)[0]:
                 break
-            chunk = os.read(int(rest), LONGEST)
+            chunk = os.read(number, LONGEST)
             if not chunk:
                 return data.decode("utf-8", "replace")
             data += chunk
@@ -169,20 +224,52 @@ class Scheme:
     Attributes:
         form: how it is written.
         sentence: documentation.
+        look: raises what is wrong with it as far as can be known without side effects.
         read: returns the content; a command's output has been checked already.
+        lasting: whether what was read stays good while a process lives: asking again costs, or cannot be done.
     """
 
     form: str
     sentence: str
+    look: Callable[[str, str, Place], object]
     read: Callable[[str, str, Place], str | Secret]
+    lasting: bool = False
 
 
 SCHEMES: Final[Mapping[str, Scheme]] = {
-    "env": Scheme("env:NAME", "another variable of the process", _environment),
-    "exec": Scheme("exec:PROGRAM ARGUMENTS", "what a program prints; no shell, one line, at most a minute", _command),
-    "fd": Scheme("fd:NUMBER", "an open descriptor, read to its end", _descriptor),
-    "file": Scheme("file:/PATH", "a file that only its owner may read", _file),
-    "keyring": Scheme("keyring:SERVICE/USER", "the operating system's keyring", _keyring),
-    "systemd": Scheme("systemd:NAME", "a credential that systemd loaded for the service", _systemd),
+    "env": Scheme("env:NAME", "another variable of the process", _environment, _environment),
+    "exec": Scheme(
+        "exec:PROGRAM ARGUMENTS",
+        "what a program prints; no shell, one line, at most a minute",
+        lambda rest, name, _: _words(rest, name),
+        _command,
+        lasting=True,
+    ),
+    "fd": Scheme(
+        "fd:NUMBER",
+        "an open descriptor, read to its end",
+        lambda rest, name, _: _number(rest, name),
+        _descriptor,
+        lasting=True,
+    ),
+    "file": Scheme(
+        "file:/PATH",
+        "a file that only its owner may read",
+        lambda *where: _file(*where).look(),
+        lambda *where: _file(*where).read(),
+    ),
+    "keyring": Scheme(
+        "keyring:SERVICE/USER",
+        "the operating system's keyring",
+        lambda rest, name, _: _item(rest, name),
+        _keyring,
+        lasting=True,
+    ),
+    "systemd": Scheme(
+        "systemd:NAME",
+        "a credential that systemd loaded for the service",
+        lambda *where: _systemd(*where).look(),
+        lambda *where: _systemd(*where).read(),
+    ),
 }
 """Every sort of reference, by the word before its colon."""

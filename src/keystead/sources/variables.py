@@ -9,7 +9,7 @@ from keystead.secret import Secret
 from keystead.sources import base_url
 from keystead.sources.base_url import BaseUrl
 from keystead.sources.candidate import Approval, Candidate, CandidateState, Facts, Source
-from keystead.sources.configuration import Value, require_trusted
+from keystead.sources.configuration import require_trusted
 from keystead.stores.approvals import Decision
 
 
@@ -41,7 +41,7 @@ def _find(source: Source, facts: Facts, variable: str) -> Candidate | tuple[Cand
         return source.absent(f"{variable} is not set")
     secret = clean(reading.value.text, reading.value.name)
     base = base_url.read(facts.configuration)
-    _check_own_token(secret, reading.value, base)
+    check_own_token(secret, reading.value.name, custom=base.custom)
     candidate = bound(source.found(f"{variable} is set", reading.value.provenance), base)
     if reading.warnings:
         candidate = replace(candidate, warnings=(*reading.warnings, *candidate.warnings))
@@ -60,8 +60,13 @@ def bound(candidate: Candidate, base: BaseUrl) -> Candidate:
     )
 
 
-def _check_own_token(secret: Secret, value: Value, base: BaseUrl) -> None:
-    """Name a damaged Keystead token without a request (R-12), and keep one from going to another's server."""
+def check_own_token(secret: Secret, name: str, *, custom: bool) -> None:
+    """Name a damaged Keystead token without a request (R-12), and keep one from going to another's server.
+
+    Raises:
+        MalformedSecret: it is a Keystead token and damaged.
+        ConfigurationError: it is one that is not sent with requests, or not to the vendor.
+    """
     text = secret.reveal()
     if not text.startswith("ks"):
         return
@@ -71,15 +76,15 @@ def _check_own_token(secret: Secret, value: Value, base: BaseUrl) -> None:
         return
     kind = tokens.parse(text)
     if isinstance(kind, tokens.TokenFault):
-        raise MalformedSecret(f"{value.name} is a damaged Keystead token: {kind.reason}.", hint="Copy it again whole.")
+        raise MalformedSecret(f"{name} is a damaged Keystead token: {kind.reason}.", hint="Copy it again whole.")
     if kind is not tokens.TokenKind.API_KEY:
         raise ConfigurationError(
-            f"{value.name} holds a Keystead {kind.name.lower().replace('_', ' ')}, which is not sent with requests.",
+            f"{name} holds a Keystead {kind.name.lower().replace('_', ' ')}, which is not sent with requests.",
             hint="Create an API key in the console of that server, or run `keystead login`.",
         )
-    if not base.custom:
+    if not custom:
         raise ConfigurationError(
-            f"{value.name} is a Keystead token, but {base_url.VARIABLE} does not say which server it belongs to.",
+            f"{name} is a Keystead token, but {base_url.VARIABLE} does not say which server it belongs to.",
             hint=f"Set {base_url.VARIABLE} to the address of that server.",
         )
 

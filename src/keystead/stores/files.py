@@ -123,7 +123,7 @@ def read_private(path: Path) -> bytes | None:
         UnreadableFile: others may read it, it belongs to somebody else, or it cannot be read.
     """
     try:
-        return read(path, lambda status: _require_private(path, status))
+        return read(path, lambda status: require_private(path, status))
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -154,7 +154,12 @@ def read(path: Path, require: Callable[[os.stat_result], None]) -> bytes | None:
         os.close(descriptor)
 
 
-def _require_private(path: Path, status: os.stat_result) -> None:
+def require_private(path: Path, status: os.stat_result) -> None:
+    """Hold a file to what :func:`read_private` reads.
+
+    Raises:
+        UnreadableFile: it is not a file, others may read it, or it belongs to somebody else.
+    """
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(f"{path} is not a regular file.", hint=f"Move {path} away.")
     if not _POSIX:

@@ -51,6 +51,13 @@ def _workload(machine: Machine) -> None:
     )
 
 
+def _reference(machine: Machine) -> None:
+    key = machine.bare.home / "key"
+    key.write_text(CANARY)
+    key.chmod(0o600)
+    machine.variables["KEYSTEAD_API_KEY"] = "file:~/key"
+
+
 def _vendor_login(machine: Machine) -> None:
     machine.vendor_login(CANARY)
 
@@ -64,6 +71,7 @@ SET_UP: dict[str, Callable[[Machine], None]] = {
     "cloud:vertex": _variable("CLAUDE_CODE_USE_VERTEX", "1"),
     "auth_token": _variable("ANTHROPIC_AUTH_TOKEN"),
     "api_key": _variable("ANTHROPIC_API_KEY"),
+    "api_key_reference": _reference,
     "api_key_helper": lambda machine: machine.settings({"apiKeyHelper": f"echo {CANARY}"}),
     "profile": _profile("work", ANTHROPIC_PROFILE="work"),
     "workload_identity": _workload,
@@ -138,9 +146,10 @@ def test_every_row_documents_itself(source: Any) -> None:
 
 
 def test_resolving_touches_nothing(tmp_path: Path) -> None:
-    """No file appears, the helper does not run (R-06)."""
+    """No file appears, neither the helper nor the reference's program runs (R-06)."""
     machine = Machine(tmp_path)
     machine.settings({"apiKeyHelper": f"touch {tmp_path}/ran"})
+    machine.variables["KEYSTEAD_API_KEY"] = f"exec:touch {tmp_path}/ran"
     before = sorted(tmp_path.rglob("*"))
 
     machine.resolve()
