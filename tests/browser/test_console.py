@@ -152,6 +152,23 @@ def test_a_device_is_signed_out(page: "Page", administrator: "Membership") -> No
     assert "No device is signed in as you" in page.get_by_role("main").inner_text()
 
 
+def policies(member: "Membership") -> str:
+    """Keep a base and a policy for a group with a long name; return the identifier of the second."""
+    from keystead.server.organizations import groups
+    from keystead.server.organizations.models import GroupSource
+    from keystead.server.policies import operations
+
+    now = datetime.now(UTC)
+    names = ("Platform", "People who look after the continuous integration of everybody else")
+    made = [
+        groups.create(member.organization, name, source=GroupSource.CONSOLE, actor="per_1", now=now) for name in names
+    ]
+    operations.create(member, operations.Draft("Base", '{"availableModels": ["example-small"]}'), now)
+    settings = '{"availableModels": ["example-large"], "permissions": {"deny": ["Read(.env)"]}}'
+    draft = operations.Draft("Those who build", settings, tuple(made), "example.com")
+    return operations.create(member, draft, now).wire_id
+
+
 def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
     """Return every page by name, with something on it to see."""
     from keystead.server.keys import operations
@@ -162,6 +179,7 @@ def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
     record_usage(administrator)
     grant = sign_in_a_device(administrator, "keystead/0.1.0 (laptop)")
     sign_in_a_device(administrator, "")
+    policy = policies(administrator)
     return {
         "overview": "/",
         "keys": "/keys",
@@ -170,6 +188,10 @@ def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
         "sign-out": f"/devices/{grant}/sign-out",
         "everywhere": "/devices/sign-out",
         "usage": "/usage",
+        "policies": f"/policies?as={ids.dump('membership', administrator.id)}",
+        "policy": f"/policies/{policy}",
+        "policy-new": "/policies/new",
+        "policy-remove": f"/policies/{policy}/remove",
         "missing": "/no/such/page",
         "setup-done": "/setup",
         "signout": "/account/logout/",

@@ -121,6 +121,20 @@ def test_every_request_is_in_the_usage_of_today(installation: Installation, sdk:
     assert "system tests" in page
 
 
+def test_a_policy_reaches_the_agent(installation: Installation, sdk: MakeClient) -> None:
+    client = sdk(installation.base, api_key=installation.api_key)
+    with pytest.raises(anthropic.NotFoundError, match="no policy of your organization is for you"):
+        client.get("/managed/settings", cast_to=object)
+
+    person = installation.person
+    typed = {"name": "Base", "settings": '{"model": "keystead-test-1"}'}
+    assert "everybody (the base)" in person.fill(*person.open(f"{installation.base}/policies/new"), typed)[1]
+
+    given: Any = client.get("/managed/settings", cast_to=object)
+    assert given["settings"] == {"model": "keystead-test-1"}
+    assert given["checksum"].startswith("sha256:")
+
+
 def test_a_revoked_key_is_refused_at_once(installation: Installation, sdk: MakeClient) -> None:
     key = installation.person.create_key("short-lived")
     client = sdk(installation.base, api_key=key)

@@ -25,8 +25,10 @@ from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.dpop import Checker, Memory
-from keystead.server.gateway import Directory, Gateway, Ledger, Limits, Upstream
+from keystead.server.gateway import Directory, DirectoryUnavailable, Gateway, Ledger, Limits, Upstream
 from keystead.server.housekeeping import Chore, Housekeeping
+from keystead.server.policy import Principal
+from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
 
@@ -272,6 +274,7 @@ async def _serve(
             upstream=upstream,
             limits=Limits(body_bytes=settings.max_body_bytes),
             ready=_database_answers,
+            managed_settings=_managed_settings,
         )
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
@@ -359,6 +362,23 @@ async def _upstream(settings: ServerSettings) -> AsyncIterator[Upstream]:
         yield Upstream(name="test", base_url=await fake.serve())
     finally:
         await fake.close()
+
+
+async def _managed_settings(principal: Principal) -> Delivery | None:
+    """Ask the policies in a thread; agents ask once an hour."""
+    return await asyncio.to_thread(_delivery, principal)
+
+
+def _delivery(principal: Principal) -> Delivery | None:
+    from django.core.exceptions import ObjectDoesNotExist
+    from django.db import DatabaseError
+
+    from keystead.server.policies import operations
+
+    try:
+        return operations.delivery(principal)
+    except (DatabaseError, ObjectDoesNotExist) as error:  # a policy that cannot be read is not "no policy"
+        raise DirectoryUnavailable(type(error).__name__) from error
 
 
 async def _database_answers() -> str | None:

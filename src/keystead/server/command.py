@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +16,10 @@ from keystead.environment import Environment
 from keystead.errors import UsageError
 from keystead.server import app
 from keystead.server.settings import ServerSettings, load
+
+if TYPE_CHECKING:
+    from keystead.server.organizations.models import Membership
+    from keystead.server.policy.managed_settings import Delivery
 
 
 @click.group()
@@ -63,6 +67,7 @@ def setup_link(**given: Any) -> None:
 
 SIGNING_KEYS_SCHEMA: Final = "keystead.signing-keys/1"
 DOMAIN_SCHEMA: Final = "keystead.domain/1"
+POLICY_SCHEMA: Final = "keystead.policy/1"
 
 
 @server.group("keys")
@@ -133,13 +138,48 @@ def verify_domain(domain: str, organization: str | None, *, wants_json: bool, **
     click.echo(f"{proven.name} belongs to {proven.organization.name}.")
 
 
+@server.command("policy-test")
+@click.option("--as", "email", required=True, metavar="EMAIL", help="Whose policies to look at.")
+@click.option("--organization", help="In which organization, by name, when the person belongs to several.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {POLICY_SCHEMA}.")
+def policy_test(email: str, organization: str | None, *, wants_json: bool, **given: Any) -> None:
+    """Show the managed settings that a person's agents are given, and by which policies.
+
+    Nothing is changed. That no policy is for somebody is not the same as an empty one, and is said.
+    """
+    _open(given)
+    from keystead.server.policies import operations
+
+    shown = operations.simulate(email, organization)
+    if wants_json:
+        click.echo(json.dumps({"schema": POLICY_SCHEMA, "members": [_policy_facts(*one) for one in shown]}, indent=2))
+        return
+    for member, delivery in shown:
+        if delivery is None:
+            click.echo(f"{member.person.email} in {member.organization.name}: no policy is for them.")
+            continue
+        names = ", then ".join(source.name for source in delivery.sources)
+        click.echo(f"{member.person.email} in {member.organization.name}, from {names}:")
+        click.echo(json.dumps(delivery.settings, indent=2, ensure_ascii=False))
+
+
+def _policy_facts(member: "Membership", delivery: "Delivery | None") -> dict[str, Any]:
+    return {
+        "email": member.person.email,
+        "organization": member.organization.name,
+        "policies": [] if delivery is None else [source.id for source in delivery.sources],
+        "checksum": None if delivery is None else delivery.checksum,
+        "settings": None if delivery is None else delivery.settings,
+    }
+
+
 def _open(given: dict[str, Any]) -> datetime:
     """Open the database that the options name; returns the time."""
     app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
     return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
 
 
-for _command in (run, setup_link, list_keys, rotate_keys, verify_domain):
+for _command in (run, setup_link, list_keys, rotate_keys, verify_domain, policy_test):
     for _option in reversed(_OVERRIDES):
         _option(_command)
 

@@ -11,6 +11,7 @@ PREFIXES: Final = {
     "workspace": "wrk",
     "membership": "mem",
     "group": "grp",
+    "policy": "pol",
     "person": "per",
     "service_account": "svac",
     "federation_issuer": "fdis",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keystead.server.console import provisioning, views, workloads
+from keystead.server.console import policies, provisioning, views, workloads
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -15,6 +15,11 @@ urlpatterns = [
     path("workloads/<str:kind>/new", workloads.create, name="workload_new"),
     path("workloads/rules/<str:rule_id>", workloads.rule, name="workload_rule"),
     path("workloads/<str:kind>/<str:row_id>/disable", workloads.disable, name="workload_disable"),
+    path("policies", policies.overview, name="policies"),
+    path("policies/new", policies.create, name="policy_new"),
+    path("policies/<str:policy_id>", policies.edit, name="policy"),
+    path("policies/<str:policy_id>/move", policies.move, name="policy_move"),
+    path("policies/<str:policy_id>/remove", policies.remove, name="policy_remove"),
     path("provisioning", provisioning.overview, name="provisioning"),
     path("provisioning/<str:token_id>/end", provisioning.end, name="provisioning_end"),
 ]

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     KEYS_CREATE_ANY = "keys:create_any"
     KEYS_REVOKE_ANY = "keys:revoke_any"
     MODELS_USE = "models:use"
+    POLICIES_MANAGE = "policies:manage"
     SCIM_MANAGE = "scim:manage"
     SIGN_INS_REVOKE_ANY = "sign_ins:revoke_any"
     SERVICE_ACCOUNTS_MANAGE = "service_accounts:manage"

@@ -26,6 +26,7 @@ APPS = [
     "keystead.server.keys",
     "keystead.server.usage",
     "keystead.server.audit",
+    "keystead.server.policies",
     "keystead.server.sso",
     "keystead.server.scim",
     "keystead.server.authorization",

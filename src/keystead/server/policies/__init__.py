@@ -1,0 +1,1 @@
+"""Policies as an organization keeps them; what they mean is :mod:`keystead.server.policy`."""
