@@ -5,6 +5,7 @@
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -189,7 +190,7 @@ def _read(path: Path, shown: str, named_by: str) -> Mapping[str, settings.Settin
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableFile(f"{shown} is not a regular file.", hint="Move it away.")
-        if os.name == "posix" and status.st_mode & _OTHERS_WRITE:
+        if sys.platform != "win32" and status.st_mode & _OTHERS_WRITE:
             raise UnreadableFile(f"Others may change {shown}.", hint=f"Run: chmod go-w {shown}")
         return settings.parse(path.read_bytes()).members
     except FileNotFoundError:

@@ -126,7 +126,7 @@ class _Document:
         elif not stat.S_ISREG(status.st_mode) or status.st_mode & _OTHERS_WRITE:
             message = f"{self.path} is not a file that only its owner can change."
             raise UnreadableFile(message, hint=f"Run: chmod go-w {self.path}")
-        elif os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+        elif sys.platform != "win32" and status.st_uid not in (os.geteuid(), 0):
             message = f"{self.path} belongs to another user."
             raise UnreadableFile(message, hint="Have the system hand it to this user.")
 

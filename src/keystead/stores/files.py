@@ -6,13 +6,14 @@ Every step that reaches the disk is a method of :class:`Files`, so that a test c
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from keystead.errors import StoreUnavailable, UnreadableFile
 
-_POSIX: Final = os.name == "posix"
+_POSIX: Final = sys.platform != "win32"
 _OTHERS: Final = 0o077
 _OTHERS_WRITE: Final = 0o022
 _BLOCK: Final = 1 << 16

@@ -1,7 +1,7 @@
 """Look for what is wrong with the sign-in store, name the fix, and repair what loses nothing."""
 
-import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,7 +53,7 @@ def damage(directory: Path, store: RecordStore, platform: str) -> list[Finding]:
 
 
 def _modes(directory: Path) -> Iterator[Finding]:
-    if os.name != "posix":
+    if sys.platform == "win32":
         return
     for path, forbidden, right in [
         (directory, _OTHERS_WRITE, 0o700),

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from keystead.cli.doctor.finding import Finding, Ground, Repair, Weight
 def look(ground: Ground) -> Iterator[Finding]:
     """Look at modes, owners and temporary files; the content is the business of ``status`` and ``store``."""
     directory = ground.environment.state_dir
-    if os.name != "posix" or not directory.is_dir():
+    if sys.platform == "win32" or not directory.is_dir():
         return
     yield from _private(directory, 0o700, ground)
     try:
