@@ -5,20 +5,28 @@ Everything runs as real processes, with debugging on. What may hold a secret is 
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import anthropic
 import pytest
-from people import PASSWORD
-from running import Installation, Machine, RunningServer
+from people import PASSWORD, PATIENCE
+from running import PROGRAM, Installation, Machine, RunningServer, fresh_variables
+
+from keystead.clock import SYSTEM_CLOCK
+from keystead.stores.file import FileStore
+from keystead.testing.store_contract import sample_login
 
 UPSTREAM_CANARY = "sk-ant-api03-canaryUpstream7x"
 KEY_CANARY = "sk-ant-api03-canaryKey7x"
 TOKEN_CANARY = "canaryToken7xcanaryToken7x"
 SETTINGS_CANARY = "canarySettings7xcanarySettings7x"
 HELPER_CANARY = "canaryHelper7xcanaryHelper7x"
+
+KEYRINGS: Final = Path(__file__).resolve().parents[1] / "support/keyrings"
 
 Ask = Callable[[str, str], Any]
 
@@ -64,6 +72,16 @@ def plant(home: Path, source: str) -> tuple[Machine, str]:
     if source == "broken settings":
         settings.write_text(json.dumps({"env": {"ANTHROPIC_AUTH_TOKEN": SETTINGS_CANARY}})[:-2])
         return Machine(home, variables), SETTINGS_CANARY
+    if source == "reference":
+        (home / "key").write_text(KEY_CANARY)
+        (home / "key").chmod(0o600)
+        return Machine(home, {**variables, "KEYSTEAD_API_KEY": "file:~/key"}), KEY_CANARY
+    if source == "keyring":
+        backend = {"PYTHON_KEYRING_BACKEND": "fake_keyring.Keyring", "FAKE_KEYRING_FILE": str(home / "keyring.json")}
+        machine = Machine(home, {**variables, **backend, "PYTHONPATH": str(KEYRINGS)})
+        FileStore(home / ".keystead", SYSTEM_CLOCK).save(sample_login(access_token=TOKEN_CANARY))
+        assert machine.keystead("store", "use", "keyring").returncode == 0
+        return machine, TOKEN_CANARY
     helper = home / "helper"
     helper.write_text(f"#!/bin/sh\necho {HELPER_CANARY}\necho {HELPER_CANARY} >&2\n")
     helper.chmod(0o700)
@@ -82,6 +100,7 @@ def plant(home: Path, source: str) -> tuple[Machine, str]:
         "settings",
         "broken settings",
         "helper",
+        "reference",
     ],
 )
 def test_no_command_shows_a_planted_secret(tmp_path: Path, source: str) -> None:
@@ -92,6 +111,29 @@ def test_no_command_shows_a_planted_secret(tmp_path: Path, source: str) -> None:
 
         assert canary not in done.stdout + done.stderr, command
         assert "Traceback" not in done.stderr, command
+
+
+@pytest.mark.requirement("R-17 arguments")
+@pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here")
+@pytest.mark.parametrize("source", ["api key", "helper", "reference", "keyring"])
+def test_no_process_has_a_secret_among_its_arguments(tmp_path: Path, source: str) -> None:
+    """Of all that is started, by the commands that start something; anybody on the machine may read arguments."""
+    machine, canary = plant(tmp_path, source)
+    started = tmp_path / "started"
+
+    for command in [("-p", "hello"), ("run", "--", "true"), ("store", "use", "file"), ("logout",)]:
+        tracing = ["strace", "-f", "-qq", "-A", "-s", "99999", "-e", "trace=execve", "-o", str(started), PROGRAM]
+        subprocess.run(
+            [*tracing, *command], env=fresh_variables(tmp_path, **machine.variables), cwd=tmp_path, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    lines = started.read_text() if started.exists() else ""
+    if "execve(" not in lines:
+        pytest.skip("tracing is not allowed here")
+    expected = {"helper": "/helper", "keyring": "keystead.drivers.keyring_worker"}.get(source, '["true"]')
+    assert expected in lines, "what this source starts was seen"
+    assert canary not in lines
 
 
 def test_a_sign_in_rests_in_one_file_and_shows_in_none_of_the_output(
