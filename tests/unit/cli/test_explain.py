@@ -45,6 +45,23 @@ def test_the_decision_is_data(machine: "Machine", login: Login) -> None:
     assert "canary" not in outcome.out
 
 
+@pytest.mark.requirement("R-27 looking")
+@pytest.mark.parametrize("command", ["explain", "status"])
+def test_a_key_by_reference_is_explained_by_its_sort_and_not_read(machine: "Machine", command: str) -> None:
+    """People put keys into commands, so of a reference no more is shown than its first word."""
+    machine.set(KEYSTEAD_API_KEY="exec:sh -c 'touch ran; echo canary'")
+
+    shown = " ".join(machine.run(command).out.split())
+    document = json.loads(machine.run(command, "--json").out)
+
+    assert "API key by reference" in shown
+    assert "KEYSTEAD_API_KEY in the environment" in shown
+    row = next(one for one in document["considered"] if one["source"] == "api_key_reference")
+    assert row["reason"] == "KEYSTEAD_API_KEY names a place (exec:); it is read when a key is needed"
+    assert "canary" not in f"{shown} {document}"
+    assert not list(machine.surroundings.environment.home.rglob("ran"))
+
+
 @pytest.mark.requirement("R-28 names")
 def test_a_variable_is_explained_by_the_lines_that_set_it(machine: "Machine") -> None:
     """A variable has no file of its own; the shell's start-up files do. The value is not repeated."""

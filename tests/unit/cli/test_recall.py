@@ -31,9 +31,11 @@ from keystead.testing.transport import ScriptedTransport
 NAMES = [
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR",
     "ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_ORGANIZATION_ID", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CONFIG_DIR", "KEYSTEAD_PROFILE",
+    "CLAUDE_CONFIG_DIR", "KEYSTEAD_PROFILE", "KEYSTEAD_API_KEY",
 ]  # fmt: skip
-VALUES = ["", "key", "other-key", "key\n", "a b", "1", "work", "https://keys.example.com", "elsewhere"]
+VALUES = [
+    "", "key", "other-key", "key\n", "a b", "1", "work", "https://keys.example.com", "elsewhere", "file:~/key", "env:HOME",
+]  # fmt: skip
 TEXTS = [
     "{}", "{", '{"env": {"ANTHROPIC_API_KEY": "key-of-a-file"}}', '{"env": {"ANTHROPIC_API_KEY": ""}}',
     '{"apiKeyHelper": "echo key-of-a-helper"}', '{"env": {"ANTHROPIC_CONFIG_DIR": "sdk"}}',
@@ -45,7 +47,7 @@ FILES = [
     "home/.config/anthropic/active_config", "home/.config/anthropic/configs/default.json",
     "project/sdk/configs/default.json", "home/.keystead/credentials.json", "home/.keystead/expectations.json",
     "home/.keystead/bindings.json", "home/.keystead/trust.json", "home/.keystead/notices.json",
-    "home/.keystead/store.json",
+    "home/.keystead/store.json", "home/key",
 ]  # fmt: skip
 
 

@@ -13,7 +13,12 @@ from keystead.sources.surface import Surface, declared
 from keystead.testing.machine import Machine
 from keystead.testing.store_contract import sample_login
 
-KEYS = {"ANTHROPIC_API_KEY": "sk-ant-api-1", "ANTHROPIC_AUTH_TOKEN": "token-1", "CLAUDE_CODE_USE_BEDROCK": "1"}
+KEYS = {
+    "ANTHROPIC_API_KEY": "sk-ant-api-1",
+    "ANTHROPIC_AUTH_TOKEN": "token-1",
+    "CLAUDE_CODE_USE_BEDROCK": "1",
+    "KEYSTEAD_API_KEY": "exec:touch ran",
+}
 REMOTE = [{"KEYSTEAD_SURFACE": "remote"}, {"KEYSTEAD_SURFACE": "Desktop"}, {"CLAUDE_CODE_REMOTE": "true"}]
 
 
@@ -39,7 +44,7 @@ def test_on_a_remote_surface_the_stored_sign_in_wins_over_everything_in_the_envi
 
     assert resolution.require().credential == sample_login(kind).tokens
     ignored = {one.source for one in resolution.considered if one.state is CandidateState.IGNORED}
-    assert ignored == {"auth_token", "api_key", "api_key_helper", "cloud:bedrock"}
+    assert ignored == {"auth_token", "api_key", "api_key_reference", "api_key_helper", "cloud:bedrock"}
     assert resolution.shadows == (), "what cannot be used passes nothing over"
     assert not list(machine.bare.home.rglob("ran"))
 
@@ -61,6 +66,8 @@ def test_bare_mode_takes_the_key_of_the_environment_and_nothing_kept(machine: Ma
     bare = {"KEYSTEAD_SURFACE": "bare"}
     assert resolve(machine, **bare, ANTHROPIC_API_KEY="sk-ant-api-1").require().source == "api_key"
     del machine.variables["ANTHROPIC_API_KEY"]
+    assert resolve(machine, **bare, KEYSTEAD_API_KEY="env:HELD", HELD="k").require().source == "api_key_reference"
+    del machine.variables["KEYSTEAD_API_KEY"]
     with pytest.raises(NoCredential, match="surface bare"):
         resolve(machine, **bare).require()
     with pytest.raises(NoCredential):
