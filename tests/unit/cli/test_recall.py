@@ -34,7 +34,8 @@ NAMES = [
     "CLAUDE_CONFIG_DIR", "KEYSTEAD_PROFILE", "KEYSTEAD_API_KEY",
 ]  # fmt: skip
 VALUES = [
-    "", "key", "other-key", "key\n", "a b", "1", "work", "https://keys.example.com", "elsewhere", "file:~/key", "env:HOME",
+    "", "key", "other-key", "key\n", "a b", "1", "work", "https://keys.example.com", "elsewhere", "file:~/key",
+    "env:HOME",
 ]  # fmt: skip
 TEXTS = [
     "{}", "{", '{"env": {"ANTHROPIC_API_KEY": "key-of-a-file"}}', '{"env": {"ANTHROPIC_API_KEY": ""}}',
