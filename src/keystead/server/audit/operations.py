@@ -6,6 +6,7 @@ from typing import Final
 
 from keystead.server.audit.models import AuditEvent
 from keystead.server.organizations.models import Organization
+from keystead.server.statements import insert
 
 SYSTEM: Final = "system"
 """The actor of what the server does by itself."""
@@ -36,6 +37,7 @@ def record(
     """
     if not _ACTION.fullmatch(action):
         raise ValueError(f"an audit action is subject:verb, not {action!r}")
-    return AuditEvent.objects.create(
+    event = AuditEvent(
         organization=organization, actor=actor, action=action, target=target, at=at, details=details or {}
     )
+    return insert(event)

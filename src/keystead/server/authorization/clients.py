@@ -2,14 +2,23 @@
 
 from typing import Final
 
+from django.db.models import CharField
+
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.refusals import invalid_client
+from keystead.server.statements import Parameter, Prepared
 
 GATEWAY_AGENT: Final = "gateway-agent"
 """Who a device is that does not say: the gateway protocol's clients send no ``client_id``."""
 
 WORKLOAD: Final = "workload"
 """Who a workload is that shows an identity token and names no client, as the vendor's SDKs do."""
+
+_CLIENT: Final = Prepared(
+    lambda: Client.objects.select_related("service_account__organization").filter(
+        client_id=Parameter("client_id", CharField())
+    )
+)
 
 
 def find(client_id: str) -> Client:
@@ -18,7 +27,7 @@ def find(client_id: str) -> Client:
     Raises:
         Refusal: ``invalid_client``: there is none, or an administrator has disabled it.
     """
-    client = Client.objects.select_related("service_account__organization").filter(client_id=client_id).first()
+    client = _CLIENT.first(client_id=client_id)
     if client is None:
         raise invalid_client()
     if client.disabled_at is not None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import DateTimeField, Q, QuerySet
 from joserfc import jwe
 from joserfc.jwk import ECKey, OctKey
 
@@ -23,6 +23,7 @@ from keystead.server.authorization.lifetimes import SIGNING_KEY_AHEAD, SIGNING_K
 from keystead.server.authorization.models import SigningKey
 from keystead.server.changes import CHANGES, Change
 from keystead.server.sealing import derived_key
+from keystead.server.statements import Parameter, Prepared
 
 ALGORITHM: Final = "ES256"
 _PUBLISHED: Final = "authorization:published-keys"
@@ -45,13 +46,16 @@ def signing_key(now: datetime, make: NewKey = new_key) -> tuple[str, ECKey]:
 
 def _signing(now: datetime) -> SigningKey | None:
     """Return the newest key that everybody has had the time to fetch; while there is none such, the oldest."""
-    alive = list(_alive(now).order_by("-created_at", "kid"))
+    alive = _NEWEST_FIRST.all(now=now)
     known = (row for row in alive if row.created_at <= now - SIGNING_KEY_AHEAD)
     return next(known, alive[-1] if alive else None)
 
 
-def _alive(now: datetime) -> QuerySet[SigningKey]:
+def _alive(now: datetime | Parameter) -> QuerySet[SigningKey]:
     return SigningKey.objects.filter(Q(published_until=None) | Q(published_until__gt=now))
+
+
+_NEWEST_FIRST: Final = Prepared(lambda: _alive(Parameter("now", DateTimeField())).order_by("-created_at", "kid"))
 
 
 def _first(now: datetime, make: NewKey) -> SigningKey:

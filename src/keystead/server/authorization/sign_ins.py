@@ -22,6 +22,7 @@ from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.sealing import derived_key
+from keystead.server.statements import insert
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
 
@@ -109,15 +110,17 @@ class ServiceApproval:
 def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redeemed:
     """Store a short sign-in of a service account: one access token and no refresh token."""
     account = approval.account
-    grant = Grant.objects.create(
-        organization=account.organization,
-        service_account=account,
-        client=approval.client,
-        scope=approval.scope,
-        label=label,
-        act=approval.act,
-        created_at=now,
-        expires_at=now + min(approval.lifetime, timedelta(seconds=server().access_token_seconds)),
+    grant = insert(
+        Grant(
+            organization=account.organization,
+            service_account=account,
+            client=approval.client,
+            scope=approval.scope,
+            label=label,
+            act=approval.act,
+            created_at=now,
+            expires_at=now + min(approval.lifetime, timedelta(seconds=server().access_token_seconds)),
+        )
     )
     audit.record(
         organization=account.organization,
@@ -184,13 +187,15 @@ def of_wire_id(grant_id: str) -> Grant | None:
 
 def keep(grant: Grant, token: str, generation: int, now: datetime) -> None:
     """Store one generation of a sign-in's refresh token, as its hash."""
-    RefreshToken.objects.create(
-        digest=tokens.digest(token),
-        organization_id=grant.organization_id,
-        grant=grant,
-        generation=generation,
-        created_at=now,
-        expires_at=now + timedelta(days=server().refresh_token_days),
+    insert(
+        RefreshToken(
+            digest=tokens.digest(token),
+            organization_id=grant.organization_id,
+            grant_id=grant.id,
+            generation=generation,
+            created_at=now,
+            expires_at=now + timedelta(days=server().refresh_token_days),
+        )
     )
 
 

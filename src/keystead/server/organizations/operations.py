@@ -1,12 +1,20 @@
 """Who belongs where, and what they may do there."""
 
 from datetime import datetime
+from typing import Final
+
+from django.db.models import UUIDField
 
 from keystead.errors import PolicyDenied
 from keystead.server.identity.models import Person
 from keystead.server.organizations import roles
 from keystead.server.organizations.models import Membership, Organization, Workspace
 from keystead.server.organizations.roles import Permission, Role
+from keystead.server.statements import Parameter, Prepared
+
+_DEFAULT_WORKSPACE: Final = Prepared(
+    lambda: Workspace.objects.filter(organization=Parameter("organization", UUIDField()), is_default=True)
+)
 
 
 def create_organization(name: str, now: datetime) -> Organization:
@@ -31,7 +39,10 @@ def membership_of(person: Person) -> Membership | None:
 
 def default_workspace(organization: Organization) -> Workspace:
     """Return the workspace that keys and sign-ins count for unless another one is chosen."""
-    return Workspace.objects.get(organization=organization, is_default=True)
+    found = _DEFAULT_WORKSPACE.first(organization=organization.pk)
+    if found is None:
+        raise Workspace.DoesNotExist
+    return found
 
 
 def may(member: Membership, permission: Permission) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_plus
 
-from django.db.models import Q
+from django.db.models import BinaryField, UUIDField
 
 from keystead.server import assertions
 from keystead.server.assertions import NotVerified
@@ -21,6 +21,7 @@ from keystead.server.authorization.models import AuthMethod, Client, ClientSecre
 from keystead.server.authorization.parameters import Parameters, required
 from keystead.server.authorization.refusals import Refusal, invalid_request, unauthenticated
 from keystead.server.authorization.surroundings import issuer
+from keystead.server.statements import Parameter, Prepared
 from keystead.wire import tokens
 from keystead.wire.tokens import TokenKind
 
@@ -28,6 +29,11 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST_LIFE: Final = 3_600
 """Seconds that a client's assertion may live: its ``jti`` is remembered as long."""
 _SECRETS: Final = frozenset({AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST})
+_SECRET: Final = Prepared(
+    lambda: ClientSecret.objects.filter(
+        client=Parameter("client", UUIDField()), digest=Parameter("digest", BinaryField())
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,8 @@ def _knows_secret(client: Client, shown: Shown) -> bool:
     """Return whether the secret is one of the client's; it is found by its hash, so there is nothing to time."""
     if client.auth_method not in _SECRETS or tokens.parse(shown.proof) is not TokenKind.CLIENT_SECRET:
         return False
-    live = Q(expires_at=None) | Q(expires_at__gt=shown.now)
-    return ClientSecret.objects.filter(live, client=client, digest=tokens.digest(shown.proof)).exists()
+    found = _SECRET.first(client=client.pk, digest=tokens.digest(shown.proof))
+    return found is not None and (found.expires_at is None or found.expires_at > shown.now)
 
 
 def _signed(client: Client, shown: Shown) -> bool:

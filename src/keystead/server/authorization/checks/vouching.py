@@ -4,7 +4,9 @@ The question goes over the network, so it comes before the transaction that rota
 somebody else thinks.
 """
 
-from django.db.models import F
+from typing import Final
+
+from django.db.models import BinaryField, DateTimeField, F
 
 from keystead.errors import ServerUnreachable
 from keystead.server.audit import operations as audit
@@ -16,10 +18,20 @@ from keystead.server.authorization.surroundings import issuer, server
 from keystead.server.sso import standing
 from keystead.server.sso.network import sender
 from keystead.server.sso.standing import Asking
+from keystead.server.statements import Parameter, Prepared
 from keystead.wire import tokens
 
 DEADLINE = 4.0
 """Seconds; the client waits for its tokens."""
+_VOUCHED: Final = Prepared(
+    lambda: Grant.objects.filter(
+        refresh_tokens__digest=Parameter("digest", BinaryField()),
+        refresh_tokens__used_at=None,
+        refresh_tokens__expires_at__gt=Parameter("now", DateTimeField()),
+        revoked_at=None,
+        membership__person__identities__connection__organization=F("organization"),
+    ).select_related("membership__person", "organization", "client")
+)
 
 
 def hold(question: Question) -> Question:
@@ -48,12 +60,6 @@ def _live_grant(question: Question) -> Grant | None:
 
     One question to the database, since every refresh asks it; whatever else is sent is refused without asking anybody.
     """
-    found = Grant.objects.filter(
-        refresh_tokens__digest=tokens.digest(question.parameters.get("refresh_token", "")),
-        refresh_tokens__used_at=None,
-        refresh_tokens__expires_at__gt=question.now,
-        revoked_at=None,
-        membership__person__identities__connection__organization=F("organization"),
-    )
-    grant = found.select_related("membership__person", "organization", "client").first()
+    digest = tokens.digest(question.parameters.get("refresh_token", ""))
+    grant = _VOUCHED.first(digest=digest, now=question.now)
     return None if grant is None or question.is_by_another_than(grant.client) else grant

@@ -1,5 +1,9 @@
 """A refresh token for its successor (RFC 6749 section 6, RFC 9700 section 4.14)."""
 
+from typing import Final
+
+from django.db.models import BinaryField
+
 from keystead.server.authorization import lifetimes, sign_ins
 from keystead.server.authorization.checks import scopes
 from keystead.server.authorization.grants.question import Question
@@ -7,8 +11,15 @@ from keystead.server.authorization.models import RefreshToken
 from keystead.server.authorization.parameters import required_token
 from keystead.server.authorization.refusals import Refusal, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
+from keystead.server.statements import Parameter, Prepared, use_up
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
+
+_TOKEN: Final = Prepared(
+    lambda: RefreshToken.objects.select_related(
+        "grant__client", "grant__membership__person", "grant__organization", "grant__service_account"
+    ).filter(digest=Parameter("digest", BinaryField()))
+)
 
 
 def redeem(question: Question) -> Redeemed | Refusal:
@@ -17,8 +28,7 @@ def redeem(question: Question) -> Redeemed | Refusal:
     A token used longer ago than the window is in two hands, so its whole family ends.
     """
     token = required_token(question.parameters, "refresh_token", TokenKind.REFRESH_TOKEN, refused_refresh)
-    related = RefreshToken.objects.select_related("grant__client", "grant__membership__person", "grant__organization")
-    found = related.filter(digest=tokens.digest(token)).first()
+    found = _TOKEN.first(digest=tokens.digest(token))
     if found is None or question.is_by_another_than(found.grant.client):
         raise refused_refresh("The refresh token is unknown.")
     grant, now = found.grant, question.now
@@ -28,7 +38,7 @@ def redeem(question: Question) -> Redeemed | Refusal:
         raise refused_refresh("The sign-in has expired.")
     scope = scopes.asked(question.parameters.get("scope"), grant.scope)
     following = sign_ins.successor(token)
-    if RefreshToken.objects.filter(pk=found.pk, used_at=None).update(used_at=now):
+    if use_up(found, now):
         sign_ins.keep(grant, following, found.generation + 1, now)
     elif _is_reuse(found, question):
         sign_ins.end(grant, ids.dump("client", grant.client.id), "refresh_token_reused", now)
