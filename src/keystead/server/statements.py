@@ -46,13 +46,14 @@ class _Compiled(Generic[M]):
     columns: slice
     names: list[str]
     related: list[Any]
+    converters: dict[int, Any]
 
     def run(self, values: dict[str, Any]) -> Iterator[M]:
         given = [place.given(values) if isinstance(place, Parameter) else place for place in self.places]
         with connection.cursor() as cursor:
             cursor.execute(self.sql, given)
             rows = cursor.fetchall()
-        for row in self.compiler.results_iter([rows]):
+        for row in self.compiler.apply_converters(rows, self.converters):
             found = self.model.from_db(connection.alias, self.names, row[self.columns])
             for populator in self.related:
                 populator.populate(row, found)
@@ -94,7 +95,8 @@ def _compile(query: "QuerySet[M]", here: Any) -> _Compiled[M]:
     columns = slice(shape["select_fields"][0], shape["select_fields"][-1] + 1)
     names = [column[0].target.attname for column in select[columns]]
     related = get_related_populators(shape, select, here.alias)  # type: ignore[call-arg]
-    return _Compiled(here, sql, tuple(places), compiler, query.model, columns, names, related)
+    converters = compiler.get_converters([column[0] for column in select])
+    return _Compiled(here, sql, tuple(places), compiler, query.model, columns, names, related, converters)
 
 
 def insert(row: M) -> M:
