@@ -23,6 +23,7 @@ COMMANDS: Final = (
     Command("expect", "keystead.cli.expect:expect", "Declare who pays here; anything else is refused.", profiled=False),
     Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
     Command("whoami", "keystead.cli.whoami:whoami", "Say whose credential is used: account, organization, who pays."),
+    Command("require-auth", "keystead.cli.require_auth:require_auth", "Fail unless the required credential is there."),
     Command("accounts", "keystead.cli.accounts:accounts", "Keep several accounts side by side.", profiled=False),
     Command("run", "keystead.cli.run:run", "Run a program with the credential in its environment."),
     Command("doctor", "keystead.cli.doctor:doctor", "Check this machine, and say what would correct it."),

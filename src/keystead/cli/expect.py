@@ -1,7 +1,6 @@
 """``keystead expect``: declare who pays here; a credential of another purse is refused before it is used (B-05)."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +71,7 @@ def expect(
         context.exit(_here(surroundings, book, where, profile, wants_json=wants_json))
 
 
-def parse(fields: tuple[str, ...]) -> Mapping[str, str]:
+def parse(fields: tuple[str, ...]) -> dict[str, str]:
     """Return what ``FIELD=VALUE`` words declare.
 
     Raises:

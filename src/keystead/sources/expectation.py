@@ -50,14 +50,22 @@ _ASKED_LATER: Final = frozenset({"account", "organization"})
 
 def mismatch(candidate: Candidate, expectations: Iterable[Expectation]) -> ExpectationFailed | None:
     """Return why ``candidate`` is not what is expected, or None when it is; what is not known does not hold."""
-    later = _ASKED_LATER if candidate.source.startswith("cloud:") and candidate.account is None else frozenset()
     for expectation in expectations:
-        for field, wanted in expectation.expected.items():
-            if field in later:
-                continue
-            known = [name for name in NAMES_OF[field](candidate) if name]
-            if wanted.casefold() not in (name.casefold() for name in known):
-                return _failed(candidate, expectation, field, known[0] if known else "not known")
+        unlike = first_unlike(candidate, expectation.expected)
+        if unlike is not None:
+            return _failed(candidate, expectation, *unlike)
+    return None
+
+
+def first_unlike(candidate: Candidate, expected: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the first field in which ``candidate`` is another than ``expected``, and what it is; None when none is."""
+    later = _ASKED_LATER if candidate.source.startswith("cloud:") and candidate.account is None else frozenset()
+    for field, wanted in expected.items():
+        if field in later:
+            continue
+        known = [name for name in NAMES_OF[field](candidate) if name]
+        if wanted.casefold() not in (name.casefold() for name in known):
+            return field, known[0] if known else "not known"
     return None
 
 
