@@ -14,6 +14,7 @@ from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Login, LoginKind
 from keystead.errors import KeysteadError, NoCredential
 from keystead.resolver import Resolution
+from keystead.sources.candidate import Candidate, CandidateState
 from keystead.stores import DEFAULT_PROFILE
 
 SCHEMA: Final = "keystead.logout/1"
@@ -94,8 +95,25 @@ def logout(surroundings: Surroundings, *, method: str | None, local: bool, every
 def document(ended: Sequence[Ended], resolution: Resolution) -> dict[str, Any]:
     """Return the report for programs."""
     winner = resolution.winner
-    takes_over = winner and {"source": winner.source, "provenance": str(winner.provenance), "billing": winner.billing}
-    return {"schema": SCHEMA, "ended": [one.to_json() for one in ended], "takes_over": takes_over}
+    return {
+        "schema": SCHEMA,
+        "ended": [one.to_json() for one in ended],
+        "takes_over": _named(winner) if winner else None,
+        "residual": [_named(one) for one in _residual(resolution)],
+    }
+
+
+def _named(candidate: Candidate) -> dict[str, str]:
+    return {
+        "source": candidate.source,
+        "provenance": str(candidate.provenance),
+        "billing": candidate.billing,
+    }
+
+
+def _residual(resolution: Resolution) -> list[Candidate]:
+    """Return every other credential that is still here and would be used in turn (R-16)."""
+    return [one for one in resolution.considered if one.state is CandidateState.OUTRANKED]
 
 
 def end(surroundings: Surroundings, kinds: Iterable[LoginKind], *, local: bool) -> Iterator[Ended]:
@@ -155,4 +173,6 @@ def _takes_over(resolution: Resolution) -> str:
     if winner is None:
         return "No other credential takes over on this machine."
     pays = f", paid by {winner.payer}" if winner.payer else ""
-    return f"From now on {winner.title} is used ({winner.provenance}){pays}."
+    others = ", then ".join(f"{one.title} ({one.provenance})" for one in _residual(resolution))
+    then = f" After it would come {others}." if others else ""
+    return f"From now on {winner.title} is used ({winner.provenance}){pays}.{then}"

@@ -109,3 +109,20 @@ def test_a_sign_in_that_could_be_gone_back_to_is_ended_too(machine: "Machine", l
     ]
     assert machine.issuer.revoked == ["canary-old-refresh", "canary-old-access"] * 2
     assert files_with_canaries(machine) == []
+
+
+@pytest.mark.requirement("R-16 residual")
+def test_every_credential_that_is_left_is_named_in_its_turn(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+    machine.set(ANTHROPIC_AUTH_TOKEN="token-canary", ANTHROPIC_API_KEY="key-canary")
+    machine.user_settings(json.dumps({"apiKeyHelper": "echo helper-canary"}))
+
+    told = " ".join(machine.run("logout", "--local").out.split())
+    machine.surroundings.store.save(login)
+    listed = json.loads(machine.run("logout", "--local", "--json").out)
+
+    assert "From now on Bearer token is used" in told
+    assert "After it would come API key (ANTHROPIC_API_KEY in the environment), then API key helper (" in told
+    assert listed["takes_over"]["source"] == "auth_token"
+    assert [one["source"] for one in listed["residual"]] == ["api_key", "api_key_helper"]
+    assert "canary" not in told + json.dumps(listed)
