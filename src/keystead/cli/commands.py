@@ -18,6 +18,7 @@ class Command:
 COMMANDS: Final = (
     Command("login", "keystead.cli.login:login", "Sign in to a Keystead server."),
     Command("logout", "keystead.cli.logout:logout", "End the sign-in here and on the server."),
+    Command("revoke", "keystead.cli.revoke:revoke", "End the sign-in on the server; keep it here until that worked."),
     Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
     Command("explain", "keystead.cli.explain:explain", "Explain the decision, and what another client would send."),
     Command("expect", "keystead.cli.expect:expect", "Declare who pays here; anything else is refused.", profiled=False),

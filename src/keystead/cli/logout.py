@@ -18,7 +18,7 @@ from keystead.sources.candidate import Candidate, CandidateState
 from keystead.stores import DEFAULT_PROFILE
 
 SCHEMA: Final = "keystead.logout/1"
-_LOCK_PATIENCE: Final = 60.0
+LOCK_PATIENCE: Final = 60.0
 
 
 class Revocation(StrEnum):
@@ -130,16 +130,17 @@ def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> list[En
     store = surroundings.store
     if store.load(kind) is None:
         return []
-    with store.lock(kind, _LOCK_PATIENCE):  # or a renewal under way would bring the login back
+    with store.lock(kind, LOCK_PATIENCE):  # or a renewal under way would bring the login back
         login = store.load(kind)
         if login is None:
             return []
-        ended = [_revoked(surroundings, one, local=local) for one in (login, *login.earlier)]
+        ended = [revoked(surroundings, one, local=local) for one in (login, *login.earlier)]
         store.delete(kind)
         return ended
 
 
-def _revoked(surroundings: Surroundings, login: Login, *, local: bool) -> Ended:
+def revoked(surroundings: Surroundings, login: Login, *, local: bool) -> Ended:
+    """Tell the server that a sign-in is over, unless only the copy here shall go; say what became of it."""
     revocation, said = (
         (Revocation.NOT_ASKED, "It was not revoked, as asked.") if local else _revoke(surroundings, login)
     )

@@ -126,3 +126,30 @@ def test_every_credential_that_is_left_is_named_in_its_turn(machine: "Machine", 
     assert listed["takes_over"]["source"] == "auth_token"
     assert [one["source"] for one in listed["residual"]] == ["api_key", "api_key_helper"]
     assert "canary" not in told + json.dumps(listed)
+
+
+@pytest.mark.requirement("R-16 kept on failure")
+@pytest.mark.parametrize("answer", [ServerUnreachable("the server is gone"), Response(503, {}, b"")])
+def test_revoke_keeps_what_its_server_has_not_revoked(
+    machine: "Machine", login: Login, answer: Response | Exception
+) -> None:
+    kept = machine.surroundings.store.save(login)
+    machine.issuer.answer("POST /oauth/revoke", answer)
+
+    outcome = machine.run("revoke")
+
+    assert outcome.code == 75
+    assert "is kept" in outcome.err
+    assert machine.surroundings.store.load(login.kind) == kept
+
+
+@pytest.mark.requirement("R-16 kept on failure")
+def test_revoke_deletes_what_its_server_has_revoked(machine: "Machine", login: Login) -> None:
+    machine.surroundings.store.save(login)
+
+    (revoked,) = json.loads(machine.run("revoke", "--json").out)["revoked"]
+
+    assert (revoked["revocation"], revoked["server"]) == ("revoked", login.issuer)
+    assert machine.issuer.revoked == ["canary-old-refresh", "canary-old-access"]
+    assert files_with_canaries(machine) == []
+    assert machine.run("revoke").code == 4
