@@ -30,6 +30,6 @@ COMMANDS: Final = (
     Command("doctor", "keystead.cli.doctor:doctor", "Check this machine, and say what would correct it."),
     Command("trust", "keystead.cli.trust:trust", "Let a project's own command fetch the key, as it stands."),
     Command("approve", "keystead.cli.approve:approve", "Approve an API key for the session without being asked."),
-    Command("store", "keystead.cli.store:store", "Say where sign-ins are kept, keep them elsewhere, go a step back."),
+    Command("store", "keystead.cli.store:store", "Choose where sign-ins are kept, or go a step back."),
     Command("server", "keystead.server.command:server", "Run the self-hosted server.", profiled=False),
 )
