@@ -1,4 +1,4 @@
-"""Programs that others wrote, run by Node.js out of ``tests/peers``: clients, identity providers, SDKs.
+"""Programs that others wrote, run by Node.js out of ``tests/peers``: clients and identity providers.
 
 A peer is a script ``tests/peers/NAME.mjs``. One that serves prints a line of JSON when it answers; one that asks
 prints what it saw as a line of JSON at the end. What a peer is told stands in its standard input as JSON, so that no
