@@ -152,8 +152,30 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
+_BORDER: Final = re.compile("([/:])")
+
+
 def _like(text: str, pattern: str) -> bool:
-    return re.fullmatch("[^/:]*".join(map(re.escape, pattern.split("*"))), text) is not None
+    """Compare part by part: a regular expression with many ``*`` would try every way to share a long text out."""
+    parts, patterns = _BORDER.split(text), _BORDER.split(pattern)
+    return len(parts) == len(patterns) and all(map(_like_part, parts, patterns))
+
+
+def _like_part(part: str, pattern: str) -> bool:
+    """Compare what has no border inside. The first place where a piece fits leaves most to the pieces after it."""
+    if "*" not in pattern:
+        return part == pattern
+    first, *middle, last = pattern.split("*")
+    end = len(part) - len(last)
+    if len(first) > end or not part.startswith(first) or not part.endswith(last):
+        return False
+    at = len(first)
+    for piece in middle:
+        at = part.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 _COMPARISONS: Final[Mapping[Operator, Callable[[str, str], bool]]] = {

@@ -1,9 +1,10 @@
 """Which identities a rule accepts: every operator, every shape of a claim, and rules that would accept strangers."""
 
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keystead.errors import UsageError
@@ -141,3 +142,26 @@ def test_comparing_never_fails_and_equal_is_equal(value: str, text: str) -> None
         verdict = federation.examine((Condition("x", operator, value),), {"x": text})[0]
         if operator is Operator.EQUALS:
             assert verdict.holds == (value == text)
+
+
+@given(st.text("ab*/:", max_size=12), st.text("ab*/:", max_size=9))
+@example("a:a", "a*a")
+@example("aba", "ab*ba")
+@example("a*/b:", "*/*:*")
+@example("abab", "*a*b*a*b*")
+def test_like_is_what_a_regular_expression_would_say(text: str, pattern: str) -> None:
+    said = re.fullmatch("[^/:]*".join(map(re.escape, pattern.split("*"))), text) is not None
+    (verdict,) = federation.examine((Condition("x", Operator.LIKE, pattern),), {"x": text})
+    assert verdict.holds == said
+
+
+@pytest.mark.parametrize(("text", "holds"), [("a" * 10_000, True), ("a" * 9_999 + "/", False), ("a" * 199, False)])
+def test_many_stars_against_a_long_text_come_to_an_end(text: str, holds: bool) -> None:
+    many = Condition("x", Operator.LIKE, "a*" * 200)
+    assert federation.examine((many,), {"x": text})[0].holds is holds
+
+
+def test_many_stars_that_nothing_fits_come_to_an_end() -> None:
+    many = Condition("x", Operator.LIKE, "a*" * 200 + "b")
+    assert not federation.examine((many,), {"x": "a" * 10_000})[0].holds
+    assert federation.examine((many,), {"x": "a" * 10_000 + "b"})[0].holds
