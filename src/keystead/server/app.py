@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
@@ -139,6 +140,7 @@ def open_database(settings: ServerSettings, random_bytes: RandomBytes) -> None:
             "KEYSTEAD_SERVER_SECRET_KEY is too short.", hint="Use 32 random characters or more.", move="operator"
         )
     configure(settings, key.reveal())
+    check_files(settings)
     from django.db import OperationalError
 
     try:
@@ -147,6 +149,14 @@ def open_database(settings: ServerSettings, random_bytes: RandomBytes) -> None:
         raise ConfigurationError(
             "The database does not answer.", hint="Check KEYSTEAD_SERVER_DATABASE_URL.", move="operator"
         ) from error
+
+
+def check_files(settings: ServerSettings) -> None:
+    """Refuse to start with a list of breached passwords that cannot be asked."""
+    from keystead.server.identity import breached
+
+    if settings.breached_passwords_file:
+        breached.check(Path(settings.breached_passwords_file))
 
 
 def _migrate() -> None:

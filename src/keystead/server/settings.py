@@ -66,6 +66,13 @@ class ServerSettings:
             "a server that is itself on loopback."
         },
     )
+    breached_passwords_file: str = field(
+        default="",
+        metadata={
+            "doc": "File of breached passwords, in the format of “pwned passwords ordered by hash” (SHA-1); it is "
+            "searched on disk. Without it the list of the 20,000 most common passwords is all that is asked."
+        },
+    )
     allow_test_upstream: bool = field(
         default=True, metadata={"doc": "Whether the built-in test upstream may stand in for a missing key."}
     )

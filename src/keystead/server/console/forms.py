@@ -7,6 +7,7 @@ from allauth.account.forms import LoginForm
 from django import forms
 
 from keystead.server.identity import operations as identity
+from keystead.server.identity import passwords
 from keystead.server.keys.models import Purpose
 from keystead.server.keys.operations import RIGHT_TO_CREATE
 from keystead.server.organizations import operations as organizations
@@ -47,9 +48,9 @@ class SetupForm(forms.Form):
     email = forms.EmailField(label="Email", widget=forms.EmailInput(attrs={"autocomplete": "username"}))
     password = forms.CharField(
         label="Password",
-        max_length=200,
+        max_length=passwords.LONGEST,
         strip=False,
-        help_text="At least 12 characters. Four random words do well.",
+        help_text=passwords.HELP,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
 from keystead.errors import CredentialRejected, UsageError
 from keystead.server.audit import operations as audit
+from keystead.server.identity import passwords
 from keystead.server.identity.models import Person, SetupCode
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
@@ -69,11 +69,11 @@ def create_first_administrator(
 def _check(person: Person, password: str, organization_name: str) -> None:
     try:
         validate_email(person.email)
-        validate_password(password, person)
     except ValidationError as error:
         raise UsageError(" ".join(error.messages)) from error
     if not person.name or not organization_name.strip():
         raise UsageError("Your name and the organization's name are both needed.")
+    passwords.check(password, email=person.email, organizations=[organization_name])
 
 
 def _use_up(code: str, now: datetime) -> None:

@@ -105,9 +105,9 @@ def test_a_miscopied_code_is_named_as_such(damage: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("password", "short", "at least 12 characters"),
-        ("password", "qwertyuiop123", "too common"),
-        ("password", "ada@example.com", "too similar"),
+        ("password", "short", "fewer than 12 characters"),
+        ("password", "qwertyuiop123", "most common passwords"),
+        ("password", "ada@example.com", "belong to this place"),
         ("email", "nobody", "valid email"),
         ("name", "  ", "both needed"),
         ("organization_name", "", "both needed"),
