@@ -50,6 +50,7 @@ REVEALERS = {
     "stores/federation_cache.py": "into a file of mode 0600",
     "stores/helper_cache.py": "into a file of mode 0600",
     "stores/record.py": "into a file of mode 0600",
+    "stores/revocations.py": "into a file of mode 0600",
     "stores/sealed.py": "into the key derivation",
     "testing/messages_api/server.py": "to compare",
     "wire/oauth.py": "into the body of a request or an answer",

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from keystead.cli import approval, organizations, servers
+from keystead.cli import approval, organizations, servers, tickets
 from keystead.cli.announcements import Announcer, ForPeople, ForPrograms
 from keystead.cli.paper import Paper
 from keystead.cli.surroundings import Surroundings
@@ -58,6 +58,8 @@ def login(
     new, old, store = _keep(surroundings, network, _unnamed(metadata, kind, tokens), metadata, org)
     _tell(announcer, new, store.profile, place(store, surroundings.environment))
     _retire(surroundings, network, old, store, announcer)
+    for said in tickets.in_passing(surroundings, {new.issuer}):
+        announcer.warning(said)
     displaced = organizations.displaced(new, old)
     if displaced is not None:
         announcer.warning(displaced)

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import click
 
+from keystead.cli import tickets
 from keystead.cli.exits import sentence, visible
 from keystead.cli.paper import duration
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Login, LoginKind
-from keystead.errors import KeysteadError, NoCredential
+from keystead.errors import KeysteadError, NoCredential, TemporaryFailure, UsageError
 from keystead.resolver import Resolution
 from keystead.sources.candidate import Candidate, CandidateState
 from keystead.stores import DEFAULT_PROFILE
@@ -36,12 +37,14 @@ class Ended:
 
     Attributes:
         outcome: what became of it on its server, and how long a copy would still work, in sentences.
+        queued: its server is told later, by a ticket (R-16).
     """
 
     profile: str
     login: Login
     revocation: Revocation
     outcome: str
+    queued: bool = False
 
     @property
     def text(self) -> str:
@@ -50,7 +53,7 @@ class Ended:
         place = "" if self.profile == DEFAULT_PROFILE else f" (profile {self.profile})"
         return f"Signed out of {self.login.issuer}" + (f" as {who}" if who else "") + f"{place}.\n{self.outcome}"
 
-    def to_json(self) -> dict[str, str | None]:
+    def to_json(self) -> dict[str, str | bool | None]:
         """Return the same for programs."""
         return {
             "profile": self.profile,
@@ -60,6 +63,7 @@ class Ended:
             "email": self.login.account.email,
             "organization": self.login.account.organization_id,
             "revocation": self.revocation,
+            "queued": self.queued,
             "message": self.outcome,
         }
 
@@ -68,13 +72,29 @@ class Ended:
 @click.option("--method", type=click.Choice([kind.value for kind in LoginKind]), help="End only this sign-in.")
 @click.option("--local", is_flag=True, help="Delete here only; the server is not told.")
 @click.option("--all", "everyone", is_flag=True, help="End the sign-ins of every profile.")
+@click.option("--pending", "only_pending", is_flag=True, help="Only revoke what could not be revoked before.")
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SCHEMA}.")
-@click.pass_obj
-def logout(surroundings: Surroundings, *, method: str | None, local: bool, everyone: bool, wants_json: bool) -> None:
+@click.pass_context
+def logout(
+    context: click.Context,
+    *,
+    method: str | None,
+    local: bool,
+    everyone: bool,
+    only_pending: bool,
+    wants_json: bool,
+) -> None:
     """End the sign-in: revoked on its server, then deleted here with every earlier generation of it.
 
-    Other profiles stay signed in unless --all is given.
+    Other profiles stay signed in unless --all is given. Where the server cannot be told, a ticket is kept that can
+    only revoke, and sent later. Exit code: 0 done, 4 nobody is signed in; with --pending 75 when something is still
+    not revoked.
     """
+    surroundings: Surroundings = context.obj
+    if only_pending:
+        if method or local or everyone:
+            raise UsageError("--pending stands alone.", hint="Run keystead logout --pending.")
+        context.exit(_finish(surroundings, wants_json=wants_json))
     kinds = [LoginKind(method)] if method else list(LoginKind)
     names = surroundings.store.profiles() if everyone else (surroundings.store.profile,)
     ended = []
@@ -85,11 +105,24 @@ def logout(surroundings: Surroundings, *, method: str | None, local: bool, every
                 click.echo(visible(one.text))
     if not ended:
         raise NoCredential("Nobody is signed in here.", hint="keystead status shows where credentials come from.")
+    reached = {one.login.issuer for one in ended if one.revocation is Revocation.REVOKED}
+    caught_up = tickets.in_passing(surroundings, reached)
     resolution = surroundings.client().resolve()
     if wants_json:
-        click.echo(json.dumps(document(ended, resolution), indent=2))
+        click.echo(json.dumps({**document(ended, resolution), "caught_up": caught_up}, indent=2))
     else:
-        click.echo(_takes_over(resolution))
+        click.echo("\n".join(visible(line) for line in (*caught_up, _takes_over(resolution))))
+
+
+def _finish(surroundings: Surroundings, *, wants_json: bool) -> int:
+    """Send the tickets of earlier sign-outs, and nothing else; return the exit code."""
+    deliveries = tickets.deliver(surroundings)
+    if wants_json:
+        click.echo(json.dumps({"schema": SCHEMA, "pending": [one.to_json() for one in deliveries]}, indent=2))
+    else:
+        said = [visible(one.text) for one in deliveries] or ["Every earlier sign-out has reached its server."]
+        click.echo("\n".join(said))
+    return TemporaryFailure.exit_code if any(one.problem is not None for one in deliveries) else 0
 
 
 def document(ended: Sequence[Ended], resolution: Resolution) -> dict[str, Any]:
@@ -134,7 +167,7 @@ def _end(surroundings: Surroundings, kind: LoginKind, *, local: bool) -> list[En
         login = store.load(kind)
         if login is None:
             return []
-        ended = [revoked(surroundings, one, local=local) for one in (login, *login.earlier)]
+        ended = [_queued(surroundings, revoked(surroundings, one, local=local)) for one in (login, *login.earlier)]
         store.delete(kind)
         return ended
 
@@ -146,6 +179,12 @@ def revoked(surroundings: Surroundings, login: Login, *, local: bool) -> Ended:
     )
     leftover = "" if revocation is Revocation.REVOKED else f" {_leftover(surroundings, login)}"
     return Ended(surroundings.store.profile, login, revocation, said + leftover)
+
+
+def _queued(surroundings: Surroundings, ended: Ended) -> Ended:
+    """Return the same once what its server could not be told is noted for later."""
+    noted = tickets.queue(surroundings, ended.login) if ended.revocation is Revocation.NOT_REVOKED else None
+    return ended if noted is None else replace(ended, outcome=f"{ended.outcome} {noted}", queued=True)
 
 
 def _revoke(surroundings: Surroundings, login: Login) -> tuple[Revocation, str]:

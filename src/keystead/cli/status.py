@@ -55,6 +55,10 @@ def status(context: click.Context, *, wants_json: bool, verify: bool) -> None:
     surroundings: Surroundings = context.obj
     resolution = _with_answer(surroundings, surroundings.client().resolve())
     answer = _verify(surroundings, resolution) if verify else None
+    if verify:
+        from keystead.cli import tickets
+
+        resolution = replace(resolution, warnings=(*resolution.warnings, *tickets.in_passing(surroundings)))
     now = surroundings.clock.now()
     if wants_json:
         click.echo(json.dumps(document(resolution, now, surroundings.selection, answer), indent=2))

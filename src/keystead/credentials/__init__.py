@@ -85,6 +85,8 @@ class OAuthTokens:
         issued_at: local clock when the response arrived, Unix seconds.
         expires_in: lifetime of the access token in seconds, as the server said.
         clock_skew: server ``Date`` minus local clock at issue, in seconds (R-26).
+        revocation_ticket: can end the sign-in and do nothing else (R-16); ``revocable_until``, a Unix time of the
+            local clock, is when there is nothing left to end.
     """
 
     access_token: Secret
@@ -93,6 +95,8 @@ class OAuthTokens:
     expires_in: float
     scope: str = ""
     clock_skew: float = 0.0
+    revocation_ticket: Secret | None = None
+    revocable_until: float | None = None
 
     @property
     def expires_at(self) -> float:

@@ -94,7 +94,7 @@ def failure(response: Response, what: str) -> KeysteadError:
 
 def tokens(response: Response, received: oauth.TokenResponse, now: float) -> OAuthTokens:
     """Return tokens stamped with the local clock and the server's skew against it (R-26)."""
-    server_time = dates.parse(response.headers.get("date", ""))
+    server_time, lasts = dates.parse(response.headers.get("date", "")), received.revocation_ticket_expires_in
     return OAuthTokens(
         access_token=received.access_token,
         refresh_token=received.refresh_token,
@@ -102,6 +102,8 @@ def tokens(response: Response, received: oauth.TokenResponse, now: float) -> OAu
         expires_in=received.expires_in,
         scope=received.scope or "",
         clock_skew=0.0 if server_time is None else server_time - now,
+        revocation_ticket=received.revocation_ticket,
+        revocable_until=None if lasts is None else now + lasts,
     )
 
 

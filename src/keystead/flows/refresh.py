@@ -13,7 +13,8 @@ from keystead.wire.http import Request
 def refresh(login: Login, now: float) -> Flow[OAuthTokens]:
     """Return new tokens for ``login``.
 
-    A server that rotates sends a new refresh token; one that does not, leaves the old one in force.
+    A server that rotates sends a new refresh token; one that does not, leaves the old one in force. The ticket that
+    can end the sign-in stays the one that came with it.
 
     Args:
         login: the stored sign-in.
@@ -35,9 +36,15 @@ def refresh(login: Login, now: float) -> Flow[OAuthTokens]:
         "client_id": login.client_id,
     }
     response = answers.arrived((yield Request("POST", login.token_endpoint, {"accept": "application/json"}, form)))
-    renewed = answers.tokens(response, answers.read(response, oauth.parse_token, "the refresh"), now)
+    renewed, before = (
+        answers.tokens(response, answers.read(response, oauth.parse_token, "the refresh"), now),
+        login.tokens,
+    )
+    has_ticket = renewed if renewed.revocation_ticket is not None else before
     return replace(
         renewed,
         refresh_token=renewed.refresh_token or refresh_token,
-        scope=renewed.scope or login.tokens.scope,
+        scope=renewed.scope or before.scope,
+        revocation_ticket=has_ticket.revocation_ticket,
+        revocable_until=has_ticket.revocable_until,
     )

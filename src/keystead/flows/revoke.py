@@ -1,9 +1,14 @@
 """End a sign-in on the server (RFC 7009): the refresh token first, for it can make new access tokens."""
 
+from typing import Final
+
 from keystead.credentials import Login
 from keystead.flows import Flow, answers
 from keystead.secret import Secret
 from keystead.wire.http import Request
+
+TICKET: Final = "revocation_ticket"
+"""The token type of a ticket that can end a sign-in and do nothing else (RFC 7009 section 2.1 allows others)."""
 
 
 def revoke(login: Login) -> Flow[bool]:
@@ -16,12 +21,18 @@ def revoke(login: Login) -> Flow[bool]:
         return False
     hints = {"refresh_token": login.tokens.refresh_token, "access_token": login.tokens.access_token}
     for hint, token in hints.items():
-        if token is None:
-            continue
-        form: dict[str, str | Secret] = {"token": token, "token_type_hint": hint, "client_id": login.client_id}
-        response = answers.arrived(
-            (yield Request("POST", login.revocation_endpoint, {"accept": "application/json"}, form))
-        )
-        if response.status != 200:
-            raise answers.failure(response, "the revocation")
+        if token is not None:
+            yield from present(token, hint, login.revocation_endpoint, login.client_id)
     return True
+
+
+def present(token: Secret, hint: str, endpoint: str, client_id: str) -> Flow[None]:
+    """Ask a revocation endpoint to end what ``token`` belongs to; ``hint`` says what it is.
+
+    Raises:
+        TemporaryFailure: no usable answer; it may still be alive.
+    """
+    form: dict[str, str | Secret] = {"token": token, "token_type_hint": hint, "client_id": client_id}
+    response = answers.arrived((yield Request("POST", endpoint, {"accept": "application/json"}, form)))
+    if response.status != 200:
+        raise answers.failure(response, "the revocation")

@@ -116,7 +116,13 @@ def summary(record: Record) -> Record:
 
 def _summary(login: Login) -> Login:
     empty = Secret("")
-    tokens = replace(login.tokens, access_token=empty, refresh_token=login.tokens.refresh_token and empty)
+    tokens = replace(
+        login.tokens,
+        access_token=empty,
+        refresh_token=login.tokens.refresh_token and empty,
+        revocation_ticket=None,
+        revocable_until=None,
+    )
     return replace(login, tokens=tokens, extra=(), earlier=())
 
 
@@ -167,6 +173,7 @@ def _dump_login(login: Login) -> Json:
             "expires_in": tokens.expires_in,
             "scope": tokens.scope,
             "clock_skew": tokens.clock_skew,
+            **_dump_ticket(tokens),
         },
         "account": {
             "id": account.id,
@@ -182,6 +189,13 @@ def _dump_login(login: Login) -> Json:
         "retired_at": login.retired_at,
         **({"earlier": [_merge(dict(one.extra), _dump_login(one)) for one in login.earlier]} if login.earlier else {}),
     }
+
+
+def _dump_ticket(tokens: OAuthTokens) -> Json:
+    """Write the ticket where there is one; most servers give none."""
+    if tokens.revocation_ticket is None:
+        return {}
+    return {"revocation_ticket": tokens.revocation_ticket.reveal(), "revocable_until": tokens.revocable_until}
 
 
 def _parse_login(kind: LoginKind, raw: Json) -> Login:
@@ -205,7 +219,8 @@ def _parse_login(kind: LoginKind, raw: Json) -> Login:
 
 
 def _parse_tokens(raw: Json) -> OAuthTokens:
-    refresh_token = _optional(raw.get("refresh_token"))
+    refresh_token, ticket = _optional(raw.get("refresh_token")), _optional(raw.get("revocation_ticket"))
+    until = raw.get("revocable_until")
     return OAuthTokens(
         access_token=Secret(_text(raw["access_token"])),
         refresh_token=Secret(refresh_token) if refresh_token is not None else None,
@@ -213,6 +228,8 @@ def _parse_tokens(raw: Json) -> OAuthTokens:
         expires_in=_number(raw["expires_in"]),
         scope=_text(raw.get("scope", "")),
         clock_skew=_number(raw.get("clock_skew", 0.0)),
+        revocation_ticket=Secret(ticket) if ticket is not None else None,
+        revocable_until=_number(until) if until is not None else None,
     )
 
 

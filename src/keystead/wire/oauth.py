@@ -103,6 +103,8 @@ class TokenResponse:
         issued_token_type: what was issued, in the answer to a token exchange (RFC 8693 section 2.2.1).
         token_type: ``Bearer``, or ``DPoP`` for a token that is bound to a key (RFC 9449).
         id_token: who has just signed in, for the client (OpenID Connect); not read by ours, which asks userinfo.
+        revocation_ticket: can end the sign-in and do nothing else (RFC 7009 with a token type of our own, R-16);
+            ``revocation_ticket_expires_in`` seconds from now there is nothing left to end.
     """
 
     access_token: Secret
@@ -112,6 +114,8 @@ class TokenResponse:
     issued_token_type: str | None = None
     token_type: str = "Bearer"
     id_token: Secret | None = None
+    revocation_ticket: Secret | None = None
+    revocation_ticket_expires_in: float | None = None
 
 
 def parse_token(body: bytes) -> TokenResponse:
@@ -130,12 +134,15 @@ def _token(document: Fields) -> TokenResponse:
     if (document.optional_text("token_type") or "bearer").lower() != "bearer":
         raise Malformed("token_type in the token response is not Bearer")
     refresh_token = document.optional_text("refresh_token")
+    ticket = document.optional_text("revocation_ticket")
     return TokenResponse(
         access_token=Secret(document.text("access_token")),
         expires_in=document.number("expires_in"),
         refresh_token=Secret(refresh_token) if refresh_token else None,
         scope=document.optional_text("scope"),
         issued_token_type=document.optional_text("issued_token_type"),
+        revocation_ticket=Secret(ticket) if ticket else None,
+        revocation_ticket_expires_in=document.number("revocation_ticket_expires_in", 0) if ticket else None,
     )
 
 
@@ -160,6 +167,8 @@ def dump_token(token: TokenResponse) -> bytes:
             "scope": token.scope,
             "issued_token_type": token.issued_token_type,
             "id_token": token.id_token.reveal() if token.id_token else None,
+            "revocation_ticket": token.revocation_ticket.reveal() if token.revocation_ticket else None,
+            "revocation_ticket_expires_in": token.revocation_ticket_expires_in,
         }
     )
 

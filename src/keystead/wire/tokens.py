@@ -34,6 +34,7 @@ class TokenKind(StrEnum):
     PUSHED_REQUEST = "ksq_"
     CLIENT_SECRET = "ksx_"
     SCIM_TOKEN = "ksp_"
+    REVOCATION_TICKET = "kst_"
 
 
 LENGTH: Final = 4 + _BODY + _CHECK

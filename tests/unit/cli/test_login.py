@@ -201,6 +201,7 @@ def test_nobody_finishing_is_not_waited_for_forever(desktop: "Machine", clock: F
     assert "in time" in outcome.err
 
 
+@pytest.mark.requirement("R-31 revoked after")
 def test_the_old_grant_is_revoked_after_the_new_one_is_kept(machine: "Machine", login: Login) -> None:
     machine.surroundings.store.save(login)
 
@@ -246,6 +247,7 @@ STAGES = {
 }
 
 
+@pytest.mark.requirement("R-31 kept")
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt(), ServerUnreachable("gone"), Response(500, {}, b"")])
 def test_what_ends_a_sign_in_early_leaves_the_old_one(
@@ -273,6 +275,7 @@ def test_what_ends_a_sign_in_early_leaves_the_old_one(
     assert machine.issuer.revoked == expected
 
 
+@pytest.mark.requirement("R-31 kept")
 @pytest.mark.parametrize("moment", ["opening", "waiting"])
 def test_ctrl_c_at_the_browser_leaves_the_old_one(desktop: "Machine", login: Login, moment: str) -> None:
     old = desktop.surroundings.store.save(login)
@@ -308,6 +311,7 @@ class Forgetting(FileStore):
         return login
 
 
+@pytest.mark.requirement("R-31 kept")
 @pytest.mark.parametrize("store", [Refusing, Forgetting])
 def test_a_sign_in_that_is_not_kept_fails_and_is_given_back(
     machine: "Machine", login: Login, clock: FakeClock, store: type[FileStore]

@@ -42,6 +42,17 @@ def test_a_server_that_does_not_rotate_leaves_the_old_refresh_token_in_force(log
     assert (tokens.refresh_token, tokens.scope) == (Secret("rt-1"), "openid")
 
 
+def test_the_ticket_that_ends_the_sign_in_stays_unless_there_is_a_new_one(login: Login) -> None:
+    ticket = Secret("kst_1")
+    before = replace(login, tokens=replace(login.tokens, revocation_ticket=ticket, revocable_until=9000.0))
+    newer = RENEWED | {"revocation_ticket": "kst_2", "revocation_ticket_expires_in": 70}
+
+    kept, replaced = run(before, json_response(200, RENEWED)), run(before, json_response(200, newer))
+
+    assert (kept.revocation_ticket, kept.revocable_until) == (ticket, 9000.0)
+    assert (replaced.revocation_ticket, replaced.revocable_until) == (Secret("kst_2"), 5070.0)
+
+
 def test_the_request_goes_to_the_pinned_endpoint_and_shows_no_secret(login: Login) -> None:
     transport = ScriptedTransport([json_response(200, RENEWED)])
 

@@ -40,6 +40,7 @@ def logins(draw: st.DrawFn) -> Login:
             draw(_seconds),
             draw(_text),
             draw(st.floats(-1e6, 1e6, allow_nan=False)),
+            *draw(st.just((None, None)) | st.tuples(_text.map(Secret), st.none() | _seconds)),
         ),
         account=Account(*(draw(st.none() | _text) for _ in range(5))),
         billing=draw(st.sampled_from(BillingClass)),

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from keystead.cli import tickets
 from keystead.cli.doctor.finding import Finding, Ground, Repair, Weight
+from keystead.cli.paper import moment
+from keystead.errors import KeysteadError
 
 
 def look(ground: Ground) -> Iterator[Finding]:
     """Look at modes, owners and temporary files; the content is the business of ``status`` and ``store``."""
     directory = ground.environment.state_dir
+    yield from _not_revoked(ground)
     if sys.platform == "win32" or not directory.is_dir():
         return
     yield from _private(directory, 0o700, ground)
@@ -33,6 +37,22 @@ def look(ground: Ground) -> Iterator[Finding]:
                 "Run: keystead doctor --fix",
                 repair=Repair(file),
             )
+
+
+def _not_revoked(ground: Ground) -> Iterator[Finding]:
+    """Name the sign-ins that were ended here and that their server still takes (R-16)."""
+    try:
+        pending = tickets.pending(ground.surroundings)
+    except KeysteadError as error:
+        yield Finding(Weight.PROBLEM, error.message, fix=error.hint)
+        return
+    for one in pending:
+        whose = f" of {one.account}" if one.account else ""
+        yield Finding(
+            Weight.WARNING,
+            f"a sign-in{whose} to {one.issuer} was ended here and not on its server; it ends on {moment(one.until)}",
+            fix="Run: keystead logout --pending",
+        )
 
 
 def _private(path: Path, mode: int, ground: Ground) -> Iterator[Finding]:

@@ -109,6 +109,7 @@ class Grant(models.Model):
         expires_at: the sign-in ends here however often it is refreshed.
         parent: the sign-in that this one was exchanged from, and with which it ends (RFC 8693).
         act: who acts in it for whom, as its tokens say it (RFC 8693 section 4.1).
+        ticket_digest: of the ticket that can end it and do nothing else (R-16).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -123,6 +124,7 @@ class Grant(models.Model):
     authenticated_at = models.DateTimeField(null=True)
     authentication_methods = models.CharField(max_length=100, blank=True)
     key_thumbprint = models.CharField(max_length=43, blank=True)
+    ticket_digest = models.BinaryField(max_length=32, null=True, unique=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True, db_index=True)

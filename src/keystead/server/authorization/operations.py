@@ -13,6 +13,7 @@ from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.wire import ids, tokens
+from keystead.wire.tokens import TokenKind
 
 
 def verification_keys(now: float) -> dict[str, ECKey]:
@@ -77,7 +78,7 @@ def grant_of_access_token(token: str, now: datetime) -> tuple[Grant, Claims] | N
 
 
 def revoke_token(token: str, client: Client | None, now: datetime) -> None:
-    """End the sign-in that a refresh or access token belongs to (RFC 7009).
+    """End the sign-in that a refresh token, an access token or a ticket belongs to (RFC 7009).
 
     An unknown token is not an error: it grants nothing already. Neither is another client's: it stays as it is.
     So does a confidential client's when the request names nobody.
@@ -88,7 +89,10 @@ def revoke_token(token: str, client: Client | None, now: datetime) -> None:
 
 
 def _grant_of(token: str, now: datetime) -> Grant | None:
-    if tokens.parse(token) is tokens.TokenKind.REFRESH_TOKEN:
+    kind = tokens.parse(token)
+    if kind is TokenKind.REVOCATION_TICKET:
+        return Grant.objects.select_related("client", "organization").filter(ticket_digest=tokens.digest(token)).first()
+    if kind is TokenKind.REFRESH_TOKEN:
         found = RefreshToken.objects.filter(digest=tokens.digest(token)).first()
         return None if found is None else sign_ins.of_wire_id(ids.dump("grant", found.grant_id))
     claims = access_tokens.verify(token, now.timestamp())

@@ -39,6 +39,7 @@ class Redeemed:
     Attributes:
         nonce: for the ID token; None when there is to be none, because the sign-in goes on rather than begins.
         key_thumbprint: the key that the request had to be signed with, or empty.
+        ticket: what can end the sign-in and do nothing else; given out once, when it begins (R-16).
     """
 
     grant: Grant
@@ -46,6 +47,7 @@ class Redeemed:
     refresh_token: str | None
     nonce: str | None = None
     key_thumbprint: str = ""
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Approval:
 def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomBytes = secrets.token_bytes) -> Redeemed:
     """Store a new sign-in with its first refresh token; call it inside the transaction that uses the code up."""
     member, code = approval.membership, approval.code
+    ticket = tokens.mint(TokenKind.REVOCATION_TICKET, random_bytes)
     grant = Grant.objects.create(
         organization=member.organization,
         membership=member,
@@ -73,6 +76,7 @@ def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomByt
         label=label,
         authenticated_at=None if code is None else code.authenticated_at,
         authentication_methods="" if code is None else code.authentication_methods,
+        ticket_digest=tokens.digest(ticket),
         created_at=now,
         expires_at=now + lifetimes.SIGN_IN,
     )
@@ -86,7 +90,7 @@ def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomByt
     )
     token = tokens.mint(TokenKind.REFRESH_TOKEN, random_bytes)
     keep(grant, token, 1, now)
-    return Redeemed(grant, grant.scope, token, nonce="")
+    return Redeemed(grant, grant.scope, token, nonce="", ticket=ticket)
 
 
 @dataclass(frozen=True, slots=True)

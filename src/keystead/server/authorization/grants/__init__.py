@@ -111,5 +111,10 @@ def _answer(redeemed: Redeemed, key: str, now: datetime) -> TokenResponse:
     if redeemed.nonce is not None and "openid" in scope.split():
         about = Secret(id_tokens.sign(grant, token, redeemed.nonce, now))
     following = None if redeemed.refresh_token is None else Secret(redeemed.refresh_token)
-    kind = "DPoP" if key else "Bearer"
-    return TokenResponse(Secret(token), lifetime, following, scope, token_type=kind, id_token=about)
+    answer = TokenResponse(
+        Secret(token), lifetime, following, scope, token_type="DPoP" if key else "Bearer", id_token=about
+    )
+    if redeemed.ticket is None:
+        return answer
+    ends = (grant.expires_at - now).total_seconds()
+    return replace(answer, revocation_ticket=Secret(redeemed.ticket), revocation_ticket_expires_in=ends)
