@@ -48,6 +48,8 @@ def database(migrated: Path, tmp_path: Path) -> Iterator[Path]:
     from django.core.cache import cache
     from django.db import connections
 
+    from keystead.server.errands import ERRANDS
+
     path = tmp_path / "keystead.sqlite3"
     shutil.copyfile(migrated, path)
     connections.close_all()
@@ -55,6 +57,7 @@ def database(migrated: Path, tmp_path: Path) -> Iterator[Path]:
     connections["default"].settings_dict["NAME"] = path
     cache.clear()
     yield path
+    assert ERRANDS.drain(), "an errand of this test would write into the next one's database"
     connections.close_all()
 
 

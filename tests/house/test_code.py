@@ -25,6 +25,7 @@ HOMES: dict[str, set[str]] = {
     "webbrowser": set(),
     "termios": {"drivers/terminal.py"},
     "keyring": {"drivers/keyring_worker.py"},
+    "smtplib": {"server/mail/smtp.py"},
 }
 """What reaches the outside world, and the only files that may name it (paths below ``src/keystead``)."""
 
@@ -42,6 +43,7 @@ REVEALERS = {
     "server/console/provisioning.py": "onto the page that shows a new SCIM token once",
     "server/console/views.py": "onto the page that shows a new key once",
     "server/site/database.py": "to the database driver",
+    "server/mail/smtp.py": "to the mail server, behind TLS",
     "server/sealing.py": "into the encryption under which it rests",
     "server/sso/conversation.py": "behind the word Bearer, wrapped again",
     "server/sso/openid.py": "into HTTP Basic, wrapped again",

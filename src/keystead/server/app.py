@@ -26,8 +26,10 @@ from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.dpop import Checker, Memory
+from keystead.server.errands import ERRANDS
 from keystead.server.gateway import Directory, DirectoryUnavailable, Gateway, Ledger, Limits, Upstream
 from keystead.server.housekeeping import Chore, Housekeeping
+from keystead.server.mail.routes import route
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
@@ -74,6 +76,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     """
     check_upstream(settings)
     outbound.reach(settings)  # a list of networks that cannot be read stops the server here
+    route(settings)  # and so does a wrong mail setting
     data_directory.prepare(settings.data_dir)
     with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
@@ -239,6 +242,7 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
         housekeeping.close()
         if announcements is not None:
             announcements.close()
+        ERRANDS.close()
         ledger.close()
         directory.close()
 

@@ -14,7 +14,8 @@ import click
 from keystead.clock import SYSTEM_CLOCK
 from keystead.environment import Environment
 from keystead.errors import UsageError
-from keystead.server import app
+from keystead.server import app, data_directory
+from keystead.server.mail.routes import described, route
 from keystead.server.settings import ServerSettings, load
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def setup_link(**given: Any) -> None:
 SIGNING_KEYS_SCHEMA: Final = "keystead.signing-keys/1"
 DOMAIN_SCHEMA: Final = "keystead.domain/1"
 POLICY_SCHEMA: Final = "keystead.policy/1"
+MAIL_TEST_SCHEMA: Final = "keystead.mail-test/1"
 
 
 @server.group("keys")
@@ -173,13 +175,34 @@ def _policy_facts(member: "Membership", delivery: "Delivery | None") -> dict[str
     }
 
 
+@server.command("mail-test")
+@click.argument("address")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {MAIL_TEST_SCHEMA}.")
+def mail_test(address: str, *, wants_json: bool, **given: Any) -> None:
+    """Send one mail to ADDRESS, and say which step worked and which did not."""
+    settings = _settings(Environment.capture(), **given)
+    from keystead.server.mail import trial
+
+    data_directory.prepare(settings.data_dir)
+    outcome = trial.run(address, settings, datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC))
+    if wants_json:
+        click.echo(json.dumps({"schema": MAIL_TEST_SCHEMA, **outcome.to_json()}, indent=2))
+        sys.exit(0 if outcome.error is None else outcome.error.exit_code)
+    for step in outcome.worked:
+        click.echo(f"worked: {step}")
+    if outcome.error is not None:
+        raise outcome.error
+    kept = "" if "outbox" not in outcome.worked else " It was kept as a file, and sent to nobody."
+    click.echo(f"The mail to {address} was taken ({outcome.route}).{kept}")
+
+
 def _open(given: dict[str, Any]) -> datetime:
     """Open the database that the options name; returns the time."""
     app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
     return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
 
 
-for _command in (run, setup_link, list_keys, rotate_keys, verify_domain, policy_test):
+for _command in (run, setup_link, list_keys, rotate_keys, verify_domain, policy_test, mail_test):
     for _option in reversed(_OVERRIDES):
         _option(_command)
 
@@ -200,6 +223,7 @@ def _welcome(ready: app.Ready, environment: Environment) -> str:
         f"  Gateway  {settings.base_url}/v1/messages",
         f"  Data     {settings.data_dir}",
         f"  Upstream {_upstream(settings)}",
+        f"  Mail     {described(route(settings), settings)}",
         "",
     ]
     if ready.setup_code is not None:

@@ -66,6 +66,20 @@ class ServerSettings:
             "a server that is itself on loopback."
         },
     )
+    mail_url: str = field(
+        default="",
+        metadata={
+            "doc": "Mail server, such as submission://user@mail.example.com (STARTTLS, port 587), smtp://… (STARTTLS, "
+            "port 25) or smtps://… (TLS, port 465); or console. Without it mail is kept as files in the data directory."
+        },
+    )
+    mail_password: Secret | None = field(
+        default=None, metadata={"doc": "Password of the user in mail_url, or a reference to it."}
+    )
+    mail_from: str = field(
+        default="",
+        metadata={"doc": "Whom mail is from, such as Keystead <keystead@example.com>; needed with a mail server."},
+    )
     breached_passwords_file: str = field(
         default="",
         metadata={

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from keystead.server.mail.routes import sender
 from keystead.server.settings import ServerSettings
 from keystead.server.site.database import configuration
 from keystead.server.site.logs import LOGGING
@@ -93,7 +94,7 @@ FIXED: dict[str, Any] = {
     "TIME_ZONE": "UTC",
     "LANGUAGE_CODE": "en",
     "USE_I18N": False,
-    "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+    "EMAIL_BACKEND": "keystead.server.mail.backend.Backend",
     "LOGGING": LOGGING,
 }
 """What is the same in every installation."""
@@ -115,7 +116,7 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "DATABASES": {"default": configuration(server)},
         "SESSION_COOKIE_SECURE": secure,
         "CSRF_COOKIE_SECURE": secure,
-        "EMAIL_FILE_PATH": server.data_dir / "outbox",
+        "DEFAULT_FROM_EMAIL": sender(server),
         "KEYSTEAD": server,
     }
 

@@ -1,0 +1,1 @@
+"""Mail: where it goes, what a letter is, and handing it over without anybody waiting for it."""
