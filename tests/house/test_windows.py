@@ -93,6 +93,28 @@ for line in ("token", "status", "explain", "whoami", "doctor", "store status", "
 print(codes)
 """
 
+A_REGISTRY = r"""
+import contextlib
+USER, MACHINE = 1, 2
+KEPT = {
+    (USER, "Environment"): [("PATH", "x", 1), ("ANTHROPIC_API_KEY", "canary-of-the-user", 1)],
+    (MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment"): OSError("access is denied"),
+}
+
+@contextlib.contextmanager
+def open_key(root, key):
+    if isinstance(KEPT[root, key], OSError):
+        raise KEPT[root, key]
+    yield KEPT[root, key]
+
+sys.modules["winreg"] = types.SimpleNamespace(
+    HKEY_CURRENT_USER=USER, HKEY_LOCAL_MACHINE=MACHINE, OpenKey=open_key,
+    QueryInfoKey=lambda opened: (0, len(opened), 0), EnumValue=lambda opened, index: opened[index])
+from keystead.cli import main
+sys.argv = ["keystead", "doctor", "--only", "variables"]
+main()
+"""
+
 
 def like_windows(code: str, tmp_path: Path) -> str:
     done = subprocess.run(
@@ -117,3 +139,11 @@ def test_a_sign_in_is_kept_and_a_key_is_found(tmp_path: Path) -> None:
     first, *_, codes = like_windows(A_SIGN_IN, tmp_path).splitlines()
     assert first == "the-key"
     assert {line: code for line, code in ast.literal_eval(codes).items() if code} == {"logout": 4, "-p hello": 75}
+
+
+@pytest.mark.requirement("R-28 registry")
+def test_the_registry_is_looked_through_by_name(tmp_path: Path) -> None:
+    said = " ".join(like_windows(A_REGISTRY, tmp_path).split())
+    assert "ANTHROPIC_API_KEY is set for every program of Windows, though not in this process" in said
+    assert "SetEnvironmentVariable('ANTHROPIC_API_KEY', $null, 'User')" in said
+    assert "canary" not in said

@@ -7,6 +7,8 @@
 import gc
 import sys
 
+from keystead.drivers import core_dumps
+
 BARE = ["token"]
 """What agents call before each request."""
 
@@ -14,6 +16,7 @@ BARE = ["token"]
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; the entry point of the ``keystead`` program."""
     gc.disable()  # until the command begins: what is imported stays, so collecting meanwhile frees nothing
+    core_dumps.withhold()
     given = sys.argv[1:] if arguments is None else arguments
     if given == BARE:
         from keystead.cli.bare_token import bare_token

@@ -24,7 +24,7 @@ def setting_lines(
     ground = Ground(surroundings, Configuration.read(environment), resolution)
     found: dict[str, list[str]] = {}
     for one in setters(frozenset(names), ground):
-        found.setdefault(one.name, []).append(f"{environment.display(one.path)}:{one.line}")
+        found.setdefault(one.name, []).append(one.shown(environment))
     return found
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from keystead.drivers import core_dumps
 from keystead.errors import UsageError
 
 
@@ -20,6 +21,7 @@ def become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
     program = shutil.which(command[0], path=variables.get("PATH"))
     if program is None:
         raise UsageError(f"{command[0]} was not found.", hint="Check the spelling, or give its whole path.")
+    core_dumps.give_back()
     try:
         if sys.platform == "win32":
             import subprocess

@@ -5,12 +5,14 @@ A table of places, each with the files it reads and how a line there sets a vari
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from keystead.cli.doctor.finding import Ground, read_text
+from keystead.drivers import windows_variables
+from keystead.environment import Environment
 
 
 class Reach(StrEnum):
@@ -41,12 +43,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Setter:
-    """A line that sets a variable."""
+    """What sets a variable.
+
+    Attributes:
+        line: of the file, counted from 1; 0 where the place is a key of the registry and has no lines.
+    """
 
     name: str
     place: Place
     path: Path
     line: int
+
+    def shown(self, environment: Environment) -> str:
+        """Return where it is, for people."""
+        return f"{environment.display(self.path)}:{self.line}" if self.line else str(self.path)
 
 
 _CUT: Final = "Run: sed -i.bak '{line}d' {file}"
@@ -96,11 +106,17 @@ PLACES: Final = (
         r'"NAME"\s*:', "Remove line {line} of {file} from terminal.integrated.env",
     ),
 )  # fmt: skip
-"""Every place that is looked at."""
+"""Every place that is looked at, beside the registry of Windows."""
+
+REGISTRY: Final = Place(
+    "every program of Windows", Reach.SESSION, (), "",
+    "remove {name} under {file}, or run: [Environment]::SetEnvironmentVariable('{name}', $null, '{scope}')",
+)  # fmt: skip
+_SCOPES: Final = {"HKEY_CURRENT_USER": "User", "HKEY_LOCAL_MACHINE": "Machine"}
 
 
 def setters(names: frozenset[str], ground: Ground) -> Iterator[Setter]:
-    """Yield every line of every place that sets one of ``names``."""
+    """Yield every line of every place that sets one of ``names``, then what the registry sets."""
     seen = set()
     for place in PLACES:
         for path in _files(place, ground):
@@ -114,6 +130,15 @@ def setters(names: frozenset[str], ground: Ground) -> Iterator[Setter]:
                     for name in sorted(names)
                     if name in line and re.search(place.line.replace("NAME", name), line) and not _comment(line)
                 )
+
+    yield from _registry(names)
+
+
+def _registry(names: frozenset[str]) -> Iterator[Setter]:
+    for root, key in windows_variables.PLACES:
+        place = replace(REGISTRY, fix=REGISTRY.fix.replace("{scope}", _SCOPES[root]))
+        for name in sorted(names & windows_variables.names(root, key)):
+            yield Setter(name, place, Path(root, key), 0)
 
 
 def _comment(line: str) -> bool:

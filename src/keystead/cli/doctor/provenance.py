@@ -56,13 +56,12 @@ def in_settings(ground: Ground) -> dict[str, str]:
 
 
 def _set(setter: Setter, environment: Environment, *, in_force: bool) -> Finding:
-    shown = environment.display(setter.path)
     force = "" if in_force else ", though not in this process"
     fix = setter.place.fix.format(file=setter.path, line=setter.line, name=setter.name)
     automatic = setter.place.reach is Reach.PROJECT and setter.place.title == ".env"
     return Finding(
         Weight.NOTE,
         f"{setter.name} is set for {setter.place.title}{force}" + ("; Keystead does not load it" if automatic else ""),
-        f"{shown}:{setter.line}",
+        setter.shown(environment),
         f"To get rid of it: {fix.removeprefix('Run: ')}",
     )
