@@ -21,13 +21,14 @@ import uvicorn
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import data_directory, outbound
+from keystead.server import client_address, data_directory, outbound
 from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.dpop import Checker, Memory
 from keystead.server.errands import ERRANDS
 from keystead.server.gateway import Directory, DirectoryUnavailable, Gateway, Ledger, Limits, Upstream
+from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
 from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.mail.routes import route
 from keystead.server.policy import Principal
@@ -77,6 +78,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     check_upstream(settings)
     outbound.reach(settings)  # a list of networks that cannot be read stops the server here
     route(settings)  # and so does a wrong mail setting
+    client_address.proxies(settings)
     data_directory.prepare(settings.data_dir)
     with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
@@ -293,7 +295,7 @@ async def _serve(
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
         try:
-            await _Server(_uvicorn(gateway), lambda: announce(ready)).serve(sockets=[installation.listener])
+            await _Server(_uvicorn(gateway, settings), lambda: announce(ready)).serve(sockets=[installation.listener])
         finally:
             gateway.close()
 
@@ -341,26 +343,35 @@ class _Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def _uvicorn(gateway: Gateway) -> uvicorn.Config:
+def _uvicorn(gateway: Gateway, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
-        gateway.asgi(otherwise=_control_plane()),
+        gateway.asgi(otherwise=_control_plane(client_address.proxies(settings))),
         http=gateway.http_protocol,
         ws="none",
         lifespan="off",
         server_header=False,
         access_log=False,
+        proxy_headers=False,  # uvicorn would believe whatever comes from loopback, scheme and address alike
         log_config=None,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 
 
-def _control_plane() -> Any:
-    """Return Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower."""
+def _control_plane(proxies: client_address.Proxies) -> ASGIApp:
+    """Return Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower.
+
+    Its ``REMOTE_ADDR`` is the client's address, whatever stands between: whoever needs an address reads it there.
+    """
     from a2wsgi import WSGIMiddleware
 
     from keystead.server.site.wsgi import application
 
-    return WSGIMiddleware(cast("Any", application), workers=WORKERS)
+    threads: Any = WSGIMiddleware(cast("Any", application), workers=WORKERS)
+
+    async def control_plane(scope: Scope, receive: Receive, send: Send) -> None:
+        await threads(client_address.resolved(scope, proxies), receive, send)
+
+    return control_plane
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,20 @@ class ServerSettings:
         default="",
         metadata={"doc": "Address people and agents use, when it differs from host and port (behind a proxy)."},
     )
+    trusted_proxies: str = field(
+        default="",
+        metadata={
+            "doc": "Addresses and networks of the proxies in front, such as 10.0.0.7, fd00:7::/64. Only they are "
+            "believed when they say for whom they ask; without it every request counts as its connection's."
+        },
+    )
+    client_address_header: str = field(
+        default="X-Forwarded-For",
+        metadata={
+            "doc": "In which header the trusted proxies say it: X-Forwarded-For or Forwarded (RFC 7239). The other is "
+            "never read, for it may come from anybody."
+        },
+    )
     upstream_url: str = field(
         default="https://api.anthropic.com", metadata={"doc": "Base URL of the Messages API behind the gateway."}
     )

@@ -2,6 +2,8 @@
 
 from django.http import HttpRequest
 
+from keystead.server import client_address
+
 _LABEL_LENGTH = 200
 
 
@@ -11,5 +13,5 @@ def label_of(request: HttpRequest) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return where a request came from, for counting attempts."""
-    return str(request.META.get("REMOTE_ADDR", ""))
+    """Return where a request came from, for counting attempts: of an IPv6 address, its network."""
+    return client_address.counted_as(str(request.META.get("REMOTE_ADDR", "")))
