@@ -70,7 +70,7 @@ class RunningServer:
     @property
     def base(self) -> str:
         """Return the address it printed."""
-        found = re.search(r"Console +(http://\S+)/", self.output)
+        found = re.search(r"Console +(https?://\S+)/", self.output)
         assert found, self.output
         return found[1]
 

@@ -171,6 +171,20 @@ def test_an_address_may_not_ask_for_codes_without_end(program: Any, database: ob
     cache.clear()
 
 
+def test_whoever_has_a_network_of_ipv6_has_one_limit(program: Any) -> None:
+    from keystead.server.authorization.checks import attempts
+
+    def asked(address: str) -> int:
+        form = "client_id=keystead-cli"
+        response = program.web.post("/oauth/device_authorization", form, content_type=FORM, REMOTE_ADDR=address)
+        return int(response.status_code)
+
+    for number in range(attempts.CODES_PER_ADDRESS.count):
+        assert asked(f"2001:db8::{number:x}:1") == 200
+    assert asked("2001:db8::ffff:ffff:ffff:ffff") == 429
+    assert asked("2001:db8:0:1::1") == 200
+
+
 @pytest.mark.requirement("rfc7009 2.2")
 @pytest.mark.parametrize("token", ["nonsense", "ksr_" + "0" * 49, "a.b.c", "x" * 5000])
 def test_revoking_what_is_unknown_is_no_error(program: Any, token: str) -> None:

@@ -43,6 +43,16 @@ def test_the_administrator_signs_in_and_out(web: "Client", administrator: "Membe
     assert web.get("/").status_code == 302
 
 
+def test_whoever_has_a_network_of_ipv6_tries_to_sign_in_within_one_limit(web: "Client") -> None:
+    """Allauth counts by the address that it finds: it must be the one, and the width, that everything else uses."""
+
+    def tried(address: str) -> int:
+        return web.post("/account/login/", {"login": "", "password": ""}, REMOTE_ADDR=address).status_code
+
+    assert [tried(f"2001:db8::{number:x}:1") for number in range(31)] == [200] * 30 + [429]
+    assert tried("2001:db8:0:1::1") == 200
+
+
 def test_a_foreign_host_name_is_refused_with_a_page(web: "Client", caplog: pytest.LogCaptureFixture) -> None:
     response = web.get("/", headers={"host": "evil.example"})
     assert response.status_code == 400

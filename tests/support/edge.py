@@ -1,0 +1,57 @@
+"""nginx before a server, with the configuration that we tell people to use and nothing in it but places changed."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+EXAMPLE: Final = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
+
+_AROUND: Final = """
+daemon off; master_process off; pid {here}/nginx.pid; error_log stderr notice;
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+  client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;
+  fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
+  include {here}/keystead.conf;
+}}
+"""
+
+
+@contextmanager
+def nginx(here: Path, port: int, server_port: int, certificate: Path) -> Iterator[None]:
+    """Serve TLS on 127.0.0.1 at ``port`` for the block, before the server at ``server_port``."""
+    (here / "keystead.conf").write_text(_placed(port, server_port, certificate))
+    (here / "nginx.conf").write_text(_AROUND.format(here=here))
+    command = ["nginx", "-e", "stderr", "-p", str(here), "-c", str(here / "nginx.conf")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    with process, process.stderr:
+        said = ""
+        for line in process.stderr:
+            said += line
+            if " OS: " in line:  # said once it listens
+                break
+        try:
+            assert process.poll() is None, said
+            yield
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _placed(port: int, server_port: int, certificate: Path) -> str:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    places = {
+        "listen 443 ": f"listen 127.0.0.1:{port} ",
+        "server 127.0.0.1:8420;": f"server 127.0.0.1:{server_port};",
+        "server_name keystead.example.com;": "server_name 127.0.0.1;",
+        "ssl_certificate /etc/ssl/keystead/fullchain.pem;": f"ssl_certificate {certificate};",
+        "ssl_certificate_key /etc/ssl/keystead/privkey.pem;": f"ssl_certificate_key {certificate};",
+    }
+    for theirs, ours in places.items():
+        assert text.count(theirs) == 1, theirs
+        text = text.replace(theirs, ours)
+    return text
