@@ -1,7 +1,7 @@
 """Changes across server processes on one PostgreSQL: what one publishes, the others hear within milliseconds.
 
 An announcement may be lost with a connection. So after every new connection, and anyhow every few seconds
-(``app.REFRESH_SECONDS``), everything is read again: the announcement makes it soon, the reading makes it certain.
+(``app.REFRESH_SECONDS``), what changed is read again: the announcement makes it soon, the reading makes it certain.
 """
 
 import json
@@ -59,16 +59,15 @@ class Announcements:
             _LOG.warning("a change was not announced, others read it within seconds: %s", type(error).__name__)
 
     def _run(self) -> None:
-        from psycopg import Error
-
         while not self._stop.is_set():
             try:
                 with self._connect() as heard:
                     heard.execute(f"LISTEN {CHANNEL}")
                     self._missed()
                     self._listen(heard)
-            except Error as error:
+            except Exception as error:  # noqa: BLE001  a thread that ended would hear of nothing ever after
                 _LOG.warning("announcements wait for the database: %s", type(error).__name__)
+                _close_connections()
                 self._stop.wait(_PAUSE)
 
     def _listen(self, heard: Any) -> None:
@@ -90,5 +89,13 @@ class Announcements:
             self._changes.publish(Change(subject, subject_id))
         except Exception as error:  # noqa: BLE001  the thread must go on; the next reading has what this one had not
             _LOG.warning("a change was not applied, it is read again within seconds: %s", type(error).__name__)
+            _close_connections()
         finally:
             self._hearing.now = False
+
+
+def _close_connections() -> None:
+    """Give up this thread's connections of Django: what ended ours may have ended those, and they do not notice."""
+    from django.db import connections
+
+    connections.close_all()

@@ -200,6 +200,7 @@ def truth() -> Truth:
         all_keys=keys.active_facts,
         key=keys.facts,
         keys_of=keys.facts_of,
+        keys_changed_since=keys.changed_since,
         public_keys=authorization.verification_keys,
         verify=authorization.verify_access_token,
         ended_grants=authorization.revoked_grants,

@@ -4,6 +4,9 @@ The gateway asks twice per request and must not wait for a database (G-06: datab
 keys and ended sign-ins live in a snapshot, filled at start and corrected whenever the control plane publishes a
 :class:`~keystead.server.changes.Change`. A change is applied by reading the row again, never from the message
 itself, so that changes arriving in any order leave the snapshot equal to the database.
+
+A change of another process may never be heard of. :meth:`SnapshotDirectory.refresh` finds it by its time instead.
+What is read replaces what was known and is never cleared before: a database that fails midway takes nobody's key.
 """
 
 import threading
@@ -17,6 +20,11 @@ from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
 from keystead.server.policy import Principal
 
+OVERLAP_SECONDS: Final = 600.0
+"""How far before the last look the next one begins.
+
+A change is stamped by the process that makes it, whose clock may be behind, and is seen once it is committed.
+"""
 _VERIFIED_AT_MOST: Final = 65_536
 
 
@@ -28,6 +36,8 @@ class Truth:
         all_keys: every usable API key as (SHA-256 of the key, its principal).
         key: the same for one key identifier, or None when it is not usable.
         keys_of: the same for one member identifier.
+        keys_changed_since: every API key that was created, was revoked, or whose owner changed at that moment (Unix
+            seconds) or later, as (SHA-256 of the key, its principal, whether it is usable).
         public_keys: what access tokens are verified with.
         verify: the principal of an access token whose signature, issuer, audience and time hold, or None; it is
             called on the event loop, so all it may need is in its arguments.
@@ -38,6 +48,7 @@ class Truth:
     all_keys: Callable[[], Iterable[tuple[bytes, Principal]]]
     key: Callable[[str], tuple[bytes, Principal] | None]
     keys_of: Callable[[str], Iterable[tuple[bytes, Principal]]]
+    keys_changed_since: Callable[[float], Iterable[tuple[bytes, Principal, bool]]]
     public_keys: Callable[[float], Mapping[str, Any]]
     verify: Callable[[str, float, Mapping[str, Any]], Principal | None]
     ended_grants: Callable[[float], set[str]]
@@ -53,6 +64,7 @@ class SnapshotDirectory:
         self._lock = threading.Lock()
         self._keys: dict[bytes, Principal] = {}
         self._digests: dict[str, bytes] = {}
+        self._looked_at = 0.0
         self._ended: set[str] = set()
         self._public_keys: Mapping[str, Any] = {}
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
@@ -64,13 +76,22 @@ class SnapshotDirectory:
         self._unsubscribe()
 
     def refresh(self) -> None:
-        """Read again what other processes may have changed: signing keys, and sign-ins that ended.
+        """Read again what other processes may have changed: signing keys, sign-ins that ended, and API keys.
 
-        Of the API keys there may be very many; those are read again only when somebody says so.
+        Of the API keys there may be very many; only those are read that changed since the last look, and a little
+        before it.
         """
         with self._lock:
-            self._ended = self._truth.ended_grants(self._clock.now())
+            now = self._clock.now()
+            self._ended = self._truth.ended_grants(now)
             self._read_public_keys()
+            since = min(self._looked_at, now) - OVERLAP_SECONDS  # the clock may have been put back
+            for digest, principal, usable in self._truth.keys_changed_since(since):
+                if usable:
+                    self._put(digest, principal)
+                else:
+                    self._drop(principal.id)
+            self._looked_at = now
 
     def by_key(self, digest: bytes) -> Principal | None:
         """Return the owner of the API key with that SHA-256, or None."""
@@ -107,13 +128,12 @@ class SnapshotDirectory:
 
     def _load(self) -> None:
         with self._lock:
-            self._keys.clear()
-            self._digests.clear()
-            for digest, principal in self._truth.all_keys():
-                self._keys[digest] = principal
-                self._digests[principal.id] = digest
-            self._ended = self._truth.ended_grants(self._clock.now())
+            now = self._clock.now()
+            keys = dict(self._truth.all_keys())
+            self._keys, self._digests = keys, {principal.id: digest for digest, principal in keys.items()}
+            self._ended = self._truth.ended_grants(now)
             self._read_public_keys()
+            self._looked_at = now
 
     def _read_public_keys(self) -> None:
         """Take the keys of now, and forget what a key that is gone has verified."""
@@ -128,7 +148,7 @@ class SnapshotDirectory:
             self._reread_grant(change.id)
         elif change.subject == "member":
             self._reread_member(change.id)
-        elif change.subject == "signing_key":
+        elif change.subject in {"signing_key", "service_account"}:
             self.refresh()
         elif change.subject != "group":  # who is in which group says nothing about whose a credential is
             self._load()
@@ -136,21 +156,29 @@ class SnapshotDirectory:
     def _reread_member(self, member_id: str) -> None:
         """Read one member's keys again, and which sign-ins have ended."""
         with self._lock:
-            for key_id in [one.id for one in self._keys.values() if one.member_id == member_id]:
-                self._keys.pop(self._digests.pop(key_id), None)
-            for digest, principal in self._truth.keys_of(member_id):
-                self._keys[digest] = principal
-                self._digests[principal.id] = digest
+            found = dict(self._truth.keys_of(member_id))
+            for digest, principal in found.items():
+                self._put(digest, principal)
+            known = [(digest, one.id) for digest, one in self._keys.items() if one.member_id == member_id]
+            for digest, key_id in known:
+                if digest not in found:
+                    self._drop(key_id)
             self._ended = self._truth.ended_grants(self._clock.now())
 
     def _reread_key(self, key_id: str) -> None:
         with self._lock:
             found = self._truth.key(key_id)
-            self._keys.pop(self._digests.pop(key_id, b""), None)
-            if found is not None:
-                digest, principal = found
-                self._keys[digest] = principal
-                self._digests[key_id] = digest
+            if found is None:
+                self._drop(key_id)
+            else:
+                self._put(*found)
+
+    def _put(self, digest: bytes, principal: Principal) -> None:
+        self._keys[digest] = principal
+        self._digests[principal.id] = digest
+
+    def _drop(self, key_id: str) -> None:
+        self._keys.pop(self._digests.pop(key_id, b""), None)
 
     def _reread_grant(self, grant_id: str) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
 """The snapshot answers from memory and follows every change."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,18 @@ class Database:
     ended: set[str] = field(default_factory=set)
     public_keys: dict[str, Any] = field(default_factory=lambda: {"kid": "public"})
     verified: int = 0
+    fails: bool = False
+
+    def all_keys(self) -> Iterable[tuple[bytes, Principal]]:
+        yield from list(self.keys.items())[:1]
+        if self.fails:
+            raise ConnectionError
+        yield from list(self.keys.items())[1:]
+
+    def keys_of(self, member: str) -> list[tuple[bytes, Principal]]:
+        if self.fails:
+            raise ConnectionError
+        return [(digest, one) for digest, one in self.keys.items() if one.member_id == member]
 
     def verify(self, token: str, now: float, public_keys: Mapping[str, str]) -> Principal | None:
         self.verified += 1
@@ -30,10 +42,11 @@ class Database:
 
     def truth(self) -> Truth:
         return Truth(
-            all_keys=lambda: list(self.keys.items()),
+            all_keys=self.all_keys,
             key=lambda wanted: next(((d, p) for d, p in self.keys.items() if p.id == wanted), None),
             public_keys=lambda now: dict(self.public_keys),
-            keys_of=lambda member: [(d, p) for d, p in self.keys.items() if p.member_id == member],
+            keys_of=self.keys_of,
+            keys_changed_since=lambda moment: [],
             verify=self.verify,
             ended_grants=lambda now: set(self.ended),
             grant_is_live=lambda grant: grant not in self.ended,
@@ -180,3 +193,30 @@ def test_a_closed_directory_no_longer_listens(
     changes.publish(Change("api_key", "key_1"))
 
     assert directory.by_key(b"digest") == KEY
+
+
+@pytest.mark.parametrize("subject", ["member", "organization"])
+def test_a_database_that_fails_while_it_is_read_takes_nobodys_key(
+    directory: SnapshotDirectory, database: Database, changes: Changes, subject: Any
+) -> None:
+    database.keys[b"second"] = replace(KEY, id="key_2")
+    changes.publish(Change("api_key", "key_2"))
+    database.fails = True
+
+    with pytest.raises(ConnectionError):
+        changes.publish(Change(subject, "mem_1"))
+
+    assert directory.by_key(b"digest") is not None
+    assert directory.by_key(b"second") is not None
+
+
+def test_a_service_account_that_ended_ends_its_tokens_without_reading_all_keys(
+    directory: SnapshotDirectory, database: Database, changes: Changes
+) -> None:
+    assert directory.by_bearer(b"jwt") == SESSION
+    database.ended.add("gra_1")
+    database.fails = True
+
+    changes.publish(Change("service_account", "svac_1"))
+
+    assert directory.by_bearer(b"jwt") is None

@@ -160,6 +160,12 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], name="key_created"),
+            models.Index(fields=["revoked_at"], condition=models.Q(revoked_at__isnull=False), name="key_revoked"),
+        ]
+
     def __str__(self) -> str:
         return self.name
 

@@ -1,12 +1,12 @@
 """Issuing, listing and revoking API keys, and the facts the gateway needs of them."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import BooleanField, ExpressionWrapper, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from keystead.errors import PolicyDenied, UsageError
 from keystead.secret import Secret
@@ -147,9 +147,29 @@ def facts_of(member_id: str) -> list[tuple[bytes, Principal]]:
     return [_principal(row) for row in _usable().filter(member=member).values_list(*_FACTS)]
 
 
+def changed_since(moment: float) -> Iterator[tuple[bytes, Principal, bool]]:
+    """Yield the digest, the principal and whether it is usable, of every key that changed at ``moment`` or later.
+
+    A key changes when it is created, when it is revoked, and whenever its owner's membership does. Each is a query of
+    its own, since each has an index and their disjunction has none.
+
+    Args:
+        moment: Unix seconds.
+    """
+    since = datetime.fromtimestamp(moment, UTC)
+    keys = ApiKey.objects.annotate(usable=ExpressionWrapper(_is_usable(), BooleanField()))
+    for changed in ("created_at", "revoked_at", "member__changed_at"):
+        for *facts_of_it, usable in keys.filter(**{f"{changed}__gte": since}).values_list(*_FACTS, "usable"):
+            yield *_principal(tuple(facts_of_it)), usable
+
+
 def _usable() -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(_is_usable())
+
+
+def _is_usable() -> Q:
     """Keys whose owner could still use models themselves; expiry is the caller's to check, at every request."""
-    return ApiKey.objects.filter(
+    return Q(
         ~memberships.lost("member__"),
         revoked_at=None,
         member__role__in=[role.value for role in roles.granting(Permission.MODELS_USE)],

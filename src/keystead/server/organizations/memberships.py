@@ -56,7 +56,7 @@ def deactivate(membership: Membership, actor: str, reason: str, now: datetime) -
     with transaction.atomic():
         _keep_an_administrator(membership)
         waiting = Membership.objects.filter(pk=membership.pk, deactivated_at=None)
-        if not waiting.update(deactivated_at=now, credentials_since=now):
+        if not waiting.update(deactivated_at=now, credentials_since=now, changed_at=now):
             return False
         _record(membership, actor, "membership:deactivate", {"reason": reason}, now)
     membership.refresh_from_db()
@@ -67,7 +67,7 @@ def reactivate(membership: Membership, actor: str, now: datetime) -> bool:
     """Let a person act again; what ended stays ended. Returns False when they already may."""
     with transaction.atomic():
         ended = Membership.objects.filter(pk=membership.pk, deactivated_at__isnull=False)
-        if not ended.update(deactivated_at=None, credentials_since=now):
+        if not ended.update(deactivated_at=None, credentials_since=now, changed_at=now):
             return False
         _record(membership, actor, "membership:reactivate", {}, now)
     membership.refresh_from_db()
@@ -83,7 +83,7 @@ def change_role(membership: Membership, role: Role, actor: str, now: datetime) -
     with transaction.atomic():
         if role is not Role.ADMIN:
             _keep_an_administrator(membership)
-        Membership.objects.filter(pk=membership.pk).update(role=role.value)
+        Membership.objects.filter(pk=membership.pk).update(role=role.value, changed_at=now)
         _record(membership, actor, "membership:change_role", {"from": membership.role, "to": role.value}, now)
     membership.refresh_from_db()
 

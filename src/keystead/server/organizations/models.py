@@ -45,6 +45,8 @@ class Membership(models.Model):
         deactivated_at: since when the person may not act here; None while they may.
         credentials_since: sign-ins and keys begun before this moment are over, whatever else is said of them. One
             column ends them all, so that none can be forgotten; to be active again does not revive them.
+        changed_at: when anything last changed that decides about its credentials: its end, its return, its role. By
+            it other processes find what they did not hear of. None until the first change.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -54,9 +56,13 @@ class Membership(models.Model):
     created_at = models.DateTimeField()
     deactivated_at = models.DateTimeField(null=True)
     credentials_since = models.DateTimeField(null=True)
+    changed_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "person"], name="one_membership_per_person")]
+        indexes = [
+            models.Index(fields=["changed_at"], condition=models.Q(changed_at__isnull=False), name="member_changed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.person} in {self.organization}"
