@@ -48,7 +48,9 @@ class Site:
 
     port: int
     server_port: int
+    certificate: Path
     trust: ssl.SSLContext
+    server: RunningServer
 
     @property
     def url(self) -> str:
@@ -99,14 +101,14 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     here: Path = tmp_path_factory.mktemp("edge")
     certificate = make_certificate(here)
-    site = Site(free_port(), free_port(), ssl.create_default_context(cafile=certificate))
+    port, server_port = free_port(), free_port()
     settings = {
-        "KEYSTEAD_SERVER_PORT": str(site.server_port),
-        "KEYSTEAD_SERVER_PUBLIC_URL": site.url,
+        "KEYSTEAD_SERVER_PORT": str(server_port),
+        "KEYSTEAD_SERVER_PUBLIC_URL": f"https://127.0.0.1:{port}",
         "KEYSTEAD_SERVER_TRUSTED_PROXIES": "127.0.0.1",
     }
-    with RunningServer(here, settings), nginx(here, site.port, site.server_port, certificate):
-        yield site
+    with RunningServer(here, settings) as server, nginx(here, port, server_port, certificate):
+        yield Site(port, server_port, certificate, ssl.create_default_context(cafile=certificate), server)
 
 
 def test_each_client_has_a_limit_of_its_own(site: Site) -> None:
@@ -183,6 +185,30 @@ def test_nginx_takes_http_2_and_bodies_that_only_keystead_limits(site: Site) -> 
     answer = site.ask("127.0.0.10", "/v1/messages", {"filling": "x" * 2_000_000})
     assert answer.status == 401
     assert answer.document["error"]["type"] == "authentication_error"
+
+
+def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forms prove where they come from although the server itself sees plain HTTP; the stream here never ends."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(site.certificate))
+    key = site.server.administrator().create_key("edge")
+    question = {"role": "user", "content": "x-keystead-fake: hang=3"}
+    body = json.dumps({"model": "claude-sonnet-4-5", "max_tokens": 9, "stream": True, "messages": [question]})
+    headers = {"x-api-key": key, "content-type": "application/json", "anthropic-version": "2023-06-01"}
+    with closing(site.connection("127.0.0.13", past=False)) as connection:
+        connection.request("POST", "/v1/messages", body, headers)
+        with connection.getresponse() as answer:
+            assert answer.status == 200
+            assert answer.readline() == b"event: message_start\n"
+
+
+def test_a_request_goes_on_as_it_comes(site: Site) -> None:
+    """It is refused by its head, while its body is still under way."""
+    with closing(site.connection("127.0.0.14", past=False)) as connection:
+        connection.putrequest("POST", "/v1/messages")
+        connection.putheader("content-length", "1000000")
+        connection.putheader("x-api-key", "nobody's")
+        connection.endheaders(b"{")
+        assert connection.getresponse().status == 401
 
 
 def test_what_names_nobody_counts_as_the_proxy_s_own(site: Site) -> None:
