@@ -45,6 +45,7 @@ def domain(administrator: "Membership") -> None:
 
 def connect(page: "Page", provider: ForgedProvider) -> None:
     """From the list to a connection that is on, as the guide says."""
+    page.get_by_text("Administration", exact=True).click()
     page.get_by_role("link", name="Sign-on").click()
     page.get_by_role("link", name="Connect OpenID Connect").click()
     page.get_by_label("Name").fill("Company")

@@ -174,3 +174,36 @@ def test_a_membership_that_ends_is_told_once(administrator: Any) -> None:
         "True": 1,
         "False": CROWD - 1,
     }
+
+
+def test_two_administrators_who_end_and_lower_each_other_leave_one(administrator: Any) -> None:
+    """Of many who each take the other's rights exactly one succeeds: the other has none left to do it with."""
+    from itertools import count
+
+    from keystead.errors import PolicyDenied
+    from keystead.server.console.access import now
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations
+    from keystead.server.organizations.models import Membership
+    from keystead.server.organizations.roles import Role
+    from keystead.server.people import members
+
+    bob = Person.objects.create_user("bob@example.com", None, created_at=now())
+    second = operations.add_member(administrator.organization, bob, Role.ADMIN, now())
+    turns = count()
+
+    def act() -> str:
+        number = next(turns)
+        pair = (administrator, second) if number % 2 else (second, administrator)
+        try:
+            if number % 4 < 2:
+                return f"ended {members.end(*pair, now())}"
+            members.change_role(*pair, Role.DEVELOPER, now())
+        except PolicyDenied:
+            return "refused"
+        return "lowered"
+
+    seen = at_once(act)
+    standing = Membership.objects.filter(role="admin", deactivated_at=None)
+    assert standing.count() == 1
+    assert seen["refused"] >= CROWD // 2, "whoever lost the rights did nothing more"

@@ -1,17 +1,23 @@
-"""Who is looking at a page, and when."""
+"""Who is looking at a page, and when; and whether their role lets them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
 
 from keystead.clock import SYSTEM_CLOCK
+from keystead.errors import KeysteadError, PolicyDenied
 from keystead.server.console import errors
 from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+
+View = Callable[..., HttpResponseBase]
+Check = Callable[[Membership], None]
+"""Raises :class:`~keystead.errors.PolicyDenied` when the member's role may not."""
 
 
 def now() -> datetime:
@@ -19,7 +25,7 @@ def now() -> datetime:
     return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
 
 
-def for_members(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+def for_members(view: View) -> View:
     """Decorate a page so that it is called with the signed-in person's membership as second argument.
 
     A stranger is sent to sign in; somebody who belongs to no organization is told so.
@@ -34,6 +40,32 @@ def for_members(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
         return view(request, member, *args, **kwargs)
 
     return guarded
+
+
+def for_those_who(check: Check) -> Callable[[View], View]:
+    """Return a decorator for a page of those members whom ``check`` lets pass; others are told what their role lacks.
+
+    So is who may see the page but not do what they asked for there.
+    """
+
+    def decorate(view: View) -> View:
+        @for_members
+        @wraps(view)
+        def guarded(request: HttpRequest, member: Membership, *args: str, **kwargs: str) -> HttpResponseBase:
+            try:
+                check(member)
+                return view(request, member, *args, **kwargs)
+            except PolicyDenied as error:
+                return refused(request, error)
+
+        return guarded
+
+    return decorate
+
+
+def refused(request: HttpRequest, error: KeysteadError) -> HttpResponse:
+    """Return the page that says why something is not done; 403."""
+    return render(request, "console/refused.html", {"error": error}, status=403)
 
 
 def _membership(request: HttpRequest) -> Membership | None:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from keystead.errors import ConfigurationError, KeysteadError
 from keystead.secret import Secret
-from keystead.server.console.access import for_members, now
+from keystead.server.console.access import for_those_who, now
 from keystead.server.console.single_sign_on import TRIAL, leave, start_address
 from keystead.server.console.sso_forms import DomainForm, NewOidcForm, NewSamlForm, OidcForm, SamlForm
 from keystead.server.organizations.models import Membership
@@ -35,19 +35,7 @@ class ConnectionView(Protocol):
     def __call__(self, request: HttpRequest, member: Membership, connection: Connection) -> HttpResponseBase: ...
 
 
-def for_administrators(view: Any) -> Any:
-    """Decorate a page that only those see who may set sign-in up; others are told what their role lacks."""
-
-    @for_members
-    @wraps(view)
-    def guarded(request: HttpRequest, member: Membership, **kwargs: str) -> HttpResponseBase:
-        try:
-            connections.require(member)
-        except KeysteadError as error:
-            return render(request, "console/sso_fault.html", {"error": error}, status=403)
-        return view(request, member, **kwargs)  # type: ignore[no-any-return]
-
-    return guarded
+for_administrators = for_those_who(connections.require)
 
 
 def about_one(view: ConnectionView) -> Any:

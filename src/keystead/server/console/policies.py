@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from keystead.errors import KeysteadError
-from keystead.server.console.access import for_members, now
+from keystead.server.console.access import for_those_who, now
 from keystead.server.organizations import memberships
 from keystead.server.organizations.models import Membership
 from keystead.server.policies import operations
@@ -64,19 +64,7 @@ class PolicyForm(forms.Form):
         return Draft(given["name"], given["settings"], groups, given["email_domain"])
 
 
-def for_administrators(view: Any) -> Any:
-    """Decorate a page that only those see who may manage policies; others are told what their role lacks."""
-
-    @for_members
-    @wraps(view)
-    def guarded(request: HttpRequest, member: Membership, **kwargs: str) -> HttpResponseBase:
-        try:
-            operations.require(member)
-        except KeysteadError as error:
-            return render(request, "console/refused.html", {"error": error}, status=403)
-        return view(request, member, **kwargs)  # type: ignore[no-any-return]
-
-    return guarded
+for_administrators = for_those_who(operations.require)
 
 
 def about_one(view: Any) -> Any:

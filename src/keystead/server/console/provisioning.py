@@ -1,8 +1,6 @@
 """Setting SCIM up, by an organization's own administrator: where it answers, and the tokens."""
 
-from functools import wraps
 from secrets import token_bytes
-from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -10,26 +8,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from keystead.errors import KeysteadError
-from keystead.server.console.access import for_members, now
+from keystead.server.console.access import for_those_who, now
 from keystead.server.organizations.models import Membership
 from keystead.server.scim import tokens
 from keystead.wire import ids
 
-
-def for_administrators(view: Any) -> Any:
-    """Decorate a page that only those see who may set provisioning up; others are told what their role lacks."""
-
-    @for_members
-    @wraps(view)
-    def guarded(request: HttpRequest, member: Membership, **kwargs: str) -> HttpResponseBase:
-        try:
-            tokens.require(member)
-            answer: HttpResponseBase = view(request, member, **kwargs)
-        except KeysteadError as error:
-            return render(request, "console/provisioning.html", {"error": error}, status=403)
-        return answer
-
-    return guarded
+for_administrators = for_those_who(tokens.require)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -2,13 +2,17 @@
 
 from django.urls import path
 
-from keystead.server.console import policies, provisioning, views, workloads
+from keystead.server.console import members, policies, provisioning, views, workloads
 
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("setup", views.setup, name="setup"),
     path("keys", views.keys, name="keys"),
     path("keys/<str:key_id>/revoke", views.revoke_key, name="revoke_key"),
+    path("members", members.overview, name="members"),
+    path("members/<str:member_id>", members.member, name="member"),
+    path("members/<str:member_id>/end", members.end, name="member_end"),
+    path("members/<str:member_id>/bring-back", members.bring_back, name="member_bring_back"),
     path("usage", views.usage, name="usage"),
     path("workloads", workloads.overview, name="workloads"),
     path("workloads/test", workloads.test, name="workload_test"),

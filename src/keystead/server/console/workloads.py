@@ -1,7 +1,6 @@
 """Letting pipelines in: service accounts, the issuers an organization trusts, and the rules between them."""
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, Final, Protocol
 
 from django.conf import settings
@@ -12,8 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_safe
 
 from keystead.errors import KeysteadError
-from keystead.server.console import errors
-from keystead.server.console.access import for_members, now
+from keystead.server.console.access import for_those_who, now
 from keystead.server.console.workload_forms import AccountForm, IssuerForm, RuleForm, TokenForm
 from keystead.server.keys import federation, identity_tokens, service_accounts
 from keystead.server.keys.identity_tokens import Examined, Trial
@@ -36,18 +34,17 @@ class _Kind(Protocol):
     def __call__(self, member: Membership, data: Any) -> Form: ...
 
 
-def for_administrators(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Decorate a page that only those see who may let workloads in."""
+def require(member: Membership) -> None:
+    """Check that ``member`` may let workloads in.
 
-    @for_members
-    @wraps(view)
-    def guarded(request: HttpRequest, member: Membership, **kwargs: str) -> HttpResponseBase:
-        needed = (Permission.FEDERATION_MANAGE, Permission.SERVICE_ACCOUNTS_MANAGE)
-        if not all(organizations.may(member, permission) for permission in needed):
-            return errors.page(request, errors.FORBIDDEN)
-        return view(request, member, **kwargs)
+    Raises:
+        PolicyDenied: their role may not.
+    """
+    for permission in (Permission.FEDERATION_MANAGE, Permission.SERVICE_ACCOUNTS_MANAGE):
+        organizations.require(member, permission, "let workloads in")
 
-    return guarded
+
+for_administrators = for_those_who(require)
 
 
 @require_safe

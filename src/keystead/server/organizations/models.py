@@ -62,6 +62,9 @@ class Membership(models.Model):
         constraints = [models.UniqueConstraint(fields=["organization", "person"], name="one_membership_per_person")]
         indexes = [
             models.Index(fields=["changed_at"], condition=models.Q(changed_at__isnull=False), name="member_changed"),
+            models.Index(
+                fields=["organization"], condition=models.Q(deactivated_at__isnull=False), name="ended_memberships"
+            ),
         ]
 
     def __str__(self) -> str:

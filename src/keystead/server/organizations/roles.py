@@ -21,6 +21,8 @@ class Permission(StrEnum):
     KEYS_CREATE_AGENT = "keys:create_agent"
     KEYS_CREATE_ANY = "keys:create_any"
     KEYS_REVOKE_ANY = "keys:revoke_any"
+    MEMBERS_MANAGE = "members:manage"
+    MEMBERS_READ = "members:read"
     MODELS_USE = "models:use"
     POLICIES_MANAGE = "policies:manage"
     SCIM_MANAGE = "scim:manage"
@@ -34,7 +36,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
     Role.DEVELOPER: frozenset({Permission.KEYS_CREATE_AGENT, Permission.KEYS_CREATE_ANY, Permission.MODELS_USE}),
     Role.AGENT_USER: frozenset({Permission.KEYS_CREATE_AGENT, Permission.MODELS_USE}),
-    Role.BILLING: frozenset({Permission.USAGE_READ_ALL}),
+    Role.BILLING: frozenset({Permission.MEMBERS_READ, Permission.USAGE_READ_ALL}),
 }
 
 
@@ -46,3 +48,14 @@ def allows(role: str, permission: Permission) -> bool:
 def granting(permission: Permission) -> tuple[Role, ...]:
     """Return the roles that grant ``permission``, for questions asked of the database."""
     return tuple(role for role, granted in PERMISSIONS.items() if permission in granted)
+
+
+def covers(role: str, other: str) -> bool:
+    """Return whether ``role`` may do all that ``other`` may, so that its members may give and take ``other``.
+
+    Roles are no ladder: each of two may have what the other lacks. An unknown role covers nothing, and nothing
+    covers it.
+    """
+    if role not in PERMISSIONS or other not in PERMISSIONS:
+        return False
+    return PERMISSIONS[Role(role)] >= PERMISSIONS[Role(other)]

@@ -39,6 +39,7 @@ class ScimUser(models.Model):
     Attributes:
         user_name: ``userName`` in one case, unique in its organization; None once the user was deleted.
         document: the resource as the identity provider wrote it, without what the membership itself says.
+        managed: whether the identity provider wrote it; a member whom it was only shown is not in its care.
     """
 
     membership = models.OneToOneField(Membership, primary_key=True, on_delete=models.PROTECT, related_name="scim")
@@ -46,6 +47,7 @@ class ScimUser(models.Model):
     user_name = models.CharField(max_length=LONGEST_NAME, null=True)
     external_id = models.CharField(max_length=LONGEST_NAME, blank=True, db_index=True)
     document = models.JSONField(default=dict)
+    managed = models.BooleanField(default=False)
     modified_at = models.DateTimeField()
 
     class Meta:

@@ -116,12 +116,14 @@ class Users:
         """End the membership, and show it no more."""
         memberships.deactivate(row.membership, self.actor, "scim_deleted", self.now)
         organization_groups.set_groups(row.membership, [], GroupSource.SCIM, self.actor, self.now)
-        ScimUser.objects.filter(pk=row.pk).update(user_name=None, external_id="", document={}, modified_at=self.now)
+        gone: dict[str, Any] = {"user_name": None, "external_id": "", "document": {}, "managed": False}
+        ScimUser.objects.filter(pk=row.pk).update(**gone, modified_at=self.now)
 
     def _columns(self, resource: Any, name: str) -> dict[str, Any]:
         external = short(resource.external_id, "externalId", LONGEST_NAME)
         document = document_of(resource)
-        return {"user_name": name, "external_id": external, "document": document, "modified_at": self.now}
+        written = {"external_id": external, "document": document, "managed": True}
+        return {"user_name": name, **written, "modified_at": self.now}
 
     def _follow(self, row: ScimUser, resource: Any) -> None:
         """Make the membership and the person what the resource says they are."""

@@ -64,6 +64,7 @@ FIXED: dict[str, Any] = {
                     "django.template.context_processors.request",
                     "django.contrib.auth.context_processors.auth",
                     "django.contrib.messages.context_processors.messages",
+                    "keystead.server.console.navigation.administration",
                 ]
             },
         }

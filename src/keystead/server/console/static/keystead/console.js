@@ -1,4 +1,4 @@
-// Two conveniences; every page works without them.
+// Conveniences; every page works without them.
 "use strict";
 
 // Copy buttons: <button data-copy="ID" hidden> copies the text of #ID. Hidden until it is known that copying works.
@@ -28,4 +28,20 @@ if (form && match) {
   if (!field.value) field.value = match[1];
   history.replaceState(null, "", location.pathname);
   form.querySelector("input:not([type=hidden]):not([name=code])").focus();
+}
+
+// The menu of the header closes by Escape, and when one turns to something else.
+for (const menu of document.querySelectorAll("[data-menu]")) {
+  const summary = menu.querySelector("summary");
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    summary.focus();
+  });
+  menu.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
 }

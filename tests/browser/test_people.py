@@ -1,0 +1,142 @@
+"""Administrators look after people in a real browser: with the mouse, with the keyboard alone, and on a phone."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from looking import LOOKS, judge, sign_in
+
+from keystead.server.organizations.roles import Role
+from keystead.wire import ids
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from keystead.server.organizations.models import Membership
+
+
+def somebody(by: "Membership", name: str, email: str, role: Role = Role.DEVELOPER) -> "Membership":
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations
+
+    now = datetime.now(UTC)
+    return operations.add_member(
+        by.organization, Person.objects.create_user(email, None, name=name, created_at=now), role, now
+    )
+
+
+def crowd(by: "Membership", count: int) -> None:
+    """Add many at once."""
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations.models import Membership
+
+    now = datetime.now(UTC)
+    people = Person.objects.bulk_create(
+        Person(email=f"person{number:04}@example.com", name=f"Person {number}", password="!", created_at=now)
+        for number in range(count)
+    )
+    Membership.objects.bulk_create(
+        Membership(organization=by.organization, person=one, role="agent_user", created_at=now) for one in people
+    )
+
+
+def as_it_looks(page: "Page", look: str) -> None:
+    page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])
+    page.set_viewport_size(LOOKS[look]["viewport"])
+
+
+def test_a_member_is_found_given_another_role_ended_and_brought_back(page: "Page", administrator: "Membership") -> None:
+    crowd(administrator, 60)
+    sign_in(page)
+    page.get_by_text("Administration", exact=True).click()
+    page.get_by_role("link", name="Members").click()
+    page.get_by_role("link", name="Next page").click()
+    page.get_by_role("link", name="Person 59").wait_for()
+    page.get_by_label("E-mail address or name").fill("person 42")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="Person 42").click()
+    page.get_by_label("Role").select_option("developer")
+    page.get_by_role("button", name="Change role").click()
+    page.get_by_role("link", name="End membership").click()
+    page.get_by_role("button", name="End membership").click()
+    page.get_by_label("Show").select_option("Ended")
+    page.get_by_role("button", name="Search").click()
+    assert page.get_by_role("row", name="Person 42").get_by_role("cell").nth(1).inner_text() == "developer"
+    page.get_by_role("link", name="Person 42").click()
+    page.get_by_role("button", name="Bring back").click()
+    page.get_by_role("heading", name="Person 42 active").wait_for()
+
+
+def test_the_menu_is_opened_used_and_closed_with_the_keyboard(page: "Page", administrator: "Membership") -> None:
+    def focused() -> str:
+        return str(page.evaluate("document.activeElement.textContent")).strip()
+
+    sign_in(page)
+    menu = page.locator("details.menu")
+    page.get_by_role("link", name="Usage").focus()
+    page.keyboard.press("Tab")
+    assert focused() == "Administration"
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Members").wait_for()
+    page.keyboard.press("Tab")
+    assert focused() == "Members"
+    page.keyboard.press("Escape")
+    assert (focused(), menu.get_attribute("open")) == ("Administration", None)
+    page.keyboard.press("Enter")
+    page.mouse.click(600, 800)
+    assert menu.get_attribute("open") is None
+    page.get_by_role("link", name="Usage").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Tab")
+    assert menu.get_attribute("open") is None, "it does not stay in the way of what one turned to"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Members").wait_for()
+
+
+def test_the_header_takes_one_line_on_a_desk(page: "Page", administrator: "Membership") -> None:
+    page.set_viewport_size({"width": 1200, "height": 850})
+    sign_in(page)
+    tops = page.evaluate("[...document.querySelectorAll('nav > *')].map(one => one.getBoundingClientRect().top)")
+    assert len(tops) == 5
+    assert max(tops) - min(tops) < 8
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_pages_fit_their_window_and_pass_the_accessibility_rules(
+    page: "Page", administrator: "Membership", look: str
+) -> None:
+    from keystead.server.organizations import groups
+    from keystead.server.organizations.models import GroupSource
+
+    now = datetime.now(UTC)
+    long = somebody(administrator, "Wolfeschlegelsteinhausenbergerdorff the Second", f"{'w' * 60}@example.com")
+    gone = somebody(administrator, "Cleo", "cleo@example.com")
+    group = groups.create(administrator.organization, "Platform", source=GroupSource.CONSOLE, actor="per_1", now=now)
+    groups.set_members(group, [administrator, long], "per_1", now)
+    crowd(administrator, 55)
+    as_it_looks(page, look)
+    sign_in(page)
+    page.get_by_text("Administration", exact=True).click()
+    judge(page, f"{look}-menu")
+    member = f"/members/{ids.dump('membership', long.pk)}"
+    addresses = {
+        "members": "/members",
+        "members-none": "/members?q=zoe",
+        "member": member,
+        "member-end": f"{member}/end",
+        "member-leave": f"/members/{ids.dump('membership', administrator.pk)}/end",
+    }
+    for name, address in addresses.items():
+        page.goto(address)
+        judge(page, f"{look}-{name}")
+    page.goto(f"/members/{ids.dump('membership', gone.pk)}/end")
+    page.get_by_role("button", name="End membership").click()
+    page.goto(f"/members/{ids.dump('membership', gone.pk)}")
+    judge(page, f"{look}-member-ended")
+    page.goto(f"/members/{ids.dump('membership', administrator.pk)}/end")
+    page.get_by_role("button", name="Leave").click()
+    judge(page, f"{look}-member-last")
