@@ -194,11 +194,11 @@ def test_two_administrators_who_end_and_lower_each_other_leave_one(administrator
 
     def act() -> str:
         number = next(turns)
-        pair = (administrator, second) if number % 2 else (second, administrator)
+        by, other = (administrator, second) if number % 2 else (second, administrator)
         try:
             if number % 4 < 2:
-                return f"ended {members.end(*pair, now())}"
-            members.change_role(*pair, Role.DEVELOPER, now())
+                return f"ended {members.end(by, other, now())}"
+            members.change_role(by, other, Role.DEVELOPER, now())
         except PolicyDenied:
             return "refused"
         return "lowered"
