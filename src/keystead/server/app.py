@@ -282,7 +282,7 @@ async def _serve(
     installation: Installation, directory: Directory, ledger: Ledger, announce: Callable[[Ready], None]
 ) -> None:
     settings = installation.settings
-    async with _upstream(settings) as upstream:
+    async with _upstream(settings) as upstream, _control_plane(client_address.proxies(settings)) as control_plane:
         gateway = Gateway(
             directory=directory,
             origin=settings.base_url,
@@ -296,7 +296,8 @@ async def _serve(
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
         try:
-            await _Server(_uvicorn(gateway, settings), lambda: announce(ready)).serve(sockets=[installation.listener])
+            server = _Server(_uvicorn(gateway, control_plane), lambda: announce(ready))
+            await server.serve(sockets=[installation.listener])
         finally:
             gateway.close()
 
@@ -344,9 +345,9 @@ class _Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def _uvicorn(gateway: Gateway, settings: ServerSettings) -> uvicorn.Config:
+def _uvicorn(gateway: Gateway, control_plane: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        gateway.asgi(otherwise=_control_plane(client_address.proxies(settings))),
+        gateway.asgi(otherwise=control_plane),
         http=gateway.http_protocol,
         ws="none",
         lifespan="off",
@@ -358,21 +359,30 @@ def _uvicorn(gateway: Gateway, settings: ServerSettings) -> uvicorn.Config:
     )
 
 
-def _control_plane(proxies: client_address.Proxies) -> ASGIApp:
-    """Return Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower.
+@contextlib.asynccontextmanager
+async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIApp]:
+    """Give Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower.
 
-    Its ``REMOTE_ADDR`` is the client's address, whatever stands between: whoever needs an address reads it there.
+    What programs ask most goes to the same code past its stack. ``REMOTE_ADDR`` is the client's address, whatever stands
+    between: whoever needs an address reads it there.
     """
     from a2wsgi import WSGIMiddleware
+    from django.db import connection
 
+    from keystead.server.site.direct import Direct
+    from keystead.server.site.lanes import Lanes
     from keystead.server.site.wsgi import application
 
     threads: Any = WSGIMiddleware(cast("Any", application), workers=WORKERS)
 
-    async def control_plane(scope: Scope, receive: Receive, send: Send) -> None:
+    async def django(scope: Scope, receive: Receive, send: Send) -> None:
         await threads(client_address.resolved(scope, proxies), receive, send)
 
-    return control_plane
+    lanes = Lanes(WORKERS, together=connection.vendor == "sqlite")
+    try:
+        yield Direct(django, lanes, proxies)
+    finally:
+        await asyncio.to_thread(lanes.close)
 
 
 @contextlib.asynccontextmanager

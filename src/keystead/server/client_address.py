@@ -119,10 +119,14 @@ def resolved(scope: Scope, known: Proxies) -> Scope:
     """
     headers = scope["headers"]
     kept = [(name, value) for name, value in headers if not _FORWARDING.fullmatch(name.replace(b"_", b"-").lower())]
+    found = of_scope(scope, known)
+    return {**scope, "headers": kept} if found is None else {**scope, "headers": kept, "client": (found, 0)}
+
+
+def of_scope(scope: Scope, known: Proxies) -> str | None:
+    """Return the client's address of an ASGI scope, or None where the connection is between no addresses."""
     peer = _address(str((scope.get("client") or ("",))[0]).partition("%")[0])
-    if peer is None:
-        return {**scope, "headers": kept}
-    return {**scope, "headers": kept, "client": (str(client(peer, headers, known)), 0)}
+    return None if peer is None else str(client(peer, scope["headers"], known))
 
 
 def counted_as(address: str) -> str:

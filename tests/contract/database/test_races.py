@@ -42,6 +42,7 @@ def at_once(work: Callable[[], str]) -> Counter[str]:
 def exchanged(**parameters: str) -> Callable[[], str]:
     """Return a use of the token endpoint's operation that says what came back."""
     from keystead.server.authorization import clients, grants
+    from keystead.server.authorization.grants.question import Question
     from keystead.server.authorization.refusals import Refusal
     from keystead.server.authorization.surroundings import now
     from keystead.server.transactions import whole
@@ -49,7 +50,7 @@ def exchanged(**parameters: str) -> Callable[[], str]:
     def use() -> str:
         client = clients.find("keystead-cli")
         try:
-            answer = whole(lambda: grants.exchange(parameters, client, "", now()))
+            answer = whole(lambda: grants.exchange(Question(parameters, client, "", now())))
         except Refusal as refusal:
             return refusal.error
         assert answer.refresh_token is not None

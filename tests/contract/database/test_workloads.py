@@ -36,6 +36,7 @@ def account(administrator: Any) -> Any:
 def exchange(account: Any, token: str) -> str:
     """Return ``token``, or the error, of one exchange."""
     from keystead.server.authorization import grants
+    from keystead.server.authorization.grants.question import Question
     from keystead.server.authorization.refusals import Refusal
     from keystead.server.authorization.surroundings import now
     from keystead.server.transactions import whole
@@ -46,7 +47,7 @@ def exchange(account: Any, token: str) -> str:
         "organization_id": str(account.organization_id),
     }
     try:
-        whole(lambda: grants.exchange(asked, None, "", now()))
+        whole(lambda: grants.exchange(Question(asked, None, "", now())))
     except Refusal as refusal:
         return refusal.error
     return "token"

@@ -28,6 +28,10 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
+class MustWait(Exception):
+    """A request that was to be answered at once may have to wait for another server; nothing has been written."""
+
+
 UNAUTHORIZED: Final = 401
 
 

@@ -13,7 +13,7 @@ from keystead.server.audit import operations as audit
 from keystead.server.authorization import sign_ins
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Grant
-from keystead.server.authorization.refusals import Refusal, refused_refresh
+from keystead.server.authorization.refusals import MustWait, Refusal, refused_refresh
 from keystead.server.authorization.surroundings import issuer, server
 from keystead.server.sso import standing
 from keystead.server.sso.network import sender
@@ -40,10 +40,13 @@ def hold(question: Question) -> Question:
     Raises:
         Refusal: 401 ``invalid_grant`` when the person is no longer welcome, and the sign-in has been ended; 503 when
             the identity provider has been silent for too long, and nothing has been ended.
+        MustWait: the identity provider may have to be asked, and the question was to be answered at once.
     """
     grant = _live_grant(question)
     if grant is None or grant.membership is None:
         return question
+    if question.at_once:
+        raise MustWait
     asking = Asking(sender(server(), DEADLINE), issuer(), question.now)
     try:
         standing.confirm(grant.membership, grant.created_at, asking)

@@ -24,8 +24,7 @@ from keystead.server.authorization.grants import (
     token_exchange,
 )
 from keystead.server.authorization.grants.question import Question
-from keystead.server.authorization.models import Client
-from keystead.server.authorization.parameters import Parameters, required
+from keystead.server.authorization.parameters import required
 from keystead.server.authorization.refusals import Refusal, invalid_client, invalid_grant, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
 from keystead.server.identifiers import new_id
@@ -52,27 +51,28 @@ _BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {
     "refresh_token": vouching.hold,
 }
 """What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
+MAY_WAIT: Final = frozenset({JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT})
+"""Grants of which only their preparation can tell whether it has to; a refresh knows, and says so by ``MustWait``."""
 
 
-def exchange(parameters: Parameters, client: Client | None, label: str, now: datetime, key: str = "") -> TokenResponse:
+def exchange(question: Question, key: str = "") -> TokenResponse:
     """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2, 6; RFC 8628 3.4; RFC 7523 2.1; RFC 8693 2.1).
 
     Args:
-        parameters: the request's.
-        client: who asks, as :mod:`~keystead.server.authorization.checks.client_authentication` found.
-        label: what the device says it is.
-        now: when.
+        question: who asks for what; its client as
+            :mod:`~keystead.server.authorization.checks.client_authentication` found.
         key: thumbprint of the key that signed the request, as :mod:`~keystead.server.authorization.checks.binding`
             found, or empty.
 
     Raises:
         Refusal: as the RFCs name it.
+        MustWait: it was to be answered at once and may have to wait; nothing has been written.
     """
+    parameters = question.parameters
     redeem = TABLE.get(required(parameters, "grant_type"))
     if redeem is None:
         raise Refusal("unsupported_grant_type", "This grant_type is not supported.")
     resources.check(parameters)
-    question = Question(parameters, client, label, now)
     prepare = _BEFORE.get(parameters["grant_type"])
     if prepare is not None:
         question = prepare(question)
@@ -81,7 +81,7 @@ def exchange(parameters: Parameters, client: Client | None, label: str, now: dat
         if isinstance(redeemed, Redeemed):
             _check(redeemed, parameters["grant_type"])
             binding.hold(redeemed, key)
-            answer = _answer(redeemed, key, now)
+            answer = _answer(redeemed, key, question.now)
             is_exchange = parameters["grant_type"] == TOKEN_EXCHANGE_GRANT
             return replace(answer, issued_token_type=ACCESS_TOKEN_TYPE) if is_exchange else answer
     raise redeemed

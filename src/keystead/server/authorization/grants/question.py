@@ -17,6 +17,7 @@ class Question:
             clients do not say when they refresh.
         label: what the device says it is.
         identity: of the workload that asks, found before the grant's transaction begins.
+        at_once: others wait for the answer, so it may not wait for another server.
     """
 
     parameters: Parameters
@@ -24,6 +25,7 @@ class Question:
     label: str
     now: datetime
     identity: Identity | None = None
+    at_once: bool = False
 
     def is_by_another_than(self, owner: Client) -> bool:
         """Return whether another client than ``owner`` asks; one that must authenticate may not stay unnamed."""

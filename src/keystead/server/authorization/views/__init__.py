@@ -7,9 +7,10 @@ from keystead.server import client_address
 _LABEL_LENGTH = 200
 
 
-def label_of(request: HttpRequest) -> str:
+def label(agent: str) -> str:
     """Return what the device calls itself: its ``User-Agent``, printable, at most 200 characters."""
-    return "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))[:_LABEL_LENGTH]
+    printable = agent if agent.isprintable() else "".join(filter(str.isprintable, agent))
+    return printable[:_LABEL_LENGTH]
 
 
 def address_of(request: HttpRequest) -> str:

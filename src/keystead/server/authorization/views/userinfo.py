@@ -14,7 +14,7 @@ from keystead.server.authorization.checks import binding
 from keystead.server.authorization.models import Grant
 from keystead.server.authorization.refusals import UNAUTHORIZED, Refusal, invalid_request
 from keystead.server.authorization.surroundings import issuer, now, server
-from keystead.server.authorization.views.endpoints import json_answer, refused
+from keystead.server.authorization.views.posted import json_reply, refused, response
 from keystead.server.dpop import Expected
 from keystead.wire import ids, oauth
 from keystead.wire.oauth import PROTECTED_RESOURCE_PATH, OAuthFault, UserInfo
@@ -26,18 +26,18 @@ _SCHEMES: Final = ("bearer", "dpop")
 def userinfo(request: HttpRequest) -> HttpResponse:
     """Say whose access token it is, who pays, and what stands behind the gateway."""
     if request.method not in {"GET", "HEAD", "POST"}:
-        return refused(invalid_request("This endpoint takes GET and POST only.", 405))
+        return response(refused(invalid_request("This endpoint takes GET and POST only.", 405)))
     moment = now()
     try:
         grant, claims = _presented(request, moment)
     except Refusal as refusal:
-        response = _challenge(refusal)
+        answer = _challenge(refusal)
     else:
-        response = json_answer(oauth.dump_userinfo(_facts(grant, claims)))
+        answer = response(json_reply(oauth.dump_userinfo(_facts(grant, claims))))
     if binding.HEADER in request.headers:
         for name, value in binding.nonce_header(moment).items():
-            response[name] = value
-    return response
+            answer[name] = value
+    return answer
 
 
 def _presented(request: HttpRequest, moment: datetime) -> tuple[Grant, Claims]:
@@ -70,13 +70,13 @@ def _invalid(description: str) -> Refusal:
 def _challenge(refusal: Refusal) -> HttpResponse:
     """Return 401 as RFC 6750 section 3 and RFC 9449 section 7.1 have it: an error code only when a token was sent."""
     fault = OAuthFault(refusal.error, refusal.description)
-    response = json_answer(oauth.dump_fault(fault) if refusal.error else b"{}", UNAUTHORIZED)
+    answer = response(json_reply(oauth.dump_fault(fault) if refusal.error else b"{}", UNAUTHORIZED))
     error = {"error": refusal.error} if refusal.error else {}
     about = {"resource_metadata": issuer() + PROTECTED_RESOURCE_PATH}
     bearer = error if refusal.error == "invalid_token" else {}
     signed = {**error, "algs": " ".join(ALGORITHMS)}
-    response["WWW-Authenticate"] = f"{_scheme('Bearer', bearer | about)}, {_scheme('DPoP', signed | about)}"
-    return response
+    answer["WWW-Authenticate"] = f"{_scheme('Bearer', bearer | about)}, {_scheme('DPoP', signed | about)}"
+    return answer
 
 
 def _scheme(name: str, parameters: Mapping[str, str]) -> str:
