@@ -363,8 +363,8 @@ def _uvicorn(gateway: Gateway, control_plane: ASGIApp) -> uvicorn.Config:
 async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIApp]:
     """Give Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower.
 
-    What programs ask most goes to the same code past its stack. ``REMOTE_ADDR`` is the client's address, whatever stands
-    between: whoever needs an address reads it there.
+    What programs ask most goes to the same code past its stack. ``REMOTE_ADDR`` is the client's address, whatever
+    stands between: whoever needs an address reads it there.
     """
     from a2wsgi import WSGIMiddleware
     from django.db import connection
