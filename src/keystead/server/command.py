@@ -1,11 +1,11 @@
-"""``keystead server``: run the server, make a new link for the first administrator, rotate the signing keys."""
+"""``keystead server``: run the server, and what whoever runs it does beside the console."""
 
 import json
 import secrets
 import shutil
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,6 +70,7 @@ SIGNING_KEYS_SCHEMA: Final = "keystead.signing-keys/1"
 DOMAIN_SCHEMA: Final = "keystead.domain/1"
 POLICY_SCHEMA: Final = "keystead.policy/1"
 MAIL_TEST_SCHEMA: Final = "keystead.mail-test/1"
+REGISTRATION_TOKEN_SCHEMA: Final = "keystead.registration-token/1"
 
 
 @server.group("keys")
@@ -196,13 +197,69 @@ def mail_test(address: str, *, wants_json: bool, **given: Any) -> None:
     click.echo(f"The mail to {address} was taken ({outcome.route}).{kept}")
 
 
+@server.command("registration-token")
+@click.argument("name")
+@click.option("--organization", help="Whose clients they will be, by name, when there are several organizations.")
+@click.option(
+    "--grant",
+    "grants",
+    multiple=True,
+    help="What a program may register for; can be repeated. Default: authorization_code and refresh_token, or "
+    "client_credentials with a service account.",
+)
+@click.option("--scope", help="Scopes a program may register for, in one string.")
+@click.option("--service-account", "account", help="Whom the program stands for in its own name, by name.")
+@click.option("--uses", default=1, show_default=True, type=click.IntRange(min=1), help="How many may register.")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(min=1), help="How long it works.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {REGISTRATION_TOKEN_SCHEMA}.")
+def registration_token(name: str, organization: str | None, account: str | None, **given: Any) -> None:
+    """Make a token with which a program registers itself as a client (RFC 7591).
+
+    It is printed this once. NAME says what it is for. The server must allow registration
+    (KEYSTEAD_SERVER_DYNAMIC_REGISTRATION).
+    """
+    wants_json, grants, scope = given.pop("wants_json"), given.pop("grants"), given.pop("scope")
+    uses, lifetime = given.pop("uses"), timedelta(days=given.pop("days"))
+    now = _open(given)
+    from keystead.server.authorization import registration_tokens
+    from keystead.server.keys import service_accounts
+    from keystead.server.organizations import operations as organizations
+
+    whose = organizations.named(organization)
+    policy = registration_tokens.Policy(
+        name=name,
+        grant_types=grants or registration_tokens.usual_grants(in_its_own_name=account is not None),
+        scope=scope or registration_tokens.usual_scope(in_its_own_name=account is not None),
+        lifetime=lifetime,
+        max_uses=uses,
+        service_account=None if account is None else service_accounts.named(whose, account),
+    )
+    token, secret = registration_tokens.make_as_operator(whose, policy, now, secrets.token_bytes)
+    if wants_json:
+        facts = registration_tokens.described(token) | {"token": secret.reveal()}
+        click.echo(json.dumps({"schema": REGISTRATION_TOKEN_SCHEMA, **facts}, indent=2))
+        return
+    click.echo(secret.reveal())
+    click.echo(f"It registers {uses} of {whose.name}'s clients until {token.expires_at.isoformat()}.", err=True)
+
+
 def _open(given: dict[str, Any]) -> datetime:
     """Open the database that the options name; returns the time."""
     app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
     return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
 
 
-for _command in (run, setup_link, list_keys, rotate_keys, verify_domain, policy_test, mail_test):
+_OF_THE_SERVER = (
+    run,
+    setup_link,
+    list_keys,
+    rotate_keys,
+    verify_domain,
+    policy_test,
+    mail_test,
+    registration_token,
+)
+for _command in _OF_THE_SERVER:
     for _option in reversed(_OVERRIDES):
         _option(_command)
 

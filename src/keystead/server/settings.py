@@ -101,6 +101,13 @@ class ServerSettings:
             "searched on disk. Without it the list of the 20,000 most common passwords is all that is asked."
         },
     )
+    dynamic_registration: bool = field(
+        default=False,
+        metadata={
+            "doc": "Whether programs may register themselves as clients (RFC 7591), each with a token that an "
+            "administrator made for it."
+        },
+    )
     allow_test_upstream: bool = field(
         default=True, metadata={"doc": "Whether the built-in test upstream may stand in for a missing key."}
     )

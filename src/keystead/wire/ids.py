@@ -19,6 +19,7 @@ PREFIXES: Final = {
     "api_key": "key",
     "client": "cli",
     "grant": "gra",
+    "registration_token": "rgt",
     "connection": "con",
     "domain": "dom",
     "identity": "idn",

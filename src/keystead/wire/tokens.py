@@ -35,6 +35,7 @@ class TokenKind(StrEnum):
     CLIENT_SECRET = "ksx_"
     SCIM_TOKEN = "ksp_"
     REVOCATION_TICKET = "kst_"
+    REGISTRATION_TOKEN = "ksi_"
 
 
 LENGTH: Final = 4 + _BODY + _CHECK

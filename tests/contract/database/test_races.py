@@ -68,6 +68,16 @@ def sign_in(administrator: Any) -> Any:
     return sign_ins.begin(sign_ins.Approval(clients.find("keystead-cli"), administrator, "openid"), "", now())
 
 
+def switched_on() -> Any:
+    """Return a block in which programs may register themselves."""
+    from dataclasses import replace
+
+    from django.conf import settings
+    from django.test import override_settings
+
+    return override_settings(KEYSTEAD=replace(settings.KEYSTEAD, dynamic_registration=True))
+
+
 def live_grants() -> int:
     from keystead.server.authorization.models import Grant
 
@@ -124,6 +134,32 @@ def test_one_authorization_code_is_used_once_and_a_replay_ends_what_it_began(adm
     assert len(answers) == 1
     assert Grant.objects.count() == 2, "the code began one sign-in"
     assert live_grants() == 1, "which its replay ended, and no other"
+
+
+def test_one_registration_token_registers_one_client(administrator: Any) -> None:
+    from keystead.server.authorization import registration, registration_tokens
+    from keystead.server.authorization.models import Client, RegistrationToken
+    from keystead.server.authorization.refusals import Refusal
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.transactions import whole
+
+    policy = registration_tokens.Policy("once", ["authorization_code"], "openid", timedelta(days=1))
+    with switched_on():
+        registration_tokens.make(administrator, policy, now(), lambda size: bytes(size))
+    shown = f"Bearer {tokens.mint(tokens.TokenKind.REGISTRATION_TOKEN, lambda size: bytes(size))}"
+    body = b'{"redirect_uris": ["https://app.example.com/cb"]}'
+
+    def use() -> str:
+        try:
+            token = registration_tokens.presented(shown, now())
+            whole(lambda: registration.register("application/json", body, token, now()))
+        except Refusal as refusal:
+            return refusal.error
+        return "client"
+
+    assert at_once(use) == {"client": 1, "invalid_token": CROWD - 1}
+    assert Client.objects.exclude(registration_token=None).count() == 1
+    assert RegistrationToken.objects.get().uses == 1
 
 
 def test_the_ledger_stores_a_record_once(administrator: Any) -> None:

@@ -23,6 +23,8 @@ PATHS: Final = {
     "jwks_uri": "oauth/jwks",
     "pushed_authorization_request_endpoint": "oauth/par",
 }
+REGISTRATION_PATH: Final = "oauth/register"
+"""Told of only while it is on."""
 FEDERATION_PATH: Final = "v1/oauth/token"
 """Where the vendor's SDKs exchange an identity token: below the address of the API, so that ours is a drop-in."""
 _AUTHENTICATING: Final = ("token", "revocation")
@@ -32,14 +34,19 @@ OPENID: Final = OPENID_METADATA_PATH.removeprefix("/")
 RESOURCE: Final = PROTECTED_RESOURCE_PATH.removeprefix("/")
 
 
-def document(issuer: str) -> dict[str, Any]:
+def document(issuer: str, *, registration: bool = False) -> dict[str, Any]:
     """Return the metadata of the server at ``issuer``, an origin without a trailing slash.
 
     One document serves RFC 8414 and OpenID Connect Discovery, so that they cannot differ.
+
+    Args:
+        issuer: the server's name.
+        registration: whether programs may register themselves (RFC 7591).
     """
     return {
         "issuer": issuer,
         **{name: f"{issuer}/{path}" for name, path in PATHS.items()},
+        **({"registration_endpoint": f"{issuer}/{REGISTRATION_PATH}"} if registration else {}),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": list(TABLE),

@@ -22,6 +22,43 @@ class AuthMethod(models.TextChoices):
     PRIVATE_KEY_JWT = "private_key_jwt", "A signature of its own key"
 
 
+class RegistrationToken(models.Model):
+    """What lets programs register themselves, and as what: the initial access token of RFC 7591 section 3.
+
+    Attributes:
+        name: what it is for, as its maker called it.
+        digest: SHA-256 of the token, which is shown once; ``hint`` is its first 8 characters.
+        grant_types: what a client may be registered for with it.
+        scope: the scopes a client may be registered for, separated by spaces.
+        service_account: whom such a client stands for when it asks in its own name.
+        uses: how many clients were registered with it; at most ``max_uses`` may be.
+        created_by: the administrator who made it; None is whoever runs the server.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="registration_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.BinaryField(max_length=32, unique=True)
+    hint = models.CharField(max_length=8)
+    grant_types = models.JSONField(default=list)
+    scope = models.CharField(max_length=500)
+    service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="+")
+    max_uses = models.PositiveIntegerField()
+    uses = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def wire_id(self) -> str:
+        """Its identifier in audit records and addresses, ``rgt_…``."""
+        return ids.dump("registration_token", self.id)
+
+
 class Client(models.Model):
     """A program that may ask for tokens.
 
@@ -38,6 +75,7 @@ class Client(models.Model):
         dpop_bound: its access tokens must be bound to a key (RFC 9449 section 5.2).
         service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
         may_act_for: the clients whose people it may act for (RFC 8693); empty is nobody's.
+        registration_token: with which it registered itself; None when an administrator registered it.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -54,6 +92,9 @@ class Client(models.Model):
     dpop_bound = models.BooleanField(default=False)
     service_account = models.ForeignKey(ServiceAccount, null=True, on_delete=models.PROTECT, related_name="clients")
     may_act_for = models.JSONField(default=list)
+    registration_token = models.ForeignKey(
+        RegistrationToken, null=True, on_delete=models.PROTECT, related_name="clients"
+    )
     created_at = models.DateTimeField()
     disabled_at = models.DateTimeField(null=True)
 

@@ -1,7 +1,7 @@
 """The client registry: which programs an organization has let in, and what each of them may do (S-20)."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,13 +10,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from keystead.credentials.rules import PERSON_SIGN_IN, refusal
-from keystead.errors import PolicyDenied, UsageError
+from keystead.errors import KeysteadError, PolicyDenied, UsageError
 from keystead.secret import Secret
 from keystead.server import assertions
 from keystead.server.audit import operations as audit
 from keystead.server.authorization import sign_ins
 from keystead.server.authorization.checks import redirects, scopes
-from keystead.server.authorization.models import AuthMethod, Client, ClientSecret, Grant
+from keystead.server.authorization.models import AuthMethod, Client, ClientSecret, Grant, RegistrationToken
 from keystead.server.identifiers import new_id
 from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
@@ -41,6 +41,7 @@ GRANTS: Final = {
     TOKEN_EXCHANGE_GRANT: "Act for people who are signed in to another program",
 }
 """What a client may be registered for, in words."""
+_KEY_MEMBERS: Final = frozenset({"kty", "kid", "use", "alg", "crv", "x", "y", "n", "e"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Registration:
         may_act_for: names of the clients whose people it may act for, with token exchange.
         require_pushed_requests: it must hand its authorization requests in itself (RFC 9126).
         dpop_bound: it must sign its token requests, so that its tokens are bound to its key (RFC 9449).
+        registration_token: with which it registers itself, if it does.
     """
 
     name: str
@@ -66,6 +68,20 @@ class Registration:
     may_act_for: Sequence[str] = ()
     require_pushed_requests: bool = False
     dpop_bound: bool = False
+    registration_token: RegistrationToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What will not do in a registration.
+
+    Attributes:
+        field: its name in RFC 7591 section 2.
+        error: what a person is told.
+    """
+
+    field: str
+    error: KeysteadError
 
 
 def register(
@@ -103,6 +119,39 @@ def _record_refusal(member: Membership, wanted: Registration, now: datetime) -> 
     )
 
 
+def register_itself(
+    token: RegistrationToken, wanted: Registration, now: datetime, random_bytes: RandomBytes
+) -> tuple[Client, Secret | None]:
+    """Store a client that registers itself; call it inside the transaction that uses its token up.
+
+    Raises:
+        PolicyDenied: the client may not do what is wanted for it (S-20).
+        UsageError: something in it will not do.
+    """
+    wanted = replace(wanted, first_party=False, may_act_for=(), registration_token=token)
+    client, secret = store(token.organization, wanted, now, random_bytes)
+    _record(client, token.wire_id, "client:create", now)
+    return client, secret
+
+
+def fault(organization: Organization, wanted: Registration, *, only: Container[str] | None = None) -> Fault | None:
+    """Return the first thing in a registration that will not do, or None.
+
+    Args:
+        organization: whose client it is to be.
+        wanted: what it is to be.
+        only: the fields to look at, when not all of them are known yet.
+    """
+    for field, check in _CHECKS:
+        if only is not None and field not in only:
+            continue
+        try:
+            check(organization, wanted)
+        except KeysteadError as error:
+            return Fault(field, error)
+    return None
+
+
 def store(
     organization: Organization, wanted: Registration, now: datetime, random_bytes: RandomBytes
 ) -> tuple[Client, Secret | None]:
@@ -112,12 +161,9 @@ def store(
         PolicyDenied: the client may not do what is wanted for it (S-20).
         UsageError: something in it will not do.
     """
-    for check in _CHECKS:
-        check(wanted)
-    if not set(wanted.may_act_for) <= set(_known_here(organization)):
-        raise UsageError("It may act for people of clients that are known here.", hint="Choose among them.")
-    if wanted.service_account is not None and wanted.service_account.organization_id != organization.id:
-        raise UsageError("That service account belongs to another organization.", hint="Choose one of your own.")
+    found = fault(organization, wanted)
+    if found is not None:
+        raise found.error
     key = new_id()
     client = Client.objects.create(
         id=key,
@@ -126,7 +172,7 @@ def store(
         name=wanted.name.strip(),
         first_party=wanted.first_party,
         auth_method=wanted.auth_method.value,
-        jwks=None if wanted.jwks is None else {"keys": assertions.public_keys(wanted.jwks)},
+        jwks=None if wanted.jwks is None else {"keys": [_kept(one) for one in assertions.public_keys(wanted.jwks)]},
         redirect_uris=list(wanted.redirect_uris),
         grant_types=list(wanted.grant_types),
         scope=" ".join(wanted.scope.split()),
@@ -134,10 +180,16 @@ def store(
         may_act_for=list(wanted.may_act_for),
         require_pushed_requests=wanted.require_pushed_requests,
         dpop_bound=wanted.dpop_bound,
+        registration_token=wanted.registration_token,
         created_at=now,
     )
     has_secret = wanted.auth_method in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}
     return client, _new_secret(client, now, random_bytes) if has_secret else None
+
+
+def _kept(key: dict[str, Any]) -> dict[str, str]:
+    """Return the members of a public key that verifying looks at; whatever else was sent is nobody's to keep."""
+    return {name: value for name, value in key.items() if name in _KEY_MEMBERS and isinstance(value, str)}
 
 
 def _known_here(organization: Organization) -> Iterable[str]:
@@ -205,7 +257,8 @@ def list_for(member: Membership) -> QuerySet[Client]:
     """Return the clients of the member's organization, newest first, for those who may manage them."""
     if not organizations.may(member, Permission.CLIENTS_MANAGE):
         return Client.objects.none()
-    return Client.objects.filter(organization=member.organization_id).order_by("-created_at", "-id")
+    mine = Client.objects.filter(organization=member.organization_id)
+    return mine.select_related("registration_token").order_by("-created_at", "-id")
 
 
 def may_be_acted_for(member: Membership) -> QuerySet[Client]:
@@ -240,18 +293,18 @@ def _record(client: Client, actor: str, action: str, now: datetime) -> None:
     )
 
 
-def _check_name(wanted: Registration) -> None:
+def _check_name(_organization: Organization, wanted: Registration) -> None:
     name = wanted.name.strip()
     if not name or len(name) > 200 or not name.isprintable():
         raise UsageError("A client needs a name of 1 to 200 printable characters.", hint="People see it when asked.")
 
 
-def _check_grants(wanted: Registration) -> None:
+def _check_grants(_organization: Organization, wanted: Registration) -> None:
     if not wanted.grant_types or not set(wanted.grant_types) <= GRANTS.keys():
         raise UsageError("A client needs at least one of the grants there are.", hint=f"They are: {', '.join(GRANTS)}.")
 
 
-def _check_redirects(wanted: Registration) -> None:
+def _check_redirects(_organization: Organization, wanted: Registration) -> None:
     needed = "authorization_code" in wanted.grant_types
     if needed != bool(wanted.redirect_uris):
         raise UsageError(
@@ -278,36 +331,40 @@ def _may_be_redirect(uri: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"})
 
 
-def _check_scope(wanted: Registration) -> None:
+def _check_scope(_organization: Organization, wanted: Registration) -> None:
     unknown = set(wanted.scope.split()) - scopes.MEANINGS.keys()
     if unknown or not wanted.scope.split():
         raise UsageError("That scope is not known here.", hint=f"There are: {', '.join(scopes.MEANINGS)}.")
 
 
-def _check_credential_use(wanted: Registration) -> None:
+def _check_credential_use(_organization: Organization, wanted: Registration) -> None:
     """Hold S-20: models in a person's name only through first-party clients, everything else by key or service."""
     in_a_name = scopes.MODELS_USE in wanted.scope.split() and FOR_PEOPLE & set(wanted.grant_types)
     if in_a_name and not wanted.first_party:
         raise refusal(PERSON_SIGN_IN, f"The scope {scopes.MODELS_USE}")
 
 
-def _check_keys(wanted: Registration) -> None:
+def _check_keys(_organization: Organization, wanted: Registration) -> None:
     if (wanted.auth_method is AuthMethod.PRIVATE_KEY_JWT) != (wanted.jwks is not None):
         raise UsageError("Public keys belong to a client that signs, and to no other.", hint="Paste its JWK set.")
     if wanted.jwks is None:
         return
     try:
-        assertions.public_keys(wanted.jwks)
+        keys = assertions.public_keys(wanted.jwks)
     except assertions.NotVerified as error:
         raise UsageError("That JWK set will not do.", hint=str(error)) from error
+    if not all(text.isprintable() for key in keys for text in _kept(key).values()):
+        raise UsageError("That JWK set will not do.", hint="A key has a character that is not printable.")
 
 
-def _check_service(wanted: Registration) -> None:
+def _check_service(organization: Organization, wanted: Registration) -> None:
     needed = "client_credentials" in wanted.grant_types
     if needed != (wanted.service_account is not None):
         raise UsageError("A client that asks in its own name stands for a service account.", hint="Choose one.")
-    if not needed:
+    if wanted.service_account is None:
         return
+    if wanted.service_account.organization_id != organization.id:
+        raise UsageError("That service account belongs to another organization.", hint="Choose one of your own.")
     if wanted.auth_method is AuthMethod.NONE:
         raise UsageError("A client that asks in its own name must authenticate.", hint="Choose a secret or a key.")
     if FOR_PEOPLE & set(wanted.grant_types):
@@ -316,20 +373,23 @@ def _check_service(wanted: Registration) -> None:
         )
 
 
-def _check_exchange(wanted: Registration) -> None:
+def _check_exchange(organization: Organization, wanted: Registration) -> None:
     if TOKEN_EXCHANGE_GRANT in wanted.grant_types and wanted.auth_method is AuthMethod.NONE:
         raise UsageError("A client that acts for others must authenticate.", hint="Choose a secret or a key.")
     if wanted.may_act_for and TOKEN_EXCHANGE_GRANT not in wanted.grant_types:
         raise UsageError("Acting for others is token exchange.", hint="Let it use token exchange.")
+    if not set(wanted.may_act_for) <= set(_known_here(organization)):
+        raise UsageError("It may act for people of clients that are known here.", hint="Choose among them.")
 
 
-_CHECKS: Final = (
-    _check_exchange,
-    _check_name,
-    _check_grants,
-    _check_service,
-    _check_redirects,
-    _check_scope,
-    _check_credential_use,
-    _check_keys,
+_CHECKS: Final[Sequence[tuple[str, Callable[[Organization, Registration], None]]]] = (
+    ("grant_types", _check_exchange),
+    ("client_name", _check_name),
+    ("grant_types", _check_grants),
+    ("grant_types", _check_service),
+    ("redirect_uris", _check_redirects),
+    ("scope", _check_scope),
+    ("scope", _check_credential_use),
+    ("jwks", _check_keys),
 )
+"""Every check of a client, and the field of RFC 7591 section 2 that is to blame when it fails."""

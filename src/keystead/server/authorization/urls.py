@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from keystead.server.authorization.metadata import FEDERATION_PATH, METADATA, OPENID, PATHS, RESOURCE
+from keystead.server.authorization.metadata import FEDERATION_PATH, METADATA, OPENID, PATHS, REGISTRATION_PATH, RESOURCE
 from keystead.server.authorization.views import clients, endpoints
 from keystead.server.authorization.views.authorize import authorize
 from keystead.server.authorization.views.device import device
 from keystead.server.authorization.views.devices import devices, sign_out, sign_out_everywhere
+from keystead.server.authorization.views.registration import register
+from keystead.server.authorization.views.registration_tokens import registration, revoke_token
 from keystead.server.authorization.views.userinfo import userinfo
 
 urlpatterns = [
@@ -22,8 +24,11 @@ urlpatterns = [
     path(PATHS["introspection_endpoint"], endpoints.introspect, name="introspect"),
     path(PATHS["userinfo_endpoint"], userinfo, name="userinfo"),
     path(PATHS["jwks_uri"], endpoints.jwks, name="jwks"),
+    path(REGISTRATION_PATH, register, name="register"),
     path("clients", clients.clients, name="clients"),
     path("clients/new", clients.new_client, name="client_new"),
+    path("clients/registration", registration, name="registration_tokens"),
+    path("clients/registration/<str:token_id>/revoke", revoke_token, name="registration_token_revoke"),
     path("clients/<str:client_id>", clients.client, name="client"),
     path("device", device, name="device"),
     path("devices", devices, name="devices"),

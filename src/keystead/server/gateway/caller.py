@@ -175,6 +175,8 @@ _FOREIGN: Final = (
     (b"kss_", f"The credential is a setup code, {_WRONG_KIND}"),
     (b"ksq_", f"The credential is a reference to a sign-in that was asked for, {_WRONG_KIND}"),
     (b"ksx_", f"The credential is a client secret, {_WRONG_KIND}"),
+    (b"ksp_", f"The credential is a provisioning token, {_WRONG_KIND}"),
+    (b"ksi_", f"The credential is a registration token, {_WRONG_KIND}"),
 )
 """What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""
 

@@ -12,7 +12,7 @@ from keystead.server.audit import operations as audit
 from keystead.server.changes import CHANGES, Change
 from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
-from keystead.server.organizations.models import Membership, Workspace
+from keystead.server.organizations.models import Membership, Organization, Workspace
 from keystead.server.organizations.roles import Permission, Role
 from keystead.wire import ids
 
@@ -78,6 +78,18 @@ def list_for(member: Membership) -> QuerySet[ServiceAccount]:
         return ServiceAccount.objects.none()
     mine = ServiceAccount.objects.filter(organization=member.organization_id)
     return mine.select_related("workspace").order_by("-created_at", "-id")
+
+
+def named(organization: Organization, name: str) -> ServiceAccount:
+    """Return the organization's service account of that name, for whoever runs the server.
+
+    Raises:
+        UsageError: there is none, or it has ended.
+    """
+    found = ServiceAccount.objects.filter(organization=organization, name=name, disabled_at=None).first()
+    if found is None:
+        raise UsageError("There is no service account of that name.", hint="The console lists them under Workloads.")
+    return found
 
 
 def find(member: Membership, account_id: str) -> ServiceAccount | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from django.db.models import UUIDField
 
-from keystead.errors import PolicyDenied
+from keystead.errors import PolicyDenied, UsageError
 from keystead.server.identity.models import Person
 from keystead.server.organizations import roles
 from keystead.server.organizations.models import Membership, Organization, Workspace
@@ -22,6 +22,21 @@ def create_organization(name: str, now: datetime) -> Organization:
     organization = Organization.objects.create(name=name, created_at=now)
     Workspace.objects.create(organization=organization, name="Default", is_default=True, created_at=now)
     return organization
+
+
+def named(name: str | None) -> Organization:
+    """Return the organization of that name, or without one the only organization there is.
+
+    Raises:
+        UsageError: there is none, or it is not the only one.
+    """
+    found = list(Organization.objects.filter(**({} if name is None else {"name": name}))[:2])
+    if len(found) == 1:
+        return found[0]
+    if name is None and found:
+        raise UsageError("There are several organizations.", hint="Name one with --organization.")
+    which = "no organization" if not found else "more than one organization"
+    raise UsageError(f"There is {which}{'' if name is None else ' of that name'}.", hint="The console shows its name.")
 
 
 def add_member(organization: Organization, person: Person, role: Role, now: datetime) -> Membership:

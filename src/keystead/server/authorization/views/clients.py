@@ -10,7 +10,7 @@ from keystead.errors import KeysteadError
 from keystead.secret import Secret
 from keystead.server.authorization import registry
 from keystead.server.authorization.models import Client
-from keystead.server.authorization.surroundings import issuer, now
+from keystead.server.authorization.surroundings import issuer, now, server
 from keystead.server.authorization.views.client_forms import ClientForm
 from keystead.server.authorization.views.devices import for_member
 from keystead.server.authorization.views.pages import Message, message, own_page_only, show
@@ -30,7 +30,9 @@ def clients(request: HttpRequest, member: Membership) -> HttpResponse:
     """List the organization's clients."""
     if not organizations.may(member, Permission.CLIENTS_MANAGE):
         return message(request, NOT_YOURS)
-    return show(request, "clients", {"clients": registry.list_for(member)})
+    return show(
+        request, "clients", {"clients": registry.list_for(member), "registration_is_on": server().dynamic_registration}
+    )
 
 
 @require_http_methods(_METHODS)

@@ -21,7 +21,7 @@ from keystead.server.authorization.clients import find
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.parameters import required
 from keystead.server.authorization.refusals import Refusal, invalid_request
-from keystead.server.authorization.surroundings import issuer, now
+from keystead.server.authorization.surroundings import issuer, now, server
 from keystead.server.authorization.views.posted import Call, Endpoint, posted
 from keystead.server.transactions import whole
 from keystead.wire import oauth
@@ -75,7 +75,7 @@ def introspect(call: Call) -> bytes:
 @require_safe
 def document(_request: HttpRequest) -> JsonResponse:
     """Answer with the metadata (RFC 8414)."""
-    return _public(metadata.document(issuer()))
+    return _public(metadata.document(issuer(), registration=server().dynamic_registration))
 
 
 @require_safe

@@ -102,7 +102,7 @@ class Endpoint:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer as a view."""
         try:
-            asked = _asked(request)
+            asked = read(request)
         except Refusal as refusal:
             reply = _with_nonce(request.headers.get(binding.HEADER), refused(refusal))
         else:
@@ -142,7 +142,12 @@ def _may_wait(asked: Asked, parameters: Parameters) -> bool:
     return signed or parameters.get("grant_type") in MAY_WAIT
 
 
-def _asked(request: HttpRequest) -> Asked:
+def read(request: HttpRequest) -> Asked:
+    """Return a request as it came, its body read.
+
+    Raises:
+        Refusal: ``invalid_request``: not a POST (405), too large (413), or cut off.
+    """
     if request.method != "POST":
         raise invalid_request("This endpoint takes POST only.", 405)
     try:
