@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,3 +86,37 @@ def test_a_client_is_registered_and_its_secret_shown_once(page: "Page", administ
     page.get_by_role("button", name="New secret").press("Enter")
     page.get_by_text("replaced, works until").wait_for()
     judge(page, f"{look}-client")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_programs_are_let_register_themselves_by_keyboard(page: "Page", administrator: "Membership", look: str) -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])
+    page.set_viewport_size(LOOKS[look]["viewport"])
+    sign_in(page)
+    page.goto("/clients/registration")
+    page.get_by_text("Registration is off").wait_for()
+    judge(page, f"{look}-registration-off")
+    with override_settings(KEYSTEAD=replace(settings.KEYSTEAD, dynamic_registration=True)):
+        page.goto("/clients")
+        page.get_by_role("link", name="Let programs register themselves").press("Enter")
+        page.get_by_label("Name", exact=True).focus()
+        page.keyboard.insert_text("Editors of the design team")
+        page.get_by_role("button", name="Make a token").press("Enter")
+        page.get_by_text("Copy the token now.").wait_for()
+        judge(page, f"{look}-registration-token")
+        token = page.get_by_label("Registration token", exact=True).inner_text()
+        metadata = {"client_name": "Quill", "redirect_uris": ["https://quill.example/callback"]}
+        bearer = {"authorization": f"Bearer {token}"}
+        assert page.request.post("/oauth/register", data=metadata, headers=bearer).status == 201
+        page.goto("/clients/registration")
+        page.get_by_text("used up").wait_for()
+        judge(page, f"{look}-registration-used-up")
+        page.goto("/clients")
+        page.get_by_text("registered dynamically").wait_for()
+        judge(page, f"{look}-clients-registered")
+        page.get_by_role("link", name="Quill").press("Enter")
+        page.get_by_text("Editors of the design team").wait_for()
+        judge(page, f"{look}-client-registered")

@@ -3,29 +3,14 @@
 import { readFileSync } from 'node:fs';
 import * as oauth from 'oauth4webapi';
 import * as openid from 'openid-client';
+import { browser } from './browser.mjs';
 
 const told = JSON.parse(readFileSync(0, 'utf8'));
 const insecure = { [oauth.allowInsecureRequests]: true };
 const issuer = new URL(told.issuer);
 const scope = 'openid offline_access models:use';
 const resource = told.issuer;
-
-// The browser: opens the address, reads the form's token, says yes, and gives the address it is sent to.
-async function approve(url) {
-  const page = await fetch(url, { headers: { cookie: told.cookie }, redirect: 'manual' });
-  const text = await page.text();
-  if (page.status !== 200) throw new Error(`the page answered ${page.status}: ${text}`);
-  const form = text.match(/name="csrfmiddlewaretoken" value="([^"]+)"/)[1];
-  const csrf = page.headers.getSetCookie().find((one) => one.startsWith('csrftoken=')).split(';')[0];
-  const answer = await fetch(url, {
-    method: 'POST',
-    redirect: 'manual',
-    headers: { cookie: `${told.cookie}; ${csrf}`, origin: told.issuer, 'content-type': 'application/x-www-form-urlencoded' },
-    body: new URLSearchParams({ csrfmiddlewaretoken: form, decision: 'approve' }),
-  });
-  if (answer.status !== 303) throw new Error(`the form answered ${answer.status}: ${await answer.text()}`);
-  return new URL(answer.headers.get('location'));
-}
+const approve = browser(told.issuer, told.cookie);
 
 async function withOauth4webapi() {
   const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, insecure));

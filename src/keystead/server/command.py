@@ -240,7 +240,8 @@ def registration_token(name: str, organization: str | None, account: str | None,
         click.echo(json.dumps({"schema": REGISTRATION_TOKEN_SCHEMA, **facts}, indent=2))
         return
     click.echo(secret.reveal())
-    click.echo(f"It registers {uses} of {whose.name}'s clients until {token.expires_at.isoformat()}.", err=True)
+    clients = "one client" if uses == 1 else f"up to {uses} clients"
+    click.echo(f"It registers {clients} of {whose.name} until {token.expires_at.isoformat()}.", err=True)
 
 
 def _open(given: dict[str, Any]) -> datetime:

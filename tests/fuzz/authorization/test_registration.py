@@ -15,11 +15,21 @@ from joserfc.jwk import ECKey
 PUBLIC = ECKey.generate_key("P-256").as_dict(private=False)
 CALLBACK = "https://app.example.com/cb"
 SOUND = {"redirect_uris": [CALLBACK], "client_name": "Editor", "scope": "openid"}
-ODD = st.sampled_from(["\0", "\ud800", "\u202e", "http://127.0.0.1/cb", "http://localhost", "https://[", CALLBACK + "#"])
+ODD = st.sampled_from(
+    ["\0", "\ud800", "\u202e", "http://127.0.0.1/cb", "http://localhost", "https://[", CALLBACK + "#"]
+)
 TEXTS = st.text(max_size=40) | ODD
 NAMES = st.sampled_from(
     [
-        *("redirect_uris", "client_name", "scope", "grant_types", "response_types", "token_endpoint_auth_method", "jwks"),
+        *(
+            "redirect_uris",
+            "client_name",
+            "scope",
+            "grant_types",
+            "response_types",
+            "token_endpoint_auth_method",
+            "jwks",
+        ),
         *("jwks_uri", "software_statement", "dpop_bound_access_tokens", "require_pushed_authorization_requests", "x"),
     ]
 )
@@ -32,13 +42,15 @@ WORDS = st.sampled_from(
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | WORDS
 KEY = st.dictionaries(st.sampled_from([*PUBLIC, "kid", "use", "alg", "n", "e", "d"]), LEAVES, max_size=3)
 KEYS = st.fixed_dictionaries({"keys": st.lists(KEY.map(lambda odd: {**PUBLIC, **odd}) | LEAVES, max_size=2)})
-VALUES = KEYS | st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3))
+VALUES = KEYS | st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3)
+)
 METADATA = st.dictionaries(NAMES, VALUES, max_size=6)
 CODES = {
     *("invalid_redirect_uri", "invalid_client_metadata", "invalid_software_statement"),
     *("unapproved_software_statement", "invalid_request"),
 }
-FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -81,7 +93,9 @@ def test_any_metadata_gives_a_modest_client_or_a_refusal(
     assert all(uri.startswith(("https://", "http://127.0.0.1")) for uri in answer["redirect_uris"])
 
 
-@given(body=st.binary(max_size=300), media_type=st.sampled_from(["application/json", "text/html", "multipart/form-data"]))
+@given(
+    body=st.binary(max_size=300), media_type=st.sampled_from(["application/json", "text/html", "multipart/form-data"])
+)
 @FEW
 def test_noise_is_refused(web: Any, token: str, body: bytes, media_type: str) -> None:
     response = send(web, body, token, media_type)
