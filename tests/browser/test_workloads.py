@@ -101,7 +101,7 @@ def test_programs_are_let_register_themselves_by_keyboard(page: "Page", administ
     judge(page, f"{look}-registration-off")
     with override_settings(KEYSTEAD=replace(settings.KEYSTEAD, dynamic_registration=True)):
         page.goto("/clients")
-        page.get_by_role("link", name="Let programs register themselves").press("Enter")
+        page.get_by_role("link", name="Registration tokens").press("Enter")
         page.get_by_label("Name", exact=True).focus()
         page.keyboard.insert_text("Editors of the design team")
         page.get_by_role("button", name="Make a token").press("Enter")
