@@ -22,6 +22,7 @@ from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.errors import ConfigurationError
 from keystead.server import client_address, data_directory, outbound
+from keystead.server.allowed_models import AllowedModels, policy_truth
 from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
 from keystead.server.directory import SnapshotDirectory, Truth
@@ -208,12 +209,13 @@ def truth() -> Truth:
     )
 
 
-def chores(directory: SnapshotDirectory) -> list[Chore]:
+def chores(directory: SnapshotDirectory, models: AllowedModels) -> list[Chore]:
     """Return what a running server does from time to time."""
     from keystead.server.authorization.sweep import sweep
 
     return [
         Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: directory.refresh()),
+        Chore("reading policies again", REFRESH_SECONDS, lambda _: models.refresh()),
         Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
     ]
 
@@ -235,22 +237,24 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     from keystead.server.usage.ledger import LedgerWriter
 
     directory = SnapshotDirectory(truth(), clock, CHANGES)
+    models = AllowedModels(policy_truth(), CHANGES)
     ledger = LedgerWriter()
-    housekeeping = Housekeeping(chores(directory), clock, finished=_close_connections)
-    announcements = _announcements(directory)
+    housekeeping = Housekeeping(chores(directory, models), clock, finished=_close_connections)
+    announcements = _announcements(directory, models)
     try:
         housekeeping.start()
-        _run(_serve(installation, directory, ledger, announce))
+        _run(_serve(installation, (directory, models), ledger, announce))
     finally:
         housekeeping.close()
         if announcements is not None:
             announcements.close()
         ERRANDS.close()
         ledger.close()
+        models.close()
         directory.close()
 
 
-def _announcements(directory: SnapshotDirectory) -> Announcements | None:
+def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Announcements | None:
     """Carry changes to and from other processes where the database can; on SQLite there are none."""
     from django.db import connection
 
@@ -266,7 +270,11 @@ def _announcements(directory: SnapshotDirectory) -> Announcements | None:
             autocommit=True,
         )
 
-    return Announcements(CHANGES, connect, directory.refresh)
+    def missed() -> None:
+        directory.refresh()
+        models.refresh()
+
+    return Announcements(CHANGES, connect, missed)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -279,9 +287,13 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def _serve(
-    installation: Installation, directory: Directory, ledger: Ledger, announce: Callable[[Ready], None]
+    installation: Installation,
+    snapshots: tuple[Directory, AllowedModels],
+    ledger: Ledger,
+    announce: Callable[[Ready], None],
 ) -> None:
     settings = installation.settings
+    directory, models = snapshots
     async with _upstream(settings) as upstream, _control_plane(client_address.proxies(settings)) as control_plane:
         gateway = Gateway(
             directory=directory,
@@ -292,6 +304,7 @@ async def _serve(
             limits=Limits(body_bytes=settings.max_body_bytes),
             ready=_database_answers,
             managed_settings=_managed_settings,
+            allowed_models=models.of,
         )
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()

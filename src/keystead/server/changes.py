@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Subject = Literal["api_key", "grant", "group", "member", "organization", "service_account", "signing_key"]
+Subject = Literal[
+    "api_key", "grant", "group", "member", "member_address", "organization", "policy", "service_account", "signing_key"
+]
 
 
 @dataclass(frozen=True, slots=True)

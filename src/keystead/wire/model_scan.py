@@ -1,13 +1,15 @@
 """Find ``model`` and ``stream`` in a Messages request without building the whole document.
 
 A policy decides on the model that this module reads, while the upstream acts on the one *it* reads; so every
-body on which two JSON parsers could disagree is refused (duplicate keys, another encoding than UTF-8), and the
-fast path is taken only where there is nothing to disagree about: the key's name occurs once in the whole body,
-in plain letters. Then either it is the top-level one, or there is none and the upstream refuses the request.
+body on which two JSON parsers could disagree is refused (duplicate keys, a key in other capitals, another encoding
+than UTF-8), and the fast path is taken only where there is nothing to disagree about: the key's name occurs once in
+the whole body, in plain letters. Then either it is the top-level one, or there is none and the upstream refuses the
+request.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -15,14 +17,23 @@ _ESCAPED_LETTER: Final = b"\\u00"
 """Letters are never escaped by an encoder; a key could hide behind it, so such a body is read in full."""
 _MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"[ \t\r\n]*[,}]')
 _STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*(true|false)[ \t\r\n]*[,}]')
+_ANY_MODEL: Final = re.compile(rb'"[Mm][Oo][Dd][Ee][Ll]"')
+"""The key as parsers take it that do not mind upper and lower case."""
 _BLANK: Final = b" \t\r\n"
+_CONVERSATION: Final = frozenset({"messages", "metadata", "system"})
+"""Fields in which a ``model`` is what somebody said, and not one to be used."""
 
 
 class RequestFacts(NamedTuple):
-    """What a policy and the meter need to know of a request body."""
+    """What a policy and the meter need to know of a request body.
+
+    Attributes:
+        others: the models of tools and other parts that name one of their own.
+    """
 
     model: str
     stream: bool
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ def scan(body: bytes) -> RequestFacts | BodyFault:
 
 def _fast(body: bytes) -> RequestFacts | None:
     """Return the facts when they are beyond doubt, else None."""
-    if body.count(b'"model"') != 1 or _ESCAPED_LETTER in body or not _looks_like_object(body):
+    if len(_ANY_MODEL.findall(body)) != 1 or _ESCAPED_LETTER in body or not _looks_like_object(body):
         return None
     model = _MODEL.search(body)
     streams = body.count(b'"stream"')
@@ -58,13 +69,20 @@ def _looks_like_object(body: bytes) -> bool:
 
 
 class _Pairs:
-    """Notes whether the object completed last has a key twice; the outermost one is completed last of all."""
+    """Notes whether the object completed last has a key twice; the outermost one is completed last of all.
+
+    Attributes:
+        ambiguous: whether any object has ``model`` twice, so that it could name either.
+    """
 
     repeated = False
+    ambiguous = False
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         self.repeated = len(found) != len(pairs)
+        if self.repeated and [key for key, _ in pairs].count("model") > 1:
+            self.ambiguous = True
         return found
 
 
@@ -81,6 +99,8 @@ def _thorough(body: bytes) -> RequestFacts | BodyFault:
         return BodyFault(f"The request body is not valid JSON: {_position(error)}")
     if isinstance(document, dict) and pairs.repeated:
         return BodyFault("The request body has the same field twice; each may occur once.")
+    if pairs.ambiguous:
+        return BodyFault("A part of the request body has model twice; it may occur once.")
     return _facts(document)
 
 
@@ -93,6 +113,8 @@ def _position(error: ValueError) -> str:
 def _facts(document: Any) -> RequestFacts | BodyFault:
     if not isinstance(document, dict):
         return BodyFault("The request body must be a JSON object.")
+    if any(key != "model" and key.lower() == "model" for key in document):
+        return BodyFault("The request body has model in other capitals; write it in small letters, once.")
     if "model" not in document:
         return BodyFault("model: Field required.")
     model, stream = document["model"], document.get("stream")
@@ -100,4 +122,13 @@ def _facts(document: Any) -> RequestFacts | BodyFault:
         return BodyFault("model: must be a string of 1 to 256 characters.")
     if not isinstance(stream, bool | None):
         return BodyFault("stream: must be true or false.")
-    return RequestFacts(model, stream is True)
+    return RequestFacts(model, stream is True, tuple(_others(document)))
+
+
+def _others(document: dict[str, Any]) -> Iterator[str]:
+    """Yield the models that parts of a request name, such as a tool that asks another model."""
+    for name, value in document.items():
+        parts = value if isinstance(value, list) else [value]
+        for part in parts if name not in _CONVERSATION else ():
+            if isinstance(part, dict) and isinstance(part.get("model"), str):
+                yield part["model"]

@@ -23,7 +23,7 @@ def test_finds_the_top_level_fields_wherever_they_stand(
 ) -> None:
     fields = list({**more, "model": model, "stream": stream}.items())
     body = json.dumps(dict(data.draw(st.permutations(fields))), ensure_ascii=escaped).encode()
-    assert scan(body) == RequestFacts(model, stream)
+    assert scan(body)[:2] == (model, stream)  # type: ignore[index]  # a fault would fail just so
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
@@ -38,6 +38,10 @@ def test_is_total(body: bytes) -> None:
         (b'{"model":"a","mod\\u0065l":"b"}', "same field twice"),
         (b'{"\\u006dodel":"a","model":"b"}', "same field twice"),
         (b'{"stream":true,"model":"a","stream":false}', "same field twice"),
+        (b'{"Model":"b","model":"a"}', "in other capitals"),
+        (b'{"model":"a","MODEL":"b"}', "in other capitals"),
+        (b'{"model":"a","\\u004dodel":"b"}', "in other capitals"),
+        (b'{"model":"a","tools":[{"model":"a","model":"b"}]}', "has model twice"),
         (b"not json", "line 1, column 1"),
         (b"", "line 1, column 1"),
         (b'{"model":"a"', "not valid JSON"),
@@ -73,8 +77,20 @@ def test_nested_names_and_quoted_json_do_not_count() -> None:
 
 
 def test_duplicates_deeper_down_are_the_upstreams_business() -> None:
-    body = b'{"model":"good","metadata":{"model":"a","model":"b"}}'
+    body = b'{"model":"good","metadata":{"user_id":"a","user_id":"b"}}'
     assert scan(body) == RequestFacts("good", stream=False)
+
+
+def test_the_models_that_parts_name_are_found_and_what_was_said_is_not() -> None:
+    document = {
+        "model": "good",
+        "tools": [{"type": "advisor", "model": "second"}, {"name": "x", "model": {}}, "odd"],
+        "fallback": {"model": "third"},
+        "messages": [{"role": "user", "content": "hi", "model": "said"}],
+        "system": [{"type": "text", "text": "hi", "model": "said"}],
+        "metadata": {"model": "said"},
+    }
+    assert scan(json.dumps(document).encode()) == RequestFacts("good", False, ("second", "third"))
 
 
 def test_reason_quotes_nothing_of_the_body() -> None:

@@ -41,7 +41,8 @@ class PolicyForm(forms.Form):
     )
     settings = forms.CharField(
         label="Managed settings (JSON)",
-        help_text="The agent's own document: availableModels, permissions, hooks, env and what else it knows. "
+        help_text="The agent's own document: permissions, hooks, env and what else it knows. The gateway refuses "
+        'models outside availableModels, such as ["sonnet", "haiku"]; without it all are allowed, with [] none. '
         "Everybody it is for can read it, so no secrets.",
         widget=forms.Textarea(attrs={"rows": 14, "class": "code", **PLAIN}),
     )
@@ -103,7 +104,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
 @for_administrators
 def create(request: HttpRequest, member: Membership) -> HttpResponseBase:
     """Write a new policy."""
-    form = PolicyForm(member, request.POST or None, initial={"settings": '{\n  "availableModels": []\n}'})
+    form = PolicyForm(member, request.POST or None, initial={"settings": "{}"})
     if form.is_valid():
         try:
             operations.create(member, form.draft, now())

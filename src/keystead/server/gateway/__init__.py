@@ -25,6 +25,7 @@ from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.server.dpop import Checker
 from keystead.server.gateway.pages import ASGIApp, Pages
 from keystead.server.gateway.ports import (
+    AllowedModels,
     Directory,
     DirectoryUnavailable,
     Ledger,
@@ -44,6 +45,7 @@ from keystead.wire import ids
 from keystead.wire.oauth import PROTECTED_RESOURCE_PATH
 
 __all__ = [
+    "AllowedModels",
     "Directory",
     "DirectoryUnavailable",
     "Gateway",
@@ -59,6 +61,10 @@ REQUEST: Final = f"{ids.PREFIXES['request']}_"
 
 
 async def _always_ready() -> str | None:
+    return None
+
+
+def _every_model(_principal: Principal) -> None:
     return None
 
 
@@ -78,6 +84,7 @@ class Gateway:
         limits: sizes and times.
         ready: whether the rest of the server can work; ``/readyz`` asks it.
         managed_settings: what ``/managed/settings`` answers.
+        allowed_models: which models a caller may use.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -97,6 +104,7 @@ class Gateway:
         limits: Limits | None = None,
         ready: Readiness = _always_ready,
         managed_settings: ManagedSettings = _no_policy,
+        allowed_models: AllowedModels = _every_model,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -107,6 +115,7 @@ class Gateway:
         self.limits = limits or Limits()
         self.ready = ready
         self.managed_settings = managed_settings
+        self.allowed_models = allowed_models
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

@@ -4,7 +4,7 @@
 
     admit()      headers read, caller known            raises Refusal
     take()       body arrives                          raises Refusal
-    dispatch()   body scanned, sent upstream           raises Refusal
+    dispatch()   body scanned, model allowed, sent     raises Refusal
     on_answer()                                        the whole answer in one piece, from the upstream's connection
     on_head()  on_body()*  on_end() | on_failure()     the same in pieces
     client_lost()                                      any time
@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from keystead.server.gateway import models
 from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
@@ -189,7 +190,8 @@ class Exchange:
         facts = model_scan.scan(body)
         if isinstance(facts, model_scan.BodyFault):
             raise Refusal(400, facts.reason)
-        self._model, self._stream = facts
+        self._model, self._stream, _ = facts
+        self._check(facts)
         self.dispatched = True
         self.client.awaiting(gateway.limits.first_byte_seconds)
         lines, length = head.upstream_lines(gateway.pool), len(body)
@@ -197,6 +199,20 @@ class Exchange:
             gateway.pool.send(self, (b"%b%d\r\n\r\n%b" % (lines, length, body),))
         else:
             gateway.pool.send(self, (b"%b%d\r\n\r\n" % (lines, length), body))
+
+    def _check(self, facts: model_scan.RequestFacts) -> None:
+        """Refuse a model that is not the caller's to use, and write that down.
+
+        Raises:
+            Refusal: 400, it is not; 503, that cannot be known now.
+        """
+        principal = self._principal
+        access = None if principal is None else models.access_of(self._gateway, principal)
+        refused = None if access is None else models.outside(access, facts)
+        if refused is not None:
+            self._model, self._status = refused, 400
+            self._record(_NOTHING)
+            raise models.not_allowed(refused)
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         """Pass an answer on that came in one piece, in one piece."""
@@ -320,7 +336,7 @@ class Exchange:
             principal.id,
             head.client,
             head.session_id,
-            gateway.pool.upstream.name,
+            gateway.pool.upstream.name if self.dispatched else "",
             self._model,
             self._status,
             self._started_at,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from keystead.server.gateway import request_head
+from keystead.server.gateway import models, request_head
 from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
@@ -158,8 +158,14 @@ class Pages:
         return page.unchanged() if any(_names(one, delivery.checksum) for one in known) else page
 
     async def _models(self, scope: Scope) -> Page:
-        """Relay the upstream's list of models."""
-        forward = self._authenticate(scope)[1].forward
+        """Relay the upstream's list of models, narrowed to the caller's."""
+        caller, head = self._authenticate(scope)
+        access = models.access_of(self._gateway, caller.principal)
+        status, body = await self._upstreams_models(scope, head.forward)
+        return Page(body if access is None or status != 200 else models.listed(body, access), JSON, status=status)
+
+    async def _upstreams_models(self, scope: Scope, forward: bytes) -> tuple[int, bytes]:
+        """Return status and body of the upstream's list of models."""
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         pool = self._gateway.pool
         request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b\r\n" % (pool.prefix, query, pool.head, forward)
@@ -174,7 +180,7 @@ class Pages:
             raise Refusal(504, "The upstream did not answer in time.") from error
         finally:
             fetch.leave()
-        return Page(body, JSON, status=fetch.status)
+        return fetch.status, body
 
     async def _wrong_method(self, scope: Scope) -> Page:
         allowed = [method for method, path in self._table if path == scope["path"]]

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from keystead.secret import Secret
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
+from keystead.server.policy.model_access import ModelAccess
 from keystead.server.usage.record import UsageRecord
 
 
@@ -54,6 +55,17 @@ class ManagedSettings(Protocol):
 
         Raises:
             DirectoryUnavailable: the answer is not known now.
+        """
+
+
+class AllowedModels(Protocol):
+    """Which models somebody may use. Called on the event loop at every request: it must not block."""
+
+    def __call__(self, principal: Principal, /) -> ModelAccess | None:
+        """Return the models that this caller may use, or None for all.
+
+        Raises:
+            keystead.server.policy.model_access.Unreadable: the answer is not known now.
         """
 
 

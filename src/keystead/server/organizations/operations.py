@@ -3,14 +3,17 @@
 from datetime import datetime
 from typing import Final
 
+from django.db import transaction
 from django.db.models import UUIDField
 
 from keystead.errors import PolicyDenied, UsageError
+from keystead.server.changes import CHANGES, Change
 from keystead.server.identity.models import Person
 from keystead.server.organizations import roles
 from keystead.server.organizations.models import Membership, Organization, Workspace
 from keystead.server.organizations.roles import Permission, Role
 from keystead.server.statements import Parameter, Prepared
+from keystead.wire import ids
 
 _DEFAULT_WORKSPACE: Final = Prepared(
     lambda: Workspace.objects.filter(organization=Parameter("organization", UUIDField()), is_default=True)
@@ -41,7 +44,15 @@ def named(name: str | None) -> Organization:
 
 def add_member(organization: Organization, person: Person, role: Role, now: datetime) -> Membership:
     """Store that ``person`` belongs to ``organization`` in ``role``."""
-    return Membership.objects.create(organization=organization, person=person, role=role.value, created_at=now)
+    member = Membership.objects.create(organization=organization, person=person, role=role.value, created_at=now)
+    tell_address(member)
+    return member
+
+
+def tell_address(member: Membership) -> None:
+    """Tell the gateway, once it is committed, that a policy may find ``member`` by another address than before."""
+    wire_id = ids.dump("membership", member.pk)
+    transaction.on_commit(lambda: CHANGES.publish(Change("member_address", wire_id)))
 
 
 def membership_of(person: Person) -> Membership | None:

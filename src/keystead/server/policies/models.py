@@ -13,6 +13,7 @@ class Policy(models.Model):
     Attributes:
         position: the first that matches wins; the smallest is asked first.
         groups: a member of any of them is meant; with none, and no domain, everybody is: the base.
+        for_groups: whether groups were chosen; when all of them are gone, it is for nobody.
         settings: the document, as it was typed.
         version: 1, then one more with every change.
     """
@@ -22,6 +23,7 @@ class Policy(models.Model):
     name = models.CharField(max_length=100)
     position = models.PositiveIntegerField()
     groups = models.ManyToManyField(Group, related_name="policies")
+    for_groups = models.BooleanField(default=False)
     email_domain = models.CharField(max_length=253, blank=True)
     settings = models.JSONField(default=dict)
     version = models.PositiveIntegerField(default=1)
@@ -37,6 +39,11 @@ class Policy(models.Model):
     def wire_id(self) -> str:
         """Its identifier outside the server, ``pol_…``."""
         return ids.dump("policy", self.id)
+
+    @property
+    def is_for_nobody(self) -> bool:
+        """Whether all the groups it was for are gone."""
+        return self.for_groups and not self.groups.all()
 
 
 class PolicyVersion(models.Model):

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from keystead.credentials import patterns
 from keystead.errors import UsageError
 from keystead.server.audit import operations as audit
+from keystead.server.changes import CHANGES, Change
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Group, Membership, Organization
 from keystead.server.organizations.roles import Permission
@@ -75,6 +76,7 @@ def create(member: Membership, draft: Draft, now: datetime) -> Policy:
                 organization=member.organization,
                 name=draft.name.strip(),
                 position=0 if last is None else last + 1,
+                for_groups=bool(draft.groups),
                 email_domain=draft.email_domain.strip().lower(),
                 settings=settings,
                 created_at=now,
@@ -102,7 +104,12 @@ def update(member: Membership, policy: Policy, draft: Draft, seen: int, now: dat
     """
     require(member)
     settings = _checked(member, draft)
-    said = {"name": draft.name.strip(), "email_domain": draft.email_domain.strip().lower(), "settings": settings}
+    said = {
+        "name": draft.name.strip(),
+        "for_groups": bool(draft.groups),
+        "email_domain": draft.email_domain.strip().lower(),
+        "settings": settings,
+    }
     try:
         with transaction.atomic():
             if not Policy.objects.filter(pk=policy.pk, version=seen).update(version=seen + 1, **said):
@@ -142,7 +149,7 @@ def remove(member: Membership, policy: Policy, now: datetime) -> None:
 def of_organization(organization: Organization) -> list[rules.Policy]:
     """Return the policies as the rules read them, in their order."""
     kept = Policy.objects.filter(organization=organization).prefetch_related("groups").order_by("position", "id")
-    return [_rule(policy) for policy in kept]
+    return [rule_of(policy) for policy in kept]
 
 
 def facts_of(member: Membership) -> rules.MemberFacts:
@@ -168,9 +175,11 @@ def delivery(principal: Principal) -> rules.Delivery | None:
     return delivery_to(members.get(pk=ids.parse("membership", principal.member_id)))
 
 
-def _rule(policy: Policy) -> rules.Policy:
+def rule_of(policy: Policy) -> rules.Policy:
+    """Return a policy as the rules read it."""
     groups = frozenset(ids.dump("group", group.pk) for group in policy.groups.all())
-    return rules.Policy(policy.wire_id, policy.name, rules.Match(groups, policy.email_domain), policy.settings)
+    match = rules.Match(groups, policy.email_domain, policy.is_for_nobody)
+    return rules.Policy(policy.wire_id, policy.name, match, policy.settings)
 
 
 def _checked(member: Membership, draft: Draft) -> rules.Document:
@@ -220,6 +229,8 @@ def _record(policy: Policy, by: Membership, action: str, details: audit.Details,
         at=now,
         details=details,
     )
+    wire_id = policy.wire_id
+    transaction.on_commit(lambda: CHANGES.publish(Change("policy", wire_id)))
 
 
 def _taken(name: str) -> UsageError:

@@ -28,20 +28,25 @@ class MemberFacts:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Whom a policy is for: a member of any of ``groups``, with an address of ``email_domain``; empty means whoever."""
+    """Whom a policy is for: a member of any of ``groups``, with an address of ``email_domain``; empty means whoever.
+
+    Attributes:
+        nobody: the groups it was for are gone. It does not become everybody's by that.
+    """
 
     groups: frozenset[str] = frozenset()
     email_domain: str = ""
+    nobody: bool = False
 
     @property
     def is_everybody(self) -> bool:
         """Whether this is the base's match."""
-        return not self.groups and not self.email_domain
+        return not self.groups and not self.email_domain and not self.nobody
 
     def holds(self, member: MemberFacts) -> bool:
         """Return whether ``member`` is meant."""
         in_group = not self.groups or bool(self.groups & member.groups)
-        return in_group and self.email_domain.lower() in {"", member.email_domain.lower()}
+        return in_group and not self.nobody and self.email_domain.lower() in {"", member.email_domain.lower()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +81,29 @@ def delivery(policies: Sequence[Policy], member: MemberFacts) -> Delivery | None
         policies: of one organization, in their order.
         member: whom it is for.
     """
-    base = next((policy for policy in policies if policy.match.is_everybody), None)
-    named = (policy for policy in policies if not policy.match.is_everybody)
-    first = next((policy for policy in named if policy.match.holds(member)), None)
-    sources = tuple(policy for policy in (base, first) if policy is not None)
+    sources = sources_for(policies, member)
     if not sources:
         return None
-    settings: Document = {}
-    for policy in sources:
-        settings = merge(settings, policy.settings)
+    settings = merged(sources)
     checksum = f"sha256:{hashlib.sha256(_canonical(settings)).hexdigest()}"
     body = _canonical({"uuid": checksum, "checksum": checksum, "settings": settings})
     return Delivery(settings, sources, checksum, body)
+
+
+def sources_for(policies: Sequence[Policy], member: MemberFacts) -> tuple[Policy, ...]:
+    """Return the policies that ``member`` is given, the base first; arguments as for :func:`delivery`."""
+    base = next((policy for policy in policies if policy.match.is_everybody), None)
+    named = (policy for policy in policies if not policy.match.is_everybody)
+    first = next((policy for policy in named if policy.match.holds(member)), None)
+    return tuple(policy for policy in (base, first) if policy is not None)
+
+
+def merged(sources: Sequence[Policy]) -> Document:
+    """Return what policies say together, each laid over the one before."""
+    settings: Document = {}
+    for policy in sources:
+        settings = merge(settings, policy.settings)
+    return settings
 
 
 def merge(base: Document, over: Document) -> Document:
@@ -191,6 +207,14 @@ def _is(expected: str, value: Any) -> bool:
 
 
 def models(settings: Document) -> frozenset[str] | None:
-    """Return the models that the document allows, or None when it does not limit them."""
-    allowed = settings.get("availableModels")
-    return None if allowed is None else frozenset(allowed)
+    """Return the models that the document allows, or None when it does not limit them.
+
+    Raises:
+        ValueError: it names them in a way that cannot be read.
+    """
+    allowed = settings.get("availableModels", _ABSENT)
+    if allowed is _ABSENT:
+        return None
+    if not _is(_TEXTS, allowed):
+        raise ValueError(f"availableModels is not {_TEXTS}")
+    return frozenset(allowed)

@@ -138,6 +138,8 @@ class Users:
         if email != person.email and Person.objects.filter(email=email).exists():
             raise _taken("The e-mail address")
         Person.objects.filter(pk=person.pk).update(email=email, name=_name(resource))
+        if email != person.email:
+            organizations.tell_address(row.membership)
 
     def _returning(self, person: Person) -> Membership | None:
         """Return the membership of a person who was deleted here; None for a stranger who may join.

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 
 class UsageRecord(NamedTuple):
-    """One request that reached an upstream. A tuple, because making one is part of every request's cost.
+    """One request that reached an upstream, or was refused for its model.
+
+    A tuple, because making one is part of every request's cost.
 
     Attributes:
         id: UUIDv7 as 32 hex digits; storing the same record twice counts it once.
@@ -15,7 +17,7 @@ class UsageRecord(NamedTuple):
         principal_id: the API key or sign-in that authenticated, with its type prefix.
         client: what the client calls itself (its ``User-Agent``), cut to 200 characters.
         session_id: the agent session the request belongs to, or empty.
-        upstream: which upstream answered, such as ``anthropic`` or ``test``.
+        upstream: which upstream answered, such as ``anthropic`` or ``test``; empty for a refused request.
         model: the model as the client asked for it.
         status: HTTP status sent to the client.
         started_at: Unix seconds when the request had arrived.

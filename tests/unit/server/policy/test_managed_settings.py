@@ -144,3 +144,9 @@ def test_models_are_limited_only_by_a_document_that_names_them() -> None:
     assert models({}) is None
     assert models({"availableModels": []}) == frozenset()
     assert models({"availableModels": ["a"]}) == frozenset({"a"})
+
+
+@pytest.mark.parametrize("value", [None, "opus", {"opus": True}, [1], ["opus", None]])
+def test_models_that_cannot_be_read_are_not_every_model(value: Any) -> None:
+    with pytest.raises(ValueError, match="not a list of strings"):
+        models({"availableModels": value})
