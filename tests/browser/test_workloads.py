@@ -78,6 +78,8 @@ def test_a_client_is_registered_and_its_secret_shown_once(page: "Page", administ
     page.get_by_label("Name", exact=True).fill("Portal")
     page.get_by_label("It proves who it is by").select_option("client_secret_basic")
     page.get_by_label("Sign a person in with a device code").press("Space")
+    page.get_by_label("Logout address").fill("https://portal.example.com/logout")
+    page.get_by_label("It must be told which sign-in ended").press("Space")
     page.get_by_role("button", name="Register client").press("Enter")
     page.get_by_text("Copy the secret now.").wait_for()
     judge(page, f"{look}-client-secret")

@@ -3,6 +3,7 @@
 import re
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from typing import Final
@@ -58,9 +59,9 @@ class Person:
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
         )
 
-    def open(self, address: str, data: dict[str, str] | None = None) -> tuple[str, str]:
-        """Return the address one ends at, and the page."""
-        body = None if data is None else urllib.parse.urlencode(data).encode()
+    def open(self, address: str, data: Mapping[str, str | list[str]] | None = None) -> tuple[str, str]:
+        """Return the address one ends at, and the page; ``data`` is a form that was filled in."""
+        body = None if data is None else urllib.parse.urlencode(data, doseq=True).encode()
         request = urllib.request.Request(address, body, {"Origin": self.base, "Referer": address} if body else {})
         with self._browser.open(request, timeout=PATIENCE) as answer:
             return answer.geturl(), answer.read().decode()

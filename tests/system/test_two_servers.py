@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,9 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import relying_party
+from joserfc import jws
 from people import Person
 from postgres import cluster
+from relying_party import Session
 from running import RunningServer
+from visitors import first_form
 
 CROWD = 64
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -110,6 +115,50 @@ def _until(base: str, key: str, status: int) -> None:
         if ask(f"{base}/v1/models", key=key)[0] == status:
             return
     pytest.fail(f"{base} never answered {status}")
+
+
+def test_each_sign_in_that_ends_is_told_to_its_client_once_by_one_of_the_servers(site: Site) -> None:
+    bases = [server.base for server in site.servers]
+    with relying_party.running() as party:
+        proof = _register(site.person, party.address)
+        sessions, seen = {}, set[str]()  # by sid
+        for number in range(6):
+            base = bases[number % len(bases)]
+            _, given = ask(f"{base}/oauth/device_authorization", proof)
+            site.person.approve(given["verification_uri_complete"].replace(base, bases[0]))
+            form = {**proof, "grant_type": DEVICE, "device_code": given["device_code"]}
+            claims = json.loads(jws.extract_compact(ask(f"{base}/oauth/token", form)[1]["id_token"].encode()).payload)
+            sessions[claims["sid"]] = claims["sub"]
+        site.person.fill(*site.person.open(f"{bases[0]}/devices/sign-out"), {})
+        _, jwks = ask(f"{bases[-1]}/oauth/jwks")
+        for _ in range(len(sessions)):
+            token = party.next()
+            claims = json.loads(jws.extract_compact(token.encode()).payload)
+            assert claims["iss"] in bases, "these servers have no public_url in common: each names itself"
+            session = Session(claims["iss"], proof["client_id"], sessions.pop(claims["sid"]), claims["sid"])
+            relying_party.check(token, jwks, session, time.time() + 1, seen)
+    assert len(party.asked) == 6
+    assert "logout_token" not in "".join(server.output for server in site.servers)
+
+
+def _register(person: Person, address: str) -> dict[str, str]:
+    """Register a client in the console that signs people in and wants to be told of their sign-out."""
+    place, page = person.open(f"{person.base}/clients/new")
+    _, fields = first_form(page[page.index("<main") :])
+    typed: dict[str, str | list[str]] = {
+        "csrfmiddlewaretoken": fields["csrfmiddlewaretoken"],
+        "name": "Portal",
+        "auth_method": "client_secret_post",
+        "grant_types": [DEVICE],
+        "scope": ["openid"],
+        "backchannel_logout_uri": address,
+        "backchannel_logout_session_required": "on",
+    }
+    _, page = person.open(place, typed)
+    client_id, secret = re.search(r"cli_\w+", page), re.search(r"ksx_\w+", page)
+    assert client_id
+    assert secret
+    return {"client_id": client_id[0], "client_secret": secret[0]}
 
 
 def test_scim2_tester_finds_no_failure_at_the_running_server(site: Site) -> None:

@@ -36,6 +36,7 @@ from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
+from keystead.server.telling import telling
 
 SETUP_CODE_LIFETIME: Final = timedelta(days=1)
 DRAIN_SECONDS: Final = 15
@@ -243,7 +244,8 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     announcements = _announcements(directory, models)
     try:
         housekeeping.start()
-        _run(_serve(installation, (directory, models), ledger, announce))
+        with telling(clock):
+            _run(_serve(installation, (directory, models), ledger, announce))
     finally:
         housekeeping.close()
         if announcements is not None:

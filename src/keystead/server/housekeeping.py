@@ -40,22 +40,30 @@ class Housekeeping:
         self._finished = finished
         self._due = dict.fromkeys(range(len(chores)), clock.monotonic())
         self._stop = threading.Event()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Have every chore done at once, in the thread of this; of many calls meanwhile one round comes."""
+        self._hurry.set()
+
     def close(self) -> None:
         """Stop after the chore under way."""
         self._stop.set()
+        self._hurry.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def round(self) -> float:
-        """Do what is due; returns the seconds until something is again."""
+        """Do what is due, or all in a hurry; returns the seconds until something is again."""
+        hurried = self._hurry.is_set()
+        self._hurry.clear()
         for number, chore in enumerate(self._chores):
-            if self._due[number] > self._clock.monotonic() or self._stop.is_set():
+            if not (hurried or self._due[number] <= self._clock.monotonic()) or self._stop.is_set():
                 continue
             try:
                 chore.do(self._clock.now())
@@ -67,4 +75,4 @@ class Housekeeping:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._stop.wait(self.round())
+            self._hurry.wait(self.round())

@@ -1,4 +1,4 @@
-"""Fetching a document that somebody configured, without becoming their tool to reach our own network (SSRF).
+"""Asking an address that somebody configured, without becoming their tool to reach our own network (SSRF).
 
 Only https (http on loopback, where that is allowed at all), only addresses that are public or in a network the
 operator named, checked once and then connected to by number, so that a name cannot change its mind in between. No
@@ -11,10 +11,10 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from keystead import __version__
 from keystead.errors import ConfigurationError
@@ -117,14 +117,51 @@ def fetch(url: str, within: Reach = Reach(), ca_pem: str | None = None, resolve:
         NotFetched: it may not be fetched, or could not.
     """
     place = _place(url)
+    with _connected(place, within, ca_pem, resolve) as stream:
+        stream.sendall(_head(place, "GET", {"Accept": "application/json", "Accept-Encoding": "identity"}))
+        with http.client.HTTPResponse(stream, method="GET") as response:
+            response.begin()
+            if response.status != 200:
+                raise NotFetched(f"{place.host} answered with status {response.status}.")
+            body = response.read(LARGEST + 1)
+    if len(body) > LARGEST:
+        raise NotFetched(f"{place.host} sent more than {LARGEST} bytes.")
+    return body
+
+
+def post(url: str, form: Mapping[str, str], within: Reach = Reach(), resolve: Resolve = _resolve) -> int:
+    """Send a form, and return the status of the answer; a redirect is an answer, and what else it says is not read.
+
+    Args:
+        url: where to.
+        form: what the body says.
+        within: what may be reached beside all public addresses.
+        resolve: the addresses of a host.
+
+    Raises:
+        NotFetched: it may not be asked, or did not answer in time.
+    """
+    place, body = _place(url), urlencode(form).encode("ascii")
+    about = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(body))}
+    with _connected(place, within, None, resolve) as stream:
+        stream.sendall(_head(place, "POST", about) + body)
+        with http.client.HTTPResponse(stream, method="POST") as response:
+            response.begin()
+            return response.status
+
+
+@contextlib.contextmanager
+def _connected(place: _Place, within: Reach, ca_pem: str | None, resolve: Resolve) -> Iterator[socket.socket]:
+    """Give a connection to an allowed address of the place; what goes wrong on it is told as :class:`NotFetched`."""
     address = _allowed(place, _in_time(resolve, place), within)
     context = _trust(place, ca_pem)
     try:
         with socket.create_connection((str(address), place.port), DEADLINE) as plain, _ended_in_time(plain):
             if context is None:
-                return _exchange(plain, place)
+                yield plain
+                return
             with context.wrap_socket(plain, server_hostname=place.host) as stream:
-                return _exchange(stream, place)
+                yield stream
     except ssl.SSLError as error:
         raise NotFetched(f"{place.host} could not be verified: {error.reason or 'TLS failed'}.") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -207,20 +244,14 @@ def _trust(place: _Place, ca_pem: str | None) -> ssl.SSLContext | None:
         raise NotFetched("The certificate authority is not PEM.") from error
 
 
-def _exchange(stream: socket.socket, place: _Place) -> bytes:
+def _head(place: _Place, method: str, more: Mapping[str, str]) -> bytes:
     standard = place.port == {"https": 443, "http": 80}[place.scheme]
     host = f"[{place.host}]" if ":" in place.host else place.host
-    head = (
-        f"GET {place.target} HTTP/1.1\r\nHost: {host if standard else f'{host}:{place.port}'}\r\n"
-        f"Accept: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: keystead/{__version__}\r\n"
-        "Connection: close\r\n\r\n"
-    )
-    stream.sendall(head.encode("ascii"))
-    with http.client.HTTPResponse(stream, method="GET") as response:
-        response.begin()
-        if response.status != 200:
-            raise NotFetched(f"{place.host} answered with status {response.status}.")
-        body = response.read(LARGEST + 1)
-    if len(body) > LARGEST:
-        raise NotFetched(f"{place.host} sent more than {LARGEST} bytes.")
-    return body
+    headers = {
+        "Host": host if standard else f"{host}:{place.port}",
+        **more,
+        "User-Agent": f"keystead/{__version__}",
+        "Connection": "close",
+    }
+    lines = [f"{method} {place.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("ascii")

@@ -75,9 +75,9 @@ class ServerSettings:
     identity_provider_networks: str = field(
         default="",
         metadata={
-            "doc": "Networks besides the public ones in which an organization's identity provider or issuer may be, "
-            "such as 10.0.0.0/8, 192.168.7.20/32. Without it, addresses inside are never asked, and loopback only by "
-            "a server that is itself on loopback."
+            "doc": "Networks besides the public ones in which an organization's identity provider or issuer, or a "
+            "client's logout address, may be, such as 10.0.0.0/8, 192.168.7.20/32. Without it, addresses inside are "
+            "never asked, and loopback only by a server that is itself on loopback."
         },
     )
     mail_url: str = field(

@@ -244,3 +244,32 @@ def test_two_administrators_who_end_and_lower_each_other_leave_one(administrator
     standing = Membership.objects.filter(role="admin", deactivated_at=None)
     assert standing.count() == 1
     assert seen["refused"] >= CROWD // 2, "whoever lost the rights did nothing more"
+
+
+@pytest.mark.parametrize("how", ["ended", "lost", "both"])
+def test_the_end_of_a_sign_in_is_told_once(administrator: Any, sign_in: Any, how: str) -> None:
+    from keystead.server.authorization import logout_delivery, sign_ins
+    from keystead.server.authorization.models import Client, Grant
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.organizations.models import Membership
+    from keystead.server.transactions import whole
+
+    Client.objects.update(backchannel_logout_uri="https://app.example.com/logout")
+    Grant.objects.update(owes_logout=True)
+    if how != "ended":
+        Membership.objects.update(deactivated_at=now())
+    grant = sign_ins.of_wire_id(ids.dump("grant", sign_in.grant.id))
+    assert grant is not None
+    sent: list[str] = []
+
+    def take(address: str, *_: object) -> int:
+        sent.append(address)
+        return 204
+
+    def use() -> str:
+        ended = how != "lost" and whole(lambda: sign_ins.end(grant, "system", "test", now()))
+        logout_delivery.tell(now(), take)
+        return str(ended)
+
+    assert at_once(use)["True"] == (how != "lost")
+    assert sent == ["https://app.example.com/logout"]

@@ -52,6 +52,38 @@ def test_a_failing_chore_is_logged_and_tried_again(caplog: pytest.LogCaptureFixt
     assert "sweeping failed; it is tried again in 10 seconds." in caplog.text
 
 
+def test_in_a_hurry_everything_is_done_once_at_once() -> None:
+    clock = Hand()
+    done: list[float] = []
+    house = Housekeeping([Chore("rarely", 3600, done.append)], clock)
+    house.round()
+    for _ in range(3):
+        house.hurry()
+    clock.sleep(1)
+    assert house.round() == 3600
+    clock.sleep(1)
+    house.round()
+    assert done == [100, 101]
+
+
+def test_a_hurry_wakes_the_thread_even_during_a_round() -> None:
+    began, go_on, again = threading.Event(), threading.Event(), threading.Event()
+
+    def do(_: float) -> None:
+        if began.is_set():
+            again.set()
+        began.set()
+        assert go_on.wait(10)
+
+    house = Housekeeping([Chore("rarely", 3600, do)], SYSTEM_CLOCK)
+    house.start()
+    assert began.wait(10)
+    house.hurry()
+    go_on.set()
+    assert again.wait(10)
+    house.close()
+
+
 def test_closing_ends_the_thread() -> None:
     began = threading.Event()
     house = Housekeeping([Chore("once", 3600, lambda _: began.set())], SYSTEM_CLOCK)

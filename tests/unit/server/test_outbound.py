@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from local_server import local_server, make_certificate
 
 from keystead.errors import ConfigurationError
 from keystead.server import outbound
-from keystead.server.outbound import NotFetched, Reach, fetch, reach
+from keystead.server.outbound import NotFetched, Reach, fetch, post, reach
 from keystead.server.settings import ServerSettings
 
 LOOPBACK = Reach(loopback=True)
@@ -87,7 +88,28 @@ def test_a_redirect_is_not_followed_and_a_flood_not_kept() -> None:
             fetch(f"{server.url}/flood", LOOPBACK)
 
 
-def test_a_sender_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 500])
+def test_a_form_is_sent_and_its_status_told(status: int) -> None:
+    with local_server({"POST /take": (status, "text/plain", "x" * (outbound.LARGEST + 1))}) as server:
+        assert post(f"{server.url}/take?a=b", {"token": "a b&c=ä"}, LOOPBACK) == status
+    (asked,) = server.asked
+    assert (asked.path, asked.body) == ("/take?a=b", "token=a+b%26c%3D%C3%A4")
+    assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+def test_a_form_goes_only_where_a_document_may_come_from(tmp_path: Path) -> None:
+    with local_server({"*": (200, "text/plain", "")}, make_certificate(tmp_path)) as server:
+        with pytest.raises(NotFetched, match="inside this server"):
+            post(server.url, {"token": "x"})
+        with pytest.raises(NotFetched, match="could not be verified"):
+            post(server.url, {"token": "x"}, LOOPBACK)
+    assert server.asked == []
+    with pytest.raises(NotFetched, match="Only https"):
+        post("http://keys.example.com/", {"token": "x"}, resolve=lambda *_: ["8.8.8.8"])
+
+
+@pytest.mark.parametrize("send", [lambda url: fetch(url, LOOPBACK), lambda url: post(url, {"token": "x"}, LOOPBACK)])
+def test_a_sender_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, send: Callable[[str], object]) -> None:
     monkeypatch.setattr(outbound, "DEADLINE", 0.2)
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -105,7 +127,7 @@ def test_a_sender_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None
         sender.start()
         try:
             with pytest.raises(NotFetched):
-                fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/", LOOPBACK)
+                send(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         finally:
             ended.set()
             sender.join()

@@ -17,6 +17,8 @@ REPLAY_WINDOW: Final = timedelta(seconds=10)
 """A used refresh token gets the same successor again this long: a race or a lost answer logs nobody out (R-01)."""
 LEEWAY: Final = 30
 """Seconds by which the clocks of two of our servers may differ when an access token is verified."""
+LOGOUT_TOKEN: Final = timedelta(seconds=120)
+"""A logout token is for the moment it is sent: each further try signs a new one."""
 USED_CODES_KEPT: Final = timedelta(days=1)
 """Codes are removed this long after their end; until then a replay is recognised as one."""
 SERVICE_SIGN_INS_KEPT: Final = timedelta(days=7)

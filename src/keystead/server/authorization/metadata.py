@@ -74,7 +74,8 @@ _OPENID: Final = {
     "claims_parameter_supported": False,
     "request_parameter_supported": False,
     "request_uri_parameter_supported": False,
-    "backchannel_logout_supported": False,
+    "backchannel_logout_supported": True,
+    "backchannel_logout_session_supported": True,
 }
 
 

@@ -76,6 +76,8 @@ class Client(models.Model):
         service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
         may_act_for: the clients whose people it may act for (RFC 8693); empty is nobody's.
         registration_token: with which it registered itself; None when an administrator registered it.
+        backchannel_logout_uri: where it hears that a sign-in ended (OpenID Connect Back-Channel Logout 1.0), or empty.
+        backchannel_logout_session_required: it must be told which sign-in; every logout token says so anyway.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -95,6 +97,8 @@ class Client(models.Model):
     registration_token = models.ForeignKey(
         RegistrationToken, null=True, on_delete=models.PROTECT, related_name="clients"
     )
+    backchannel_logout_uri = models.CharField(max_length=2000, blank=True)
+    backchannel_logout_session_required = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     disabled_at = models.DateTimeField(null=True)
 
@@ -151,6 +155,7 @@ class Grant(models.Model):
         parent: the sign-in that this one was exchanged from, and with which it ends (RFC 8693).
         act: who acts in it for whom, as its tokens say it (RFC 8693 section 4.1).
         ticket_digest: of the ticket that can end it and do nothing else (R-16).
+        owes_logout: its client is to hear of its end and has not been; taken back by compare-and-swap, with the notice.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -169,8 +174,10 @@ class Grant(models.Model):
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True, db_index=True)
+    owes_logout = models.BooleanField(default=False)
 
     class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="owed_logouts", condition=models.Q(owes_logout=True))]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(membership=None) ^ models.Q(service_account=None), name="one_owner_per_grant"
@@ -193,6 +200,28 @@ class Grant(models.Model):
     def _account(self) -> ServiceAccount:
         assert self.service_account is not None, "the constraint one_owner_per_grant"
         return self.service_account
+
+
+class LogoutNotice(models.Model):
+    """A client that has not heard yet of the end of a sign-in; the row goes when it has, or was told too often in vain.
+
+    It has copies of all that the logout token says, so that it outlives the sign-in.
+
+    Attributes:
+        subject: whose sign-in it was, and ``sid`` which, both in wire form; ``audience`` is the client's name.
+        tries: how often it was sent; the compare-and-swap on it decides who sends next.
+        due_at: not to be sent again before.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    subject = models.CharField(max_length=100)
+    sid = models.CharField(max_length=100)
+    audience = models.CharField(max_length=100)
+    address = models.CharField(max_length=2000)
+    tries = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(db_index=True)
 
 
 class AuthorizationCode(models.Model):

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from keystead.credentials.rules import PERSON_SIGN_IN, refusal
 from keystead.errors import KeysteadError, PolicyDenied, UsageError
 from keystead.secret import Secret
-from keystead.server import assertions
+from keystead.server import assertions, outbound
 from keystead.server.audit import operations as audit
 from keystead.server.authorization import sign_ins
 from keystead.server.authorization.checks import redirects, scopes
@@ -55,6 +55,7 @@ class Registration:
         require_pushed_requests: it must hand its authorization requests in itself (RFC 9126).
         dpop_bound: it must sign its token requests, so that its tokens are bound to its key (RFC 9449).
         registration_token: with which it registers itself, if it does.
+        backchannel_logout_uri: where it is told of ended sign-ins (OpenID Connect Back-Channel Logout 1.0).
     """
 
     name: str
@@ -69,6 +70,8 @@ class Registration:
     require_pushed_requests: bool = False
     dpop_bound: bool = False
     registration_token: RegistrationToken | None = None
+    backchannel_logout_uri: str = ""
+    backchannel_logout_session_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,8 @@ def store(
         require_pushed_requests=wanted.require_pushed_requests,
         dpop_bound=wanted.dpop_bound,
         registration_token=wanted.registration_token,
+        backchannel_logout_uri=wanted.backchannel_logout_uri,
+        backchannel_logout_session_required=wanted.backchannel_logout_session_required,
         created_at=now,
     )
     has_secret = wanted.auth_method in {AuthMethod.CLIENT_SECRET_BASIC, AuthMethod.CLIENT_SECRET_POST}
@@ -312,14 +317,14 @@ def _check_redirects(_organization: Organization, wanted: Registration) -> None:
             hint="Enter the address that the program listens on, such as https://app.example.com/callback.",
         )
     for uri in wanted.redirect_uris:
-        if not _may_be_redirect(uri):
+        if not _may_be_address(uri):
             raise UsageError(
                 "A redirect address must be https, or http on 127.0.0.1 or [::1], without a fragment.",
                 hint="localhost is refused, because a resolver may send it anywhere (RFC 8252 section 8.3).",
             )
 
 
-def _may_be_redirect(uri: str) -> bool:
+def _may_be_address(uri: str) -> bool:
     if len(uri) > 2_000 or not uri.isprintable() or not uri.isascii() or any(one in uri for one in " \\*"):
         return False
     try:
@@ -329,6 +334,27 @@ def _may_be_redirect(uri: str) -> bool:
     if not redirects.allowed(uri, [uri]) or parts.username is not None or not parts.hostname:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"})
+
+
+def _check_logout(_organization: Organization, wanted: Registration) -> None:
+    """Hold OpenID Connect Back-Channel Logout 1.0 section 2.2; plain http only to this machine."""
+    uri = wanted.backchannel_logout_uri
+    if not uri:
+        if wanted.backchannel_logout_session_required:
+            raise UsageError("Nothing is told to a client without a logout address.", hint="Enter its logout address.")
+        return
+    if not FOR_PEOPLE & set(wanted.grant_types) or "openid" not in wanted.scope.split():
+        raise UsageError(
+            "A logout address is for a client that signs people in with the scope openid.",
+            hint="Leave the logout address empty, or let it do so.",
+        )
+    if not _may_be_address(uri) or outbound.check_address(uri) is not None:
+        raise UsageError(
+            "A logout address must be https, or http on 127.0.0.1 or [::1], without a fragment.",
+            hint="Enter the address that the program listens on, such as https://app.example.com/logout.",
+        )
+    if uri.startswith("http:") and wanted.auth_method is AuthMethod.NONE:
+        raise UsageError("Without https, a client with a logout address must authenticate.", hint="Use https.")
 
 
 def _check_scope(_organization: Organization, wanted: Registration) -> None:
@@ -388,6 +414,7 @@ _CHECKS: Final[Sequence[tuple[str, Callable[[Organization, Registration], None]]
     ("grant_types", _check_grants),
     ("grant_types", _check_service),
     ("redirect_uris", _check_redirects),
+    ("backchannel_logout_uri", _check_logout),
     ("scope", _check_scope),
     ("scope", _check_credential_use),
     ("jwks", _check_keys),

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 
 from keystead.server.audit import operations as audit
-from keystead.server.authorization import consents, lifetimes
+from keystead.server.authorization import consents, lifetimes, logout_notices
 from keystead.server.authorization.checks import standing
 from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
@@ -79,6 +79,7 @@ def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomByt
         ticket_digest=tokens.digest(ticket),
         created_at=now,
         expires_at=now + lifetimes.SIGN_IN,
+        owes_logout=logout_notices.wanted(approval.client, approval.scope),
     )
     audit.record(
         organization=member.organization,
@@ -239,8 +240,8 @@ def find(member: Membership, grant_id: str, now: datetime) -> Grant | None:
 def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
     """Revoke a sign-in; returns whether it was still alive.
 
-    Its refresh tokens and what was exchanged from it end with it, and the gateway hears of it once the transaction
-    has committed.
+    Its refresh tokens and what was exchanged from it end with it, its client is told if it wants to be, and
+    the gateway hears of it once the transaction has committed.
 
     Args:
         grant: the sign-in.
@@ -262,6 +263,7 @@ def end(grant: Grant, actor: str, reason: str, now: datetime) -> bool:
         )
         if grant.membership is not None and reason != SIGNED_OUT:
             consents.forget(grant.client, grant.membership)
+        logout_notices.announce(grant, now)
         transaction.on_commit(lambda: CHANGES.publish(Change("grant", wire_id)))
         for child in grant.children.select_related("organization").filter(revoked_at=None):
             end(child, actor, reason, now)

@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import control_plane
+import portals
 import pytest
+import relying_party
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -71,3 +74,21 @@ def browser(administrator: "Membership", clock: MovableClock) -> "Client":
     client = Client(SERVER_NAME="127.0.0.1", SERVER_PORT="8420", headers={"origin": ORIGIN})
     client.force_login(administrator.person)
     return client
+
+
+@pytest.fixture
+def portal(administrator: "Membership", clock: MovableClock) -> Iterator[portals.Portal]:
+    """A program that hears of ended sign-ins, and a server of its own for it."""
+    with control_plane.serving() as base, relying_party.running() as party:
+        yield portals.Portal(base, administrator, party, clock, portals.register(administrator, party.address))
+
+
+@pytest.fixture
+def colleague(administrator: "Membership", clock: MovableClock) -> "Membership":
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations
+    from keystead.server.organizations.roles import Role
+
+    person = Person.objects.create_user("bo@example.com", None, created_at=now())
+    return operations.add_member(administrator.organization, person, Role.DEVELOPER, now())

@@ -72,6 +72,8 @@ def test_a_secret_is_changed_and_the_old_one_ended(browser: Any, program: Any) -
         ({"auth_method": "private_key_jwt", "jwks": "x"}, "This is not JSON."),
         ({"grant_types": []}, "This field is required."),
         ({"may_act_for": ["keystead-cli"]}, "Let it use token exchange."),
+        ({"backchannel_logout_uri": "http://app.example.com/x"}, "A logout address must be https"),
+        ({"backchannel_logout_session_required": "on"}, "Enter its logout address."),
     ],
 )
 def test_what_will_not_do_is_explained(browser: Any, more: dict[str, Any], said: str) -> None:
@@ -102,3 +104,12 @@ def test_a_client_can_be_held_to_pushing_and_signing(browser: Any) -> None:
     assert "must be pushed" in page
     assert "must be bound to its key" in page
     assert b'name="dpop_bound"' in browser.get("/clients/new").content
+
+
+def test_a_client_can_be_told_of_ended_sign_ins(browser: Any) -> None:
+    assert "Logout address" not in text(registered(browser)[0])
+    typed = {"backchannel_logout_uri": " https://app.example.com/logout ", "backchannel_logout_session_required": "on"}
+    page = text(registered(browser, **typed)[0])
+    assert "https://app.example.com/logout" in page
+    assert "must be told which sign-in ended" in page
+    assert b'name="backchannel_logout_uri"' in browser.get("/clients/new").content

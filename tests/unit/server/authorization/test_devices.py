@@ -33,17 +33,6 @@ def page_of(grant: "Grant") -> str:
     return f"{HOME}/{ids.dump('grant', grant.id)}/sign-out"
 
 
-@pytest.fixture
-def colleague(administrator: "Membership") -> "Membership":
-    from keystead.server.authorization.surroundings import now
-    from keystead.server.identity.models import Person
-    from keystead.server.organizations import operations
-    from keystead.server.organizations.roles import Role
-
-    person = Person.objects.create_user("bo@example.com", None, created_at=now())
-    return operations.add_member(administrator.organization, person, Role.DEVELOPER, now())
-
-
 def test_each_sign_in_is_listed_until_it_ends(browser: "Client", administrator: "Membership", clock: Any) -> None:
     assert "No device is signed in as you" in browser.get(HOME).content.decode()
     begin(administrator, "<b>laptop</b>")

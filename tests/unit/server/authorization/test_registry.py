@@ -97,6 +97,47 @@ def test_which_addresses_may_be_registered(administrator: Any, program: Any, uri
             register(administrator, **asked)
 
 
+@pytest.mark.requirement("openid-backchannel 2.2")
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, None),
+        ({"backchannel_logout_uri": "https://app.example.com:8443/logout?tenant=1"}, None),
+        ({"backchannel_logout_uri": "http://[::1]:8080/logout"}, None),
+        ({"backchannel_logout_session_required": False}, None),
+        ({"backchannel_logout_uri": "http://127.0.0.1/logout", "auth_method": "none"}, "must authenticate"),
+        ({"auth_method": "none"}, None),
+        ({"backchannel_logout_uri": "http://app.example.com/logout"}, "must be https"),
+        ({"backchannel_logout_uri": "http://localhost/logout"}, "must be https"),
+        ({"backchannel_logout_uri": "https://app.example.com/logout#x"}, "without a fragment"),
+        ({"backchannel_logout_uri": "https://user:pw@app.example.com/logout"}, "must be https"),
+        ({"backchannel_logout_uri": "/logout"}, "must be https"),
+        ({"backchannel_logout_uri": "https://app.example.com:x/logout"}, "must be https"),
+        ({"backchannel_logout_uri": "https://app.example.com/\r\nX: y"}, "must be https"),
+        ({"backchannel_logout_uri": "https://app.example.com/" + "x" * 2_000}, "must be https"),
+        ({"backchannel_logout_uri": ""}, "without a logout address"),
+        ({"scope": "profile"}, "with the scope openid"),
+        ({"grant_types": ["urn:ietf:params:oauth:grant-type:token-exchange"]}, "signs people in"),
+    ],
+)
+def test_which_logout_address_may_be_registered(
+    administrator: Any, program: Any, more: dict[str, Any], said: str | None
+) -> None:
+    from keystead.server.authorization.models import AuthMethod
+
+    usual = {"backchannel_logout_uri": "https://app.example.com/logout", "backchannel_logout_session_required": True}
+    asked = {**usual, **more}
+    if "auth_method" in asked:
+        asked["auth_method"] = AuthMethod(asked["auth_method"])
+    if said is None:
+        client, _ = register(administrator, **asked)
+        assert client.backchannel_logout_uri == asked["backchannel_logout_uri"]
+        assert client.backchannel_logout_session_required == asked["backchannel_logout_session_required"]
+    else:
+        with pytest.raises(UsageError, match=said):
+            register(administrator, **asked)
+
+
 def test_only_first_party_clients_may_use_models_in_a_person_s_name(administrator: Any, program: Any) -> None:
     from keystead.server.audit.models import AuditEvent
 

@@ -35,6 +35,16 @@ class ClientForm(forms.Form):
         help_text="One a line; only to sign people in with a browser. They are compared exactly.",
         widget=forms.Textarea(attrs={"rows": 2, **PLAIN}),
     )
+    backchannel_logout_uri = forms.CharField(
+        label="Logout address",
+        required=False,
+        max_length=2_000,
+        help_text="Where it is told that a sign-in has ended (OpenID Connect Back-Channel Logout).",
+        widget=forms.TextInput(attrs={"inputmode": "url", **PLAIN}),
+    )
+    backchannel_logout_session_required = forms.BooleanField(
+        label="It must be told which sign-in ended", required=False, help_text="Only with a logout address."
+    )
     scope = forms.MultipleChoiceField(
         label="It may ask to",
         choices=list(MEANINGS.items()),
@@ -107,6 +117,8 @@ class ClientForm(forms.Form):
             auth_method=AuthMethod(given["auth_method"]),
             grant_types=given["grant_types"],
             redirect_uris=[line.strip() for line in given["redirect_uris"].splitlines() if line.strip()],
+            backchannel_logout_uri=given["backchannel_logout_uri"],
+            backchannel_logout_session_required=given["backchannel_logout_session_required"],
             scope=" ".join(given["scope"]),
             jwks=given["jwks"],
             first_party=given["first_party"],
