@@ -65,8 +65,15 @@ def register(
 
 
 def described(client: Client) -> dict[str, Any]:
-    """Return what a client is, by the names of RFC 7591 section 2, RFC 9126 section 6 and RFC 9449 section 5.2."""
+    """Return what a client is, by the names of RFC 7591 section 2 and of the specifications that add to them.
+
+    Those are RFC 9126 section 6, RFC 9449 section 5.2 and OpenID Connect Back-Channel Logout 1.0 section 2.2.
+    """
     signs_in = "authorization_code" in client.grant_types
+    logout = {
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "backchannel_logout_session_required": client.backchannel_logout_session_required,
+    }
     return {
         "client_id": client.client_id,
         "client_id_issued_at": int(client.created_at.timestamp()),
@@ -79,6 +86,7 @@ def described(client: Client) -> dict[str, Any]:
         "require_pushed_authorization_requests": client.require_pushed_requests,
         "dpop_bound_access_tokens": client.dpop_bound,
         **({} if client.jwks is None else {"jwks": client.jwks}),
+        **(logout if client.backchannel_logout_uri else {}),
         **({"id_token_signed_response_alg": keys.ALGORITHM} if "openid" in client.scope.split() else {}),
     }
 
@@ -129,6 +137,8 @@ def _wanted(values: dict[str, Any], token: RegistrationToken) -> Registration:
             service_account=_service_account(grant_types, token),
             require_pushed_requests=fields.flag("require_pushed_authorization_requests"),
             dpop_bound=fields.flag("dpop_bound_access_tokens"),
+            backchannel_logout_uri=fields.optional_text("backchannel_logout_uri") or "",
+            backchannel_logout_session_required=fields.flag("backchannel_logout_session_required"),
         )
     except Malformed as error:
         raise Refusal("invalid_client_metadata", f"Something is not of its type: {error}.") from error

@@ -111,6 +111,16 @@ def test_what_means_nothing_here_is_ignored_and_what_is_too_much_left_out(progra
     assert (client.first_party, client.may_act_for) == (False, [])
 
 
+@pytest.mark.requirement("openid-backchannel 2.2", "rfc7591 3.2.1")
+def test_a_client_says_where_it_hears_of_ended_sign_ins(program: Any, many: str) -> None:
+    wanted = {"backchannel_logout_uri": "https://app.example.com/logout", "backchannel_logout_session_required": True}
+    answer = register(program.web, many, **wanted).json()
+    assert wanted.items() <= answer.items()
+    client = clients().get(client_id=answer["client_id"])
+    assert client.backchannel_logout_uri == wanted["backchannel_logout_uri"]
+    assert client.backchannel_logout_session_required
+
+
 @pytest.mark.requirement("rfc7591 2 defaults")
 def test_a_public_client_has_no_secret(program: Any, many: str) -> None:
     answer = register(
@@ -174,6 +184,11 @@ def test_a_client_that_signs_registers_its_keys_and_nothing_beside_them(program:
         ({"jwks": {"keys": [PUBLIC]}}, "invalid_client_metadata"),
         ({"jwks": []}, "invalid_client_metadata"),
         ({"dpop_bound_access_tokens": "yes"}, "invalid_client_metadata"),
+        ({"backchannel_logout_uri": "http://app.example.com/logout"}, "invalid_client_metadata"),
+        ({"backchannel_logout_uri": "https://app.example.com/é"}, "invalid_client_metadata"),
+        ({"backchannel_logout_uri": ["https://app.example.com/logout"]}, "invalid_client_metadata"),
+        ({"backchannel_logout_uri": "https://app.example.com/logout", "scope": "profile"}, "invalid_client_metadata"),
+        ({"backchannel_logout_session_required": True}, "invalid_client_metadata"),
         ({"software_statement": "a.b.c"}, "invalid_software_statement"),
         ({"software_statement": 7}, "invalid_software_statement"),
         ({"software_statement": "e30.e30.c2ln"}, "unapproved_software_statement"),
