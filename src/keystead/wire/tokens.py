@@ -36,6 +36,7 @@ class TokenKind(StrEnum):
     SCIM_TOKEN = "ksp_"
     REVOCATION_TICKET = "kst_"
     REGISTRATION_TOKEN = "ksi_"
+    REGISTRATION_ACCESS_TOKEN = "ksm_"
 
 
 LENGTH: Final = 4 + _BODY + _CHECK

@@ -76,6 +76,7 @@ class Client(models.Model):
         service_account: whom it stands for when it asks in its own name (RFC 6749 section 4.4).
         may_act_for: the clients whose people it may act for (RFC 8693); empty is nobody's.
         registration_token: with which it registered itself; None when an administrator registered it.
+        registration_access_digest: SHA-256 of the token with which it manages its registration (RFC 7592).
         backchannel_logout_uri: where it hears that a sign-in ended (OpenID Connect Back-Channel Logout 1.0), or empty.
         backchannel_logout_session_required: it must be told which sign-in; every logout token says so anyway.
     """
@@ -97,6 +98,7 @@ class Client(models.Model):
     registration_token = models.ForeignKey(
         RegistrationToken, null=True, on_delete=models.PROTECT, related_name="clients"
     )
+    registration_access_digest = models.BinaryField(max_length=32, null=True, unique=True)
     backchannel_logout_uri = models.CharField(max_length=2000, blank=True)
     backchannel_logout_session_required = models.BooleanField(default=False)
     created_at = models.DateTimeField()

@@ -1,12 +1,15 @@
-"""Programs that register themselves as clients (RFC 7591), each with a token that says as what.
+"""Programs that register themselves as clients (RFC 7591), each with a token that says as what, and end themselves.
 
 What the document asks for is brought to what the token allows: a grant beyond it is refused, a scope beyond it is left
 out, and the answer says what was given (RFC 7591 section 3.2.1). Whether the rest will do is the registry's to say,
 as for a client that an administrator registers. Metadata that means nothing here is ignored (section 2).
+
+A client gets a token with which it can read its registration and end it (RFC 7592); changing it is an administrator's.
 """
 
 import json
 import secrets
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,11 +18,15 @@ from django.db import transaction
 from keystead.server import assertions
 from keystead.server.authorization import keys, registration_tokens, registry
 from keystead.server.authorization.checks import scopes
+from keystead.server.authorization.metadata import REGISTRATION_PATH
 from keystead.server.authorization.models import AuthMethod, Client, RegistrationToken
 from keystead.server.authorization.refusals import Refusal, invalid_request
 from keystead.server.authorization.registry import RandomBytes, Registration
+from keystead.server.authorization.surroundings import issuer
 from keystead.server.transactions import turn
+from keystead.wire import tokens
 from keystead.wire.fields import Fields, Malformed
+from keystead.wire.tokens import TokenKind
 
 UNNAMED: Final = "Unnamed program"
 DEFAULT_GRANT_TYPES: Final = ("authorization_code",)
@@ -56,12 +63,52 @@ def register(
     fault = registry.fault(token.organization, wanted)
     if fault is not None:
         raise _unfit(fault.field, fault.error.message)
+    access = tokens.mint(TokenKind.REGISTRATION_ACCESS_TOKEN, random_bytes)
+    wanted = replace(wanted, registration_access_digest=tokens.digest(access))
     with turn(), transaction.atomic():
         registration_tokens.use(token, now)
         client, secret = registry.register_itself(token, wanted, now, random_bytes)
-    answer = described(client)
+    answer = {**described(client), **_managed(client, access)}
     # RFC 7591 section 3.2.1: zero is a secret that does not expire
     return answer if secret is None else {**answer, "client_secret": secret.reveal(), "client_secret_expires_at": 0}
+
+
+def read(client_id: str, authorization: str | None) -> dict[str, Any]:
+    """Return a client's registration to itself (RFC 7592 section 2.1), but for its secret, of which a hash is kept.
+
+    Args:
+        client_id: of the address.
+        authorization: the header of that name.
+
+    Raises:
+        Refusal: ``invalid_token``.
+    """
+    client, access = _itself(client_id, authorization)
+    return {**described(client), **_managed(client, access)}
+
+
+def delete(client_id: str, authorization: str | None, now: datetime) -> None:
+    """End a client that asks for it, and every sign-in it holds (RFC 7592 section 2.3); otherwise as :func:`read`."""
+    client, _ = _itself(client_id, authorization)
+    with turn(), transaction.atomic():
+        if not registry.deregister_itself(client, now):
+            raise registration_tokens.invalid_token()
+
+
+def _itself(client_id: str, authorization: str | None) -> tuple[Client, str]:
+    """Return the client that asks and the token it shows; another client's registration is nobody's to see."""
+    access = registration_tokens.bearer(authorization, TokenKind.REGISTRATION_ACCESS_TOKEN)
+    living = Client.objects.select_related("organization").filter(disabled_at=None)
+    found = living.filter(registration_access_digest=tokens.digest(access)).first()
+    if found is None or found.client_id != client_id:  # compared here: an address can hold what no database takes
+        raise registration_tokens.invalid_token()
+    return found, access
+
+
+def _managed(client: Client, access: str) -> dict[str, str]:
+    """Return where and with what a client manages its registration (RFC 7592 section 3)."""
+    address = f"{issuer()}/{REGISTRATION_PATH}/{client.client_id}"
+    return {"registration_client_uri": address, "registration_access_token": access}
 
 
 def described(client: Client) -> dict[str, Any]:

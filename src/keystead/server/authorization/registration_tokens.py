@@ -219,17 +219,27 @@ def presented(authorization: str | None, now: datetime) -> RegistrationToken:
     Raises:
         Refusal: ``invalid_token``; whether it is unknown, revoked, expired or used up is not told apart.
     """
-    scheme, _, text = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not text.strip():
-        challenge = {"WWW-Authenticate": _REALM}  # RFC 6750 section 3.1: no error code when nothing was shown
-        raise Refusal("invalid_token", "An initial access token is needed to register.", UNAUTHORIZED, challenge)
-    if tokens.parse(text.strip()) is not TokenKind.REGISTRATION_TOKEN:
-        raise invalid_token()
+    text = bearer(authorization, TokenKind.REGISTRATION_TOKEN)
     known = RegistrationToken.objects.select_related("organization", "service_account")
-    found = known.filter(digest=tokens.digest(text.strip())).first()
+    found = known.filter(digest=tokens.digest(text)).first()
     if found is None or not works(found, now):
         raise invalid_token()
     return found
+
+
+def bearer(authorization: str | None, kind: TokenKind) -> str:
+    """Return the token of that kind that a request shows (RFC 6750 section 2.1); whether it works is not looked at.
+
+    Raises:
+        Refusal: ``invalid_token``: it shows none, or something else.
+    """
+    scheme, _, text = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        challenge = {"WWW-Authenticate": _REALM}  # RFC 6750 section 3.1: no error code when nothing was shown
+        raise Refusal("invalid_token", "A token for registration is needed here.", UNAUTHORIZED, challenge)
+    if tokens.parse(text.strip()) is not kind:
+        raise invalid_token()
+    return text.strip()
 
 
 def use(token: RegistrationToken, now: datetime) -> None:
@@ -246,7 +256,7 @@ def use(token: RegistrationToken, now: datetime) -> None:
 def invalid_token() -> Refusal:
     """The token registers nobody (RFC 6750 section 3.1)."""
     challenge = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
-    description = "The initial access token is unknown, has ended, or was used up."
+    description = "The token for registration is unknown, has ended, or was used up."
     return Refusal("invalid_token", description, UNAUTHORIZED, challenge)
 
 

@@ -54,7 +54,8 @@ class Registration:
         may_act_for: names of the clients whose people it may act for, with token exchange.
         require_pushed_requests: it must hand its authorization requests in itself (RFC 9126).
         dpop_bound: it must sign its token requests, so that its tokens are bound to its key (RFC 9449).
-        registration_token: with which it registers itself, if it does.
+        registration_token: with which it registers itself, if it does; ``registration_access_digest`` is of the token
+            with which it manages that later.
         backchannel_logout_uri: where it is told of ended sign-ins (OpenID Connect Back-Channel Logout 1.0).
     """
 
@@ -70,6 +71,7 @@ class Registration:
     require_pushed_requests: bool = False
     dpop_bound: bool = False
     registration_token: RegistrationToken | None = None
+    registration_access_digest: bytes | None = None
     backchannel_logout_uri: str = ""
     backchannel_logout_session_required: bool = False
 
@@ -184,6 +186,7 @@ def store(
         require_pushed_requests=wanted.require_pushed_requests,
         dpop_bound=wanted.dpop_bound,
         registration_token=wanted.registration_token,
+        registration_access_digest=wanted.registration_access_digest,
         backchannel_logout_uri=wanted.backchannel_logout_uri,
         backchannel_logout_session_required=wanted.backchannel_logout_session_required,
         created_at=now,
@@ -248,13 +251,22 @@ def disable(client: Client, by: Membership, now: datetime) -> bool:
         PolicyDenied: the member may not.
     """
     _require_owner(client, by)
+    return _disable(client, _actor(by), now)
+
+
+def deregister_itself(client: Client, now: datetime) -> bool:
+    """Disable a client that asks for its own end; returns False when it was disabled before."""
+    return _disable(client, client.wire_id, now)
+
+
+def _disable(client: Client, actor: str, now: datetime) -> bool:
     with transaction.atomic():
         if not Client.objects.filter(pk=client.pk, disabled_at=None).update(disabled_at=now):
             return False
-        _record(client, _actor(by), "client:disable", now)
+        _record(client, actor, "client:disable", now)
         live = Grant.objects.filter(client=client, revoked_at=None, expires_at__gt=now).select_related("organization")
         for grant in live:
-            sign_ins.end(grant, _actor(by), "client_disabled", now)
+            sign_ins.end(grant, actor, "client_disabled", now)
     return True
 
 

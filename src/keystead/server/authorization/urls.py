@@ -7,7 +7,7 @@ from keystead.server.authorization.views import clients, endpoints
 from keystead.server.authorization.views.authorize import authorize
 from keystead.server.authorization.views.device import device
 from keystead.server.authorization.views.devices import devices, sign_out, sign_out_everywhere
-from keystead.server.authorization.views.registration import register
+from keystead.server.authorization.views.registration import register, registered
 from keystead.server.authorization.views.registration_tokens import registration, revoke_token
 from keystead.server.authorization.views.userinfo import userinfo
 
@@ -25,6 +25,7 @@ urlpatterns = [
     path(PATHS["userinfo_endpoint"], userinfo, name="userinfo"),
     path(PATHS["jwks_uri"], endpoints.jwks, name="jwks"),
     path(REGISTRATION_PATH, register, name="register"),
+    path(f"{REGISTRATION_PATH}/<str:client_id>", registered, name="registered"),
     path("clients", clients.clients, name="clients"),
     path("clients/new", clients.new_client, name="client_new"),
     path("clients/registration", registration, name="registration_tokens"),

@@ -177,6 +177,7 @@ _FOREIGN: Final = (
     (b"ksx_", f"The credential is a client secret, {_WRONG_KIND}"),
     (b"ksp_", f"The credential is a provisioning token, {_WRONG_KIND}"),
     (b"ksi_", f"The credential is a registration token, {_WRONG_KIND}"),
+    (b"ksm_", f"The credential is a client's token for its own registration, {_WRONG_KIND}"),
 )
 """What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""
 

@@ -72,10 +72,12 @@ def test_the_answer_says_everything_that_was_given(administrator: Any, program: 
     assert (response.status_code, response["cache-control"]) == (201, "no-store")
     answer = response.json()
     (client,) = clients()
-    secret = answer.pop("client_secret")
-    assert secret.startswith("ksx_")
+    secret, access = answer.pop("client_secret"), answer.pop("registration_access_token")
+    assert (secret[:4], access[:4]) == ("ksx_", "ksm_")
+    assert access.encode() not in bytes(client.registration_access_digest)
     assert answer == {
         "client_id": client.client_id,
+        "registration_client_uri": f"{ORIGIN}{ENDPOINT}/{client.client_id}",
         "client_id_issued_at": int(client.created_at.timestamp()),
         "client_secret_expires_at": 0,
         "client_name": "Editor",

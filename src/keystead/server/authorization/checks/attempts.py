@@ -23,7 +23,7 @@ TRIES_PER_CODE: Final = Limit("tries-code", 10, 600)
 CODES_PER_ADDRESS: Final = Limit("codes-address", 120, 600)
 """New device codes: each is a row, and anybody may ask."""
 REGISTRATIONS_PER_ADDRESS: Final = Limit("registrations-address", 120, 600)
-"""Requests to register a client, whatever comes of them."""
+"""Requests to register a client, or to read or end its registration, whatever comes of them."""
 
 
 def used_up(limit: Limit, who: str) -> bool:

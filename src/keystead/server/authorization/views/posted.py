@@ -182,7 +182,7 @@ def refused(refusal: Refusal) -> Reply:
     """Return the error response of RFC 6749 section 5.2, with the headers that go with it."""
     more = {405: {"Allow": "POST"}, 429: {"Retry-After": "60"}}.get(refusal.status, {})
     body = oauth.dump_fault(OAuthFault(refusal.error, refusal.description))
-    return Reply(refusal.status, {**_NOT_KEPT, **refusal.headers, **more}, body)
+    return Reply(refusal.status, {**_NOT_KEPT, **more, **refusal.headers}, body)
 
 
 def response(reply: Reply) -> HttpResponse:
