@@ -109,6 +109,30 @@ def test_a_key_revoked_at_one_server_is_refused_at_every_one(site: Site) -> None
         _until(base, key, 401)
 
 
+@pytest.mark.requirement("S-19 models")
+def test_a_policy_written_at_one_server_is_in_force_at_every_one(site: Site) -> None:
+    key = site.person.create_key("models")
+    bases = [server.base for server in site.servers]
+
+    def listed(base: str) -> list[str]:
+        status, said = ask(f"{base}/v1/models", key=key)
+        assert status == 200
+        return [model["id"] for model in said["data"]]
+
+    for base in bases:
+        _until(base, key, 200)
+        assert listed(base) == ["keystead-test-1"]
+    policy = {"name": "Nothing", "settings": '{"availableModels": []}'}
+    site.person.fill(*site.person.open(f"{bases[0]}/policies/new"), policy)
+    assert listed(bases[0]) == [], "here at once"
+    for base in bases:
+        assert any(listed(base) == [] for _ in range(2000)), f"{base} never heard of the policy"
+    (written,) = re.findall(r'href="(/policies/pol_\w+)"', site.person.open(f"{bases[0]}/policies")[1])
+    site.person.fill(*site.person.open(f"{bases[0]}{written}/remove"), {})
+    for base in bases:
+        assert any(listed(base) for _ in range(2000)), f"{base} never heard that the policy is gone"
+
+
 def _until(base: str, key: str, status: int) -> None:
     """Ask until the answer is ``status``; an announcement takes a moment from process to process."""
     for _ in range(2000):

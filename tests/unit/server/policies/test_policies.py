@@ -193,6 +193,44 @@ def test_the_console_writes_orders_previews_and_removes(administrator: "Membersh
     assert "There is no policy yet" in web.get("/policies").content.decode()
 
 
+def test_a_policy_whose_groups_are_gone_does_not_become_everybodys(
+    administrator: "Membership", developer: "Membership", platform: "Group"
+) -> None:
+    from django.test import Client
+
+    from keystead.server.organizations import groups
+    from keystead.server.policies import operations
+
+    policy = write(administrator, "Platform", LARGE, groups=(platform,))
+    write(administrator, "Platform at partners", LARGE, groups=(platform,), email_domain="partner.example")
+    assert given(developer) == json.loads(LARGE)
+    groups.remove(platform, "per_1", NOW)
+    assert given(developer) is None
+    assert given(administrator) is None
+    web = Client(SERVER_NAME="127.0.0.1")
+    web.force_login(administrator.person)
+    assert web.get("/policies").content.decode().count("nobody, its groups are gone") == 2
+
+    operations.update(administrator, policy, operations.Draft("Platform", LARGE), 1, NOW)
+    assert given(administrator) == json.loads(LARGE), "who saves it without a group means everybody"
+
+
+def test_policies_from_before_know_whether_they_are_for_groups(administrator: "Membership", platform: "Group") -> None:
+    from importlib import import_module
+
+    from django.apps import apps
+    from django.db import connection
+
+    from keystead.server.policies.models import Policy
+
+    write(administrator, "Platform", LARGE, groups=(platform,))
+    write(administrator, "Base", LARGE)
+    Policy.objects.update(for_groups=False)
+    migration = import_module("keystead.server.policies.migrations.0002_for_groups")
+    migration.note(apps, connection.schema_editor())
+    assert dict(Policy.objects.values_list("name", "for_groups")) == {"Platform": True, "Base": False}
+
+
 @pytest.mark.parametrize("path", ["/policies", "/policies/new", "/policies/pol_x", "/policies/pol_x/remove"])
 def test_who_may_not_manage_policies_sees_none(developer: "Membership", path: str) -> None:
     from django.test import Client
