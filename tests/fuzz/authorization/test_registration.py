@@ -31,6 +31,7 @@ NAMES = st.sampled_from(
             "jwks",
         ),
         *("jwks_uri", "software_statement", "dpop_bound_access_tokens", "require_pushed_authorization_requests", "x"),
+        *("backchannel_logout_uri", "backchannel_logout_session_required"),
     ]
 )
 WORDS = st.sampled_from(

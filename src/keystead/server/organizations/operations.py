@@ -38,8 +38,10 @@ def named(name: str | None) -> Organization:
         return found[0]
     if name is None and found:
         raise UsageError("There are several organizations.", hint="Name one with --organization.")
-    which = "no organization" if not found else "more than one organization"
-    raise UsageError(f"There is {which}{'' if name is None else ' of that name'}.", hint="The console shows its name.")
+    if name is None:
+        raise UsageError("There is no organization yet.", hint="Set the server up: keystead server setup-link.")
+    which = "no" if not found else "more than one"
+    raise UsageError(f"There is {which} organization of that name.", hint="The console shows the names.")
 
 
 def add_member(organization: Organization, person: Person, role: Role, now: datetime) -> Membership:

@@ -182,6 +182,10 @@ def test_what_the_command_cannot_do_is_explained(
     assert said in str(command(tmp_path, "Editors", *arguments).exception)
 
 
+def test_the_command_needs_an_organization(database: object, tmp_path: Path) -> None:
+    assert "There is no organization yet" in str(command(tmp_path, "Editors").exception)
+
+
 def test_the_command_does_not_guess_among_organizations(administrator: Any, tmp_path: Path) -> None:
     from keystead.server.authorization.models import RegistrationToken
     from keystead.server.organizations import operations as organizations
