@@ -158,6 +158,8 @@ class AllowedModels:
     def _reread_member(self, member_id: str) -> None:
         with self._lock:
             snapshot = self._snapshot
+            if not any(one.distinguishes for one in snapshot.organizations.values()):
+                return  # nobody is given anything else than a base, whoever joins
             name, facts = self._truth.member(member_id) or ("", _NOBODY)
             organization = snapshot.organizations.get(name)
             access = None if organization is None else organization.access(facts)

@@ -68,6 +68,22 @@ def test_lists_are_shared_and_who_has_the_base_takes_no_memory() -> None:
         assert asked == [], "no member is read where all are given the same"
 
 
+@pytest.mark.parametrize(("models", "asked"), [(["haiku"], 0), (["opus"], 1)])
+def test_who_joins_is_looked_up_only_where_it_matters(models: list[str], asked: int) -> None:
+    looked_up: list[str] = []
+    plain = truth(policy(1, ["haiku"]), policy(2, models, FOR_DEVELOPERS), members=0)
+
+    def member(member_id: str) -> tuple[str, MemberFacts]:
+        looked_up.append(member_id)
+        return "org_1", DEVELOPERS
+
+    changes = Changes()
+    with closing(AllowedModels(PolicyTruth(plain.organizations, plain.members, member), changes)) as snapshot:
+        changes.publish(Change("member_address", "mem_7"))
+        assert len(looked_up) == asked
+        assert names(snapshot, caller("mem_7")) == models
+
+
 @pytest.mark.parametrize("unreadable", [None, "opus", [1], {}])
 def test_a_policy_that_cannot_be_read_allows_nothing_to_those_it_is_for(unreadable: Any) -> None:
     policies = policy(1, ["haiku"]), policy(2, unreadable, FOR_DEVELOPERS)
