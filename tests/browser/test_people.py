@@ -140,3 +140,70 @@ def test_the_pages_fit_their_window_and_pass_the_accessibility_rules(
     page.goto(f"/members/{ids.dump('membership', administrator.pk)}/end")
     page.get_by_role("button", name="Leave").click()
     judge(page, f"{look}-member-last")
+
+
+def link(by: "Membership", email: str) -> str:
+    """Return the end of the address of a new invitation."""
+    from secrets import token_bytes
+
+    from keystead.server.people import invitations
+
+    maker = invitations.Maker(by.organization, by, by_mail=False, random_bytes=token_bytes)
+    made = invitations.invite(maker, email, Role.DEVELOPER, [], datetime.now(UTC))
+    return f"/invitation#code={made.code.reveal()}"
+
+
+def test_somebody_is_invited_and_comes_in_by_the_link(page: "Page", administrator: "Membership") -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    sign_in(page)
+    page.goto("/members")
+    page.get_by_role("link", name="Invite somebody").click()
+    page.get_by_label("E-mail address").fill("grace@example.com")
+    page.get_by_label("Role", exact=True).select_option("billing")
+    page.get_by_role("button", name="Make invitation").click()
+    address = page.get_by_label("Invitation link").inner_text()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(address[address.index("/invitation") :])
+    page.get_by_role("heading", name="Join Example").wait_for()
+    assert "#" not in page.url
+    page.get_by_label("Your name").fill("Grace")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Join").click()
+    page.get_by_role("heading", name="Example", level=1).wait_for()
+    assert page.get_by_text("grace@example.com").count() == 1
+    code = address.partition("#code=")[2]
+    assert all(code not in url for url in sent)
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(address[address.index("/invitation") :])
+    page.get_by_role("heading", name="This invitation has been used.").wait_for()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_pages_of_invitations_fit_too(page: "Page", administrator: "Membership", look: str) -> None:
+    from keystead.server.organizations import groups
+    from keystead.server.organizations.models import GroupSource
+
+    now = datetime.now(UTC)
+    for name in ("Platform", "People who look after the continuous integration of everybody else"):
+        groups.create(administrator.organization, name, source=GroupSource.CONSOLE, actor="per_1", now=now)
+    somebody(administrator, "Cleo", "cleo@example.com")
+    new, other = link(administrator, "grace@example.com"), link(administrator, f"{'w' * 60}@example.com")
+    as_it_looks(page, look)
+    page.goto("/invitation")
+    judge(page, f"{look}-invitation")
+    page.goto("/invitation#code=nonsense")
+    page.get_by_role("heading", name="not an invitation").wait_for()
+    judge(page, f"{look}-invitation-wrong")
+    page.goto(new)
+    page.get_by_role("heading", name="Join Example").wait_for()
+    judge(page, f"{look}-invitation-new")
+    sign_in(page)
+    page.goto(other)
+    page.get_by_role("heading", name="for somebody else").wait_for()
+    judge(page, f"{look}-invitation-other")
+    page.goto("/members/invitations")
+    judge(page, f"{look}-invitations")
+    page.get_by_role("button", name="New link for grace@example.com").click()
+    page.get_by_role("heading", name="Invitation for").wait_for()
+    judge(page, f"{look}-invitation-made")

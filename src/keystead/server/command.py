@@ -69,6 +69,7 @@ def setup_link(**given: Any) -> None:
 SIGNING_KEYS_SCHEMA: Final = "keystead.signing-keys/1"
 DOMAIN_SCHEMA: Final = "keystead.domain/1"
 POLICY_SCHEMA: Final = "keystead.policy/1"
+INVITATION_SCHEMA: Final = "keystead.invitation/1"
 MAIL_TEST_SCHEMA: Final = "keystead.mail-test/1"
 REGISTRATION_TOKEN_SCHEMA: Final = "keystead.registration-token/1"
 
@@ -176,6 +177,36 @@ def _policy_facts(member: "Membership", delivery: "Delivery | None") -> dict[str
     }
 
 
+@server.command()
+@click.argument("email")
+@click.option("--role", default="developer", show_default=True, help="What the person may do.")
+@click.option("--group", "groups", multiple=True, help="A group of the console to put them into; may be repeated.")
+@click.option("--organization", help="Into which organization, by name, when there are several.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {INVITATION_SCHEMA}.")
+def invite(
+    email: str, role: str, groups: tuple[str, ...], organization: str | None, *, wants_json: bool, **given: Any
+) -> None:
+    """Print a link that lets one person into an organization.
+
+    It works once, for seven days; hand it to that person and nobody else. Administrators invite in the console.
+    """
+    now = _open(given)
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.organizations.roles import named
+    from keystead.server.people import invitations
+
+    into = organizations.named(organization)
+    maker = invitations.Maker(into, None, by_mail=False, random_bytes=secrets.token_bytes)
+    made = invitations.invite(maker, email, named(role), invitations.groups_named(into, groups), now)
+    link = f"{_settings(Environment.capture(), **given).base_url}/invitation#code={made.code.reveal()}"
+    if wants_json:
+        facts = {"email": made.invitation.email, "organization": into.name, "role": made.invitation.role, "link": link}
+        ends = {"expires_at": made.invitation.expires_at.isoformat()}
+        click.echo(json.dumps({"schema": INVITATION_SCHEMA, **facts, **ends}, indent=2))
+        return
+    click.echo(link)
+
+
 @server.command("mail-test")
 @click.argument("address")
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {MAIL_TEST_SCHEMA}.")
@@ -257,6 +288,7 @@ _OF_THE_SERVER = (
     rotate_keys,
     verify_domain,
     policy_test,
+    invite,
     mail_test,
     registration_token,
 )

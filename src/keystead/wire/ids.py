@@ -11,6 +11,7 @@ PREFIXES: Final = {
     "workspace": "wrk",
     "membership": "mem",
     "group": "grp",
+    "invitation": "inv",
     "policy": "pol",
     "person": "per",
     "service_account": "svac",

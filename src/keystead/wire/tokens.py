@@ -37,6 +37,7 @@ class TokenKind(StrEnum):
     REVOCATION_TICKET = "kst_"
     REGISTRATION_TOKEN = "ksi_"
     REGISTRATION_ACCESS_TOKEN = "ksm_"
+    INVITATION = "ksv_"
 
 
 LENGTH: Final = 4 + _BODY + _CHECK

@@ -273,3 +273,61 @@ def test_the_end_of_a_sign_in_is_told_once(administrator: Any, sign_in: Any, how
 
     assert at_once(use)["True"] == (how != "lost")
     assert sent == ["https://app.example.com/logout"]
+
+
+def test_one_invitation_makes_one_member(administrator: Any) -> None:
+    from secrets import token_bytes
+
+    from keystead.errors import CredentialRejected, PolicyDenied
+    from keystead.server.console.access import now
+    from keystead.server.organizations.models import Membership
+    from keystead.server.organizations.roles import Role
+    from keystead.server.people import invitations
+
+    maker = invitations.Maker(administrator.organization, administrator, by_mail=False, random_bytes=token_bytes)
+    made = invitations.invite(maker, "grace@example.com", Role.DEVELOPER, [], now())
+    digest = tokens.digest(made.code.reveal())
+
+    def accept() -> str:
+        try:
+            invitations.accept_as_newcomer(digest, "Grace", "correct horse battery", now())
+        except (CredentialRejected, PolicyDenied):
+            return "refused"
+        return "in"
+
+    assert at_once(accept) == {"in": 1, "refused": CROWD - 1}
+    assert Membership.objects.filter(person__email="grace@example.com").count() == 1
+
+
+def test_an_invitation_is_accepted_or_revoked(administrator: Any) -> None:
+    """Whoever is first decides; a link that was withdrawn lets nobody in."""
+    from itertools import count
+    from secrets import token_bytes
+
+    from keystead.errors import CredentialRejected, UsageError
+    from keystead.server.console.access import now
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations.models import Invitation
+    from keystead.server.organizations.roles import Role
+    from keystead.server.people import invitations
+
+    maker = invitations.Maker(administrator.organization, administrator, by_mail=False, random_bytes=token_bytes)
+    made = invitations.invite(maker, "grace@example.com", Role.DEVELOPER, [], now())
+    digest = tokens.digest(made.code.reveal())
+    grace = Person.objects.create_user("grace@example.com", None, created_at=now())
+    turns = count()
+
+    def act() -> str:
+        try:
+            if next(turns) % 2:
+                invitations.accept_as(digest, grace, now())
+                return "accepted"
+            return f"revoked {invitations.revoke(administrator, made.invitation, now())}"
+        except (CredentialRejected, UsageError):
+            return "refused"
+
+    seen = at_once(act)
+    assert seen["accepted"] + seen["revoked True"] == 1
+    kept = Invitation.objects.get()
+    assert (kept.accepted_at is None) == (seen["accepted"] == 0) != (kept.revoked_at is None)
+    assert grace.memberships.count() == seen["accepted"]

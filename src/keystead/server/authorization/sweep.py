@@ -1,4 +1,4 @@
-"""Removing what has ended: codes, refresh tokens, sign-ins, browser sessions, replaced keys.
+"""Removing what has ended: codes, refresh tokens, sign-ins, browser sessions, invitations, replaced keys.
 
 Nothing here decides whether something is still valid; every reader looks at the time itself. So it does not matter
 when a sweep runs, nor whether several servers run one at once.
@@ -21,6 +21,7 @@ from keystead.server.authorization.models import (
     SigningKey,
     SpentAssertion,
 )
+from keystead.server.organizations.models import Invitation
 
 _BATCH: Final = 500
 """Rows a transaction: a database that lets one writer in at a time is never held for long."""
@@ -62,6 +63,9 @@ _ENDED: Final[Mapping[str, Callable[[datetime], QuerySet[Any]]]] = {
     "sign_ins": _sign_ins,
     "spent_assertions": lambda now: SpentAssertion.objects.filter(expires_at__lt=now),
     "browser_sessions": lambda now: Session.objects.filter(expire_date__lt=now),
+    "invitations": lambda now: Invitation.objects.filter(
+        Q(accepted_at=None, expires_at__lt=now - lifetimes.ENDED_KEPT) | Q(revoked_at__lt=now - lifetimes.ENDED_KEPT)
+    ),
     "signing_keys": lambda now: SigningKey.objects.filter(published_until__lt=now - lifetimes.ENDED_KEPT),
 }
 """In an order in which nothing that is removed is still pointed at."""

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keystead.server.console import members, policies, provisioning, views, workloads
+from keystead.server.console import invitations, members, policies, provisioning, views, workloads
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -10,6 +10,11 @@ urlpatterns = [
     path("keys", views.keys, name="keys"),
     path("keys/<str:key_id>/revoke", views.revoke_key, name="revoke_key"),
     path("members", members.overview, name="members"),
+    path("members/invitations", invitations.overview, name="invitations"),
+    path("members/invitations/<str:invitation_id>/renew", invitations.renew, name="invitation_renew"),
+    path("members/invitations/<str:invitation_id>/revoke", invitations.revoke, name="invitation_revoke"),
+    path("invitation", invitations.enter, name="invitation"),
+    path("invitation/accept", invitations.accept, name="invitation_accept"),
     path("members/<str:member_id>", members.member, name="member"),
     path("members/<str:member_id>/end", members.end, name="member_end"),
     path("members/<str:member_id>/bring-back", members.bring_back, name="member_bring_back"),

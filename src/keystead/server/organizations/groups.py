@@ -77,6 +77,30 @@ def set_members(group: Group, members: Iterable[Membership], actor: str, now: da
         _record(group, actor, "group:set_members", {"added": len(added), "removed": len(removed)}, now)
 
 
+def put_in(group: Group, member: Membership, actor: str, now: datetime) -> bool:
+    """Add one member; returns False when they are in the group already.
+
+    Raises:
+        ValueError: they belong to another organization.
+    """
+    if member.organization_id != group.organization_id:
+        raise ValueError("a group has members of its own organization only")
+    with transaction.atomic():
+        _, is_new = GroupMembership.objects.get_or_create(group=group, membership=member)
+        if is_new:
+            _record(group, actor, "group:add_member", {"member": ids.dump("membership", member.pk)}, now)
+    return is_new
+
+
+def take_out(group: Group, member: Membership, actor: str, now: datetime) -> bool:
+    """Remove one member; returns False when they are not in the group."""
+    with transaction.atomic():
+        gone, _ = GroupMembership.objects.filter(group=group, membership=member).delete()
+        if gone:
+            _record(group, actor, "group:remove_member", {"member": ids.dump("membership", member.pk)}, now)
+    return bool(gone)
+
+
 def set_groups(membership: Membership, groups: Iterable[Group], source: GroupSource, actor: str, now: datetime) -> None:
     """Put a member into exactly these groups of ``source``; groups that others manage stay as they are.
 

@@ -89,8 +89,11 @@ def change_role(membership: Membership, role: Role, actor: str, now: datetime) -
 
 
 def _keep_an_administrator(leaving: Membership) -> None:
-    """Refuse to leave an organization that nobody can administer; the lock makes two who leave at once take turns."""
-    Organization.objects.select_for_update().get(pk=leaving.organization_id)
+    """Refuse to leave an organization that nobody can administer; the lock makes two who leave at once take turns.
+
+    Rows that only point at the organization, such as audit records of others, do not wait for it.
+    """
+    Organization.objects.select_for_update(no_key=True).get(pk=leaving.organization_id)
     of_it = Membership.objects.filter(organization=leaving.organization_id, deactivated_at=None, person__is_active=True)
     administrators = of_it.filter(role=Role.ADMIN.value)
     if set(administrators.values_list("pk", flat=True)) == {leaving.pk}:

@@ -1,10 +1,11 @@
-"""Organization, Workspace, Membership, Group."""
+"""Organization, Workspace, Membership, Group, Invitation."""
 
 from django.conf import settings
 from django.db import models
 
 from keystead.server.identifiers import new_id
 from keystead.server.organizations.roles import Role
+from keystead.wire import ids
 
 
 class Organization(models.Model):
@@ -109,3 +110,48 @@ class GroupMembership(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["group", "membership"], name="once_in_a_group")]
+
+
+class Invitation(models.Model):
+    """What lets one person, by their e-mail address, into one organization; used once.
+
+    Attributes:
+        email: lower-case.
+        groups: groups of the console that the person is put into.
+        digest: SHA-256 of the code in the link that is shown once, for handing on; a new link replaces it.
+        mailed_digest: the same of the code in the letter, which only a reader of that address has; None without one.
+        invited_by: who made the link; what they may no longer do, it does no longer. None for whoever runs the server.
+        created_at: when the link was made.
+        accepted_by: the membership that came of it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=32, choices=[(role.value, role.value) for role in Role])
+    groups = models.ManyToManyField(Group, related_name="+")
+    digest = models.BinaryField(max_length=32, unique=True)
+    mailed_digest = models.BinaryField(max_length=32, null=True, unique=True)
+    invited_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "email"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="one_open_invitation",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.organization}"
+
+    @property
+    def wire_id(self) -> str:
+        """Its identifier outside the server, ``inv_…``."""
+        return ids.dump("invitation", self.id)

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final
 
+from keystead.errors import UsageError
+
 
 class Role(StrEnum):
     """A member's role in an organization."""
@@ -48,6 +50,18 @@ def allows(role: str, permission: Permission) -> bool:
 def granting(permission: Permission) -> tuple[Role, ...]:
     """Return the roles that grant ``permission``, for questions asked of the database."""
     return tuple(role for role, granted in PERMISSIONS.items() if permission in granted)
+
+
+def named(name: str) -> Role:
+    """Return the role of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return Role(name)
+    except ValueError as error:
+        raise UsageError(f"There is no role {name}.", hint=f"The roles are: {', '.join(Role)}.") from error
 
 
 def covers(role: str, other: str) -> bool:

@@ -92,6 +92,17 @@ def require(member: Membership) -> None:
     organizations.require(member, Permission.MEMBERS_MANAGE, "manage members")
 
 
+def require_standing(member: Membership) -> None:
+    """Check the same of ``member`` as it was read just now, and that it has not ended.
+
+    Raises:
+        PolicyDenied: it has, or their role may not.
+    """
+    if member.deactivated_at is not None or not member.person.is_active:
+        raise PolicyDenied("Your own membership has ended.", hint="Ask an administrator to bring you back.")
+    require(member)
+
+
 def page(by: Membership, search: str = "", state: str = "active", after: str = "") -> Page:
     """Return the members whose address or name begins with ``search``, in the order of their addresses.
 
@@ -166,7 +177,7 @@ def end(by: Membership, member: Membership, now: datetime) -> bool:
     """
 
     def end(actor: Membership, subject: Membership) -> bool:
-        _refuse_if_provisioned(subject)
+        refuse_if_provisioned(subject)
         reason = "left" if actor.pk == subject.pk else "ended_in_console"
         return memberships.deactivate(subject, _name(actor), reason, now)
 
@@ -181,7 +192,7 @@ def bring_back(by: Membership, member: Membership, now: datetime) -> bool:
     """
 
     def bring_back(actor: Membership, subject: Membership) -> bool:
-        _refuse_if_provisioned(subject)
+        refuse_if_provisioned(subject)
         return memberships.reactivate(subject, _name(actor), now)
 
     return _under_lock(by, member, bring_back)
@@ -190,12 +201,10 @@ def bring_back(by: Membership, member: Membership, now: datetime) -> bool:
 def _under_lock(by: Membership, member: Membership, change: Callable[[Membership, Membership], T]) -> T:
     """Do ``change`` with the two as they are now, while nobody else changes a member of the organization."""
     with transaction.atomic():
-        Organization.objects.select_for_update().get(pk=by.organization_id)
+        Organization.objects.select_for_update(no_key=True).get(pk=by.organization_id)
         there = Membership.objects.select_related("person", "organization").filter(organization=by.organization_id)
         actor, subject = there.get(pk=by.pk), there.get(pk=member.pk)
-        if actor.deactivated_at is not None or not actor.person.is_active:
-            raise PolicyDenied("Your own membership has ended.", hint="Ask an administrator to bring you back.")
-        require(actor)
+        require_standing(actor)
         _require_cover(actor, subject.role, f"change somebody who is {subject.role}")
         return change(actor, subject)
 
@@ -207,7 +216,12 @@ def _require_cover(actor: Membership, role: str, doing: str) -> None:
         )
 
 
-def _refuse_if_provisioned(subject: Membership) -> None:
+def refuse_if_provisioned(subject: Membership) -> None:
+    """Check that nobody else ends and brings back this membership.
+
+    Raises:
+        PolicyDenied: an identity provider does, by SCIM.
+    """
     if _described(subject.organization, [subject])[0].is_provisioned:
         raise PolicyDenied(
             f"{subject.person} is looked after by your identity provider (SCIM).",

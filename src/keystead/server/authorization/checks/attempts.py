@@ -1,20 +1,19 @@
-"""How often something may be tried: counters in Django's cache, which may be lost and so hold no truth."""
+"""How often something may be tried at the authorization server."""
 
-import hashlib
-from dataclasses import dataclass
 from typing import Final
 
-from django.core.cache import cache
+from keystead.server.counters import Limit, count, used_up
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """At most ``count`` tries within ``seconds`` of the first."""
-
-    name: str
-    count: int
-    seconds: int
-
+__all__ = [
+    "CODES_PER_ADDRESS",
+    "REGISTRATIONS_PER_ADDRESS",
+    "TRIES_PER_CODE",
+    "WRONG_CODES_PER_ADDRESS",
+    "WRONG_CODES_PER_PERSON",
+    "Limit",
+    "count",
+    "used_up",
+]
 
 WRONG_CODES_PER_ADDRESS: Final = Limit("wrong-codes-address", 10, 600)
 WRONG_CODES_PER_PERSON: Final = Limit("wrong-codes-person", 10, 600)
@@ -24,22 +23,3 @@ CODES_PER_ADDRESS: Final = Limit("codes-address", 120, 600)
 """New device codes: each is a row, and anybody may ask."""
 REGISTRATIONS_PER_ADDRESS: Final = Limit("registrations-address", 120, 600)
 """Requests to register a client, or to read or end its registration, whatever comes of them."""
-
-
-def used_up(limit: Limit, who: str) -> bool:
-    """Return whether ``who`` has no try left; counts nothing."""
-    return int(cache.get(_key(limit, who), 0)) >= limit.count
-
-
-def count(limit: Limit, who: str) -> None:
-    """Take one try away."""
-    key = _key(limit, who)
-    if not cache.add(key, 1, limit.seconds):
-        try:
-            cache.incr(key)
-        except ValueError:  # it ended between the two calls
-            cache.set(key, 1, limit.seconds)
-
-
-def _key(limit: Limit, who: str) -> str:
-    return f"attempts:{limit.name}:{hashlib.sha256(who.encode()).hexdigest()[:32]}"

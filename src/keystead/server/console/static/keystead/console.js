@@ -20,15 +20,21 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// The set-up code comes after the #, which is never sent to a server. It is moved into the form and out of the address.
+// A one-time code comes after the #, which is never sent to a server. It is moved into the form and out of the address.
+// A form that asks for nothing else is sent at once.
 const form = document.querySelector("[data-code-from-fragment]");
-const match = /^#code=([0-9A-Za-z_]+)$/.exec(location.hash);
-if (form && match) {
+function takeCode() {
+  const match = /^#code=([0-9A-Za-z_]+)$/.exec(location.hash);
+  if (!form || !match) return;
   const field = document.getElementById(form.dataset.codeFromFragment);
   if (!field.value) field.value = match[1];
   history.replaceState(null, "", location.pathname);
-  form.querySelector("input:not([type=hidden]):not([name=code])").focus();
+  const next = form.querySelector("input:not([type=hidden]):not([name=code])");
+  if (next) next.focus();
+  else form.requestSubmit();
 }
+takeCode();
+addEventListener("hashchange", takeCode);
 
 // The menu of the header closes by Escape, and when one turns to something else.
 for (const menu of document.querySelectorAll("[data-menu]")) {
