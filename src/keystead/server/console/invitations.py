@@ -225,7 +225,7 @@ def _accept_newcomer(request: HttpRequest, invitation: Invitation, digest: bytes
 
 def _refuse(request: HttpRequest, message: str, hint: str | None, status: int = 403) -> HttpResponse:
     """Show the one page for whatever is wrong with an invitation."""
-    page = {"message": message, "hint": hint}
+    page = {"message": message, "hint": hint, "form": CodeForm()}
     return render(request, "console/invitation_refused.html", page, status=status)
 
 

@@ -27,7 +27,7 @@ function takeCode() {
   const match = /^#code=([0-9A-Za-z_]+)$/.exec(location.hash);
   if (!form || !match) return;
   const field = document.getElementById(form.dataset.codeFromFragment);
-  if (!field.value) field.value = match[1];
+  field.value = match[1];
   history.replaceState(null, "", location.pathname);
   const next = form.querySelector("input:not([type=hidden]):not([name=code])");
   if (next) next.focus();
