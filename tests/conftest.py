@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from django.test import Client
 
     from keystead.server.organizations.models import Membership
@@ -75,7 +78,9 @@ def administrator(database: Path) -> "Membership":
     from keystead.server.identity.models import Person
     from keystead.server.organizations.models import Membership, Organization, Workspace
 
-    person = Person.objects.create(email="ada@example.com", password=_hashed(), name="Ada", created_at=NOW)
+    person = Person.objects.create(
+        email="ada@example.com", password=_hashed(), name="Ada", created_at=NOW, email_verified_at=NOW
+    )
     organization = Organization.objects.create(name="Example", created_at=NOW)
     Workspace.objects.create(organization=organization, name="Default", is_default=True, created_at=NOW)
     return Membership.objects.create(organization=organization, person=person, role="admin", created_at=NOW)
@@ -87,3 +92,21 @@ def web(database: Path) -> "Client":
     from django.test import Client
 
     return Client(SERVER_NAME="127.0.0.1")
+
+
+@pytest.fixture
+def django_queries(database: Path) -> "Callable[[], AbstractContextManager[list[dict[str, str]]]]":
+    """Return what collects the SQL of a block, as this thread asks it."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def collected() -> Iterator[list[dict[str, str]]]:
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        asked: list[dict[str, str]] = []
+        with CaptureQueriesContext(connection) as captured:
+            yield asked
+        asked.extend(captured.captured_queries)
+
+    return collected

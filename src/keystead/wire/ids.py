@@ -14,6 +14,7 @@ PREFIXES: Final = {
     "invitation": "inv",
     "policy": "pol",
     "person": "per",
+    "browser_session": "brs",
     "service_account": "svac",
     "federation_issuer": "fdis",
     "federation_rule": "fdrl",

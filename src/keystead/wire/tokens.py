@@ -31,6 +31,7 @@ class TokenKind(StrEnum):
     DEVICE_CODE = "ksd_"
     AUTHORIZATION_CODE = "ksc_"
     SETUP_CODE = "kss_"
+    LINK_CODE = "ksl_"
     PUSHED_REQUEST = "ksq_"
     CLIENT_SECRET = "ksx_"
     SCIM_TOKEN = "ksp_"

@@ -17,6 +17,7 @@ from keystead.server.authorization.checks import standing
 from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.changes import CHANGES, Change
+from keystead.server.identity.models import Person
 from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
@@ -227,6 +228,16 @@ def living(member: Membership, now: datetime) -> QuerySet[Grant]:
         last_used_at=Max("refresh_tokens__created_at"), renewable_until=Max("refresh_tokens__expires_at")
     )
     return used.filter(renewable_until__gt=now).select_related("client", "membership__person").order_by("-last_used_at")
+
+
+def of_person(person: Person, now: datetime) -> QuerySet[Grant]:
+    """Return a person's sign-ins in all their organizations, the newest first.
+
+    Those exchanged from one of them are left out: they end with it.
+    """
+    theirs = Grant.objects.filter(membership__person=person, parent=None, revoked_at=None, expires_at__gt=now)
+    renewable = theirs.exclude(standing.LOST).annotate(until=Max("refresh_tokens__expires_at")).filter(until__gt=now)
+    return renewable.select_related("client", "membership", "organization").order_by("-created_at")
 
 
 def find(member: Membership, grant_id: str, now: datetime) -> Grant | None:

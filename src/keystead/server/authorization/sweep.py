@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from django.contrib.sessions.models import Session
 from django.db.models import Model, Q, QuerySet
 
 from keystead.server.authorization import lifetimes
@@ -21,6 +20,8 @@ from keystead.server.authorization.models import (
     SigningKey,
     SpentAssertion,
 )
+from keystead.server.identity import browser_sessions, link_codes
+from keystead.server.identity.models import LinkCode
 from keystead.server.organizations.models import Invitation
 
 _BATCH: Final = 500
@@ -62,7 +63,8 @@ _ENDED: Final[Mapping[str, Callable[[datetime], QuerySet[Any]]]] = {
     "refresh_tokens": _refresh_tokens,
     "sign_ins": _sign_ins,
     "spent_assertions": lambda now: SpentAssertion.objects.filter(expires_at__lt=now),
-    "browser_sessions": lambda now: Session.objects.filter(expire_date__lt=now),
+    "browser_sessions": browser_sessions.expired,
+    "link_codes": lambda now: LinkCode.objects.filter(expires_at__lt=now - link_codes.KEPT),
     "invitations": lambda now: Invitation.objects.filter(
         Q(accepted_at=None, expires_at__lt=now - lifetimes.ENDED_KEPT) | Q(revoked_at__lt=now - lifetimes.ENDED_KEPT)
     ),

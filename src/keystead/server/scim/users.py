@@ -14,6 +14,7 @@ from django.db.models import Prefetch, QuerySet
 from scim2_models import InvalidValueException, NotFoundException, UniquenessException
 
 from keystead.server.audit import operations as audit
+from keystead.server.identity import link_codes
 from keystead.server.identity.models import Person
 from keystead.server.organizations import groups as organization_groups
 from keystead.server.organizations import memberships
@@ -137,8 +138,10 @@ class Users:
         email = _email(resource) or person.email
         if email != person.email and Person.objects.filter(email=email).exists():
             raise _taken("The e-mail address")
-        Person.objects.filter(pk=person.pk).update(email=email, name=_name(resource))
+        verified = None if email.endswith(f"@{UNREACHABLE}") else self.now
+        Person.objects.filter(pk=person.pk).update(email=email, email_verified_at=verified, name=_name(resource))
         if email != person.email:
+            link_codes.void(person, self.now)
             organizations.tell_address(row.membership)
 
     def _returning(self, person: Person) -> Membership | None:
@@ -149,7 +152,8 @@ class Users:
         """
         member = person.memberships.filter(organization=self.organization).select_related("organization").first()
         if member is None:
-            if domains.belongs_to(domains.of_address(person.email), self.organization):
+            verified = person.email_verified_at is not None
+            if verified and domains.belongs_to(domains.of_address(person.email), self.organization):
                 return None
             raise _taken("The e-mail address")
         if ScimUser.objects.filter(membership=member, user_name__isnull=False).exists():

@@ -1,9 +1,10 @@
-"""Headers every page of the control plane carries."""
+"""What every page of the control plane carries and writes down."""
 
 from collections.abc import Callable
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 DEFAULTS: Final = {
     "Content-Security-Policy": (
@@ -22,6 +23,18 @@ def security_headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Cal
         response = get_response(request)
         for name, value in DEFAULTS.items():
             response.headers.setdefault(name, value)
+        return response
+
+    return middleware
+
+
+def browser_noted(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return a middleware that keeps "last seen" of browser sessions."""
+    from keystead.server.identity import browser_sessions  # its models need a Django that is set up
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        browser_sessions.note(request, timezone.now())
         return response
 
     return middleware

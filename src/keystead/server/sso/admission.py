@@ -62,6 +62,7 @@ class Facts:
         is_known: the connection has vouched for this subject before.
         domain_is_ours: the address's domain is proven to be the organization's.
         has_account: somebody here has this address (or is the known person).
+        address_verified: that somebody has shown that the address is theirs.
         is_another_subject: that somebody is known to the connection by another subject.
         is_active: their account is not switched off.
         role: their role in the organization; None without a membership.
@@ -74,6 +75,7 @@ class Facts:
     is_known: bool
     domain_is_ours: bool
     has_account: bool
+    address_verified: bool = True
     is_another_subject: bool = False
     is_active: bool = True
     role: Role | None = None
@@ -137,6 +139,12 @@ REFUSALS: Final[tuple[tuple[str, Check, str, str], ...]] = (
         lambda _asserted, facts, _rules: facts.is_another_subject,
         "Your e-mail address belongs here to another person of the same identity provider.",
         "An administrator removes the old person first.",
+    ),
+    (
+        "address_unverified",
+        lambda _asserted, facts, _rules: facts.has_account and not facts.is_known and not facts.address_verified,
+        "There is an account with your e-mail address that has not yet shown that the address is its own.",
+        "Sign in with your password, verify the address on the page Account, and come again.",
     ),
     (
         "account_inactive",

@@ -100,6 +100,7 @@ class _Known:
             is_known=self.identity is not None,
             domain_is_ours=domains.belongs_to(domains.of_address(self._asserted.email), self._connection.organization),
             has_account=self.person is not None,
+            address_verified=self.person is not None and self.person.email_verified_at is not None,
             is_another_subject=self._is_another_subject(),
             is_active=self.person is None or self.person.is_active,
             role=role,
@@ -125,7 +126,9 @@ class _Known:
 
 def _new_person(connection: Connection, asserted: Asserted, now: datetime) -> Person:
     """Store somebody who has no password: they come in through the connection."""
-    person = Person.objects.create_user(asserted.email, None, name=asserted.name[:200], created_at=now)
+    person = Person.objects.create_user(
+        asserted.email, None, name=asserted.name[:200], created_at=now, email_verified_at=now
+    )
     _record(connection, person, "person:create", ids.dump("person", person.id), now)
     return person
 

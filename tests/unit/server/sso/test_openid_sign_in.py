@@ -328,7 +328,7 @@ def test_one_organizations_provider_does_not_open_another_organization(visit: An
 
     earlier = visit.connection.created_at - timedelta(days=1)
     other = organizations.create_organization("Other", earlier)
-    grace = Person.objects.create(email="grace@example.com", created_at=earlier)
+    grace = Person.objects.create(email="grace@example.com", created_at=earlier, email_verified_at=earlier)
     organizations.add_member(other, grace, Role.ADMIN, earlier)
 
     assert visit.sign_in().status_code == 403

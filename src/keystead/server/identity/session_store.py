@@ -1,0 +1,72 @@
+"""Browser sessions in the database, by the hash of their key and with whose they are.
+
+Django's own store keeps the key itself, so a copy of its table is a set of working cookies; and it does not say whose
+a session is, so nobody could be shown theirs. (``SESSION_ENGINE`` names this module.)
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils import timezone
+
+from keystead.server.identity.models import BrowserSession
+
+ABOUT: Final = "keystead_browser"
+"""Where a session's data keeps what :class:`BrowserSession` shows of it: id, user_agent, address, at."""
+
+
+def stored(key: str) -> str:
+    """Return under what a session with this key is stored; it has 160 random bits, so a plain hash hides it."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class SessionStore(DatabaseStore):
+    """Reads and writes :class:`BrowserSession`.
+
+    Attributes:
+        last_seen_at: as it stood when the session was read.
+    """
+
+    last_seen_at: datetime | None = None
+
+    @classmethod
+    def get_model_class(cls) -> type[BrowserSession]:
+        return BrowserSession
+
+    def _get_session_from_db(self) -> BrowserSession | None:
+        key = self.session_key
+        living = BrowserSession.objects.filter(expire_date__gt=timezone.now())
+        found = None if key is None else living.filter(session_key=stored(key)).first()
+        if found is None:
+            self._session_key = None
+        else:
+            self.last_seen_at = found.last_seen_at
+        return found
+
+    def exists(self, session_key: str) -> bool:
+        return BrowserSession.objects.filter(session_key=stored(session_key)).exists()
+
+    def create_model_instance(self, data: dict[str, Any]) -> BrowserSession:
+        about = data.get(ABOUT, {})
+        row = BrowserSession(
+            session_key=stored(self._get_or_create_session_key()),  # type: ignore[attr-defined]
+            session_data=self.encode(data),
+            expire_date=self.get_expiry_date(),
+            person_id=data.get(SESSION_KEY),
+            user_agent=about.get("user_agent", ""),
+            address=about.get("address", ""),
+            signed_in_at=datetime.fromisoformat(about["at"]) if "at" in about else None,
+            last_seen_at=timezone.now() if SESSION_KEY in data else None,
+        )
+        if "id" in about:
+            row.public_id = UUID(about["id"])
+        return row
+
+    def delete(self, session_key: str | None = None) -> None:
+        key = session_key or self.session_key
+        if key is not None:
+            BrowserSession.objects.filter(session_key=stored(key)).delete()
