@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from keystead.server.audit import operations as audit
-from keystead.server.identifiers import new_id
 from keystead.server.identity.models import BrowserSession, Person
 from keystead.server.identity.session_store import ABOUT, SessionStore, stored
 from keystead.wire import ids
@@ -26,7 +25,6 @@ def listen() -> None:
 def _remember(request: HttpRequest | None, **_: Any) -> None:
     if request is not None:
         request.session[ABOUT] = {
-            "id": new_id().hex,
             "user_agent": request.META.get("HTTP_USER_AGENT", "")[:300],
             "address": address_of(request),
             "at": timezone.now().isoformat(),

@@ -16,12 +16,17 @@ from django.utils import timezone
 from keystead.server.identity.models import BrowserSession
 
 ABOUT: Final = "keystead_browser"
-"""Where a session's data keeps what :class:`BrowserSession` shows of it: id, user_agent, address, at."""
+"""Where a session's data keeps what :class:`BrowserSession` shows of it: user_agent, address, at."""
 
 
 def stored(key: str) -> str:
     """Return under what a session with this key is stored; it has 160 random bits, so a plain hash hides it."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _public_id(stored_key: str) -> UUID:
+    """Return what the person's list calls it: the same for as long as the key is, and telling nothing of it."""
+    return UUID(bytes=hashlib.sha256(f"public {stored_key}".encode()).digest()[:16])
 
 
 class SessionStore(DatabaseStore):
@@ -52,8 +57,10 @@ class SessionStore(DatabaseStore):
 
     def create_model_instance(self, data: dict[str, Any]) -> BrowserSession:
         about = data.get(ABOUT, {})
-        row = BrowserSession(
-            session_key=stored(self._get_or_create_session_key()),  # type: ignore[attr-defined]
+        key = stored(self._get_or_create_session_key())  # type: ignore[attr-defined]
+        return BrowserSession(
+            session_key=key,
+            public_id=_public_id(key),
             session_data=self.encode(data),
             expire_date=self.get_expiry_date(),
             person_id=data.get(SESSION_KEY),
@@ -62,9 +69,6 @@ class SessionStore(DatabaseStore):
             signed_in_at=datetime.fromisoformat(about["at"]) if "at" in about else None,
             last_seen_at=timezone.now() if SESSION_KEY in data else None,
         )
-        if "id" in about:
-            row.public_id = UUID(about["id"])
-        return row
 
     def delete(self, session_key: str | None = None) -> None:
         key = session_key or self.session_key
