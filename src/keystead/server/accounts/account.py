@@ -89,8 +89,11 @@ def address(request: HttpRequest, person: Person) -> HttpResponseBase:
     if form.is_valid():
         if not _proves_it(form, person):
             return pages.say(request, pages.TOO_OFTEN)
+        email = form.cleaned_data["email"].strip().lower()
+        if standing.leaves_its_domain(person, email):
+            form.add_error("email", "Your organization owns the domain of your address; stay in it.")
         if not form.errors:
-            return _verify(request, person, form.cleaned_data["email"].strip().lower())
+            return _verify(request, person, email)
     return render(request, "accounts/address.html", {"form": form}, status=pages.status_of(form))
 
 
@@ -121,6 +124,8 @@ def address_confirm(request: HttpRequest, person: Person) -> HttpResponseBase:
     if found.person_id != person.pk:
         return pages.say(request, _OTHER_PERSON)
     fixed = standing.obstacle(person, standing.ADDRESS)
+    if standing.leaves_its_domain(person, found.email):
+        return pages.say(request, pages.NO_LINK)
     if fixed is not None and found.email != person.email:
         return _fixed(request, "Your email", fixed)
     error = _take(found) if request.method == "POST" else None

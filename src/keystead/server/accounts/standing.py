@@ -7,6 +7,7 @@ from typing import Final
 from keystead.errors import PolicyDenied
 from keystead.server.identity.models import Person
 from keystead.server.scim.models import ScimToken, ScimUser
+from keystead.server.sso import domains
 from keystead.server.sso.adapter import must_use_it
 
 
@@ -58,3 +59,13 @@ def require(person: Person, table: tuple[Obstacle, ...]) -> None:
     found = obstacle(person, table)
     if found is not None:
         raise PolicyDenied(found.sentence, hint=found.hint)
+
+
+def leaves_its_domain(person: Person, email: str) -> bool:
+    """Return whether ``email`` leads out of a domain that an organization of the person's has proven to be its own.
+
+    Policies and the duty of single sign-on go by the domain, so nobody walks out of them here.
+    """
+    before, after = domains.of_address(person.email), domains.of_address(email)
+    owner = domains.owner(before)
+    return before != after and owner is not None and person.memberships.filter(organization=owner.organization).exists()

@@ -88,6 +88,8 @@ def take_address(link: LinkCode, now: datetime) -> str:
             if same.update(email=link.email, email_verified_at=now) != 1:
                 raise CredentialRejected("Your address was changed since.", hint="Ask for a new link.")
             link_codes.void(person, now)
+            for member in person.memberships.filter(deactivated_at=None):
+                organizations.tell_address(member)
             record(person, "person:verify_email" if before == link.email else "person:change_email", now)
     except IntegrityError as error:
         raise CredentialRejected(

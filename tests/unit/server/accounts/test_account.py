@@ -210,3 +210,34 @@ def test_who_is_looked_after_elsewhere_changes_it_there(
         assert answer.status_code == 403
         assert says in answer.content.decode()
     assert mail.all() == []
+
+
+def test_nobody_walks_out_of_a_domain_that_policies_go_by(
+    signed_in: "Client", administrator: "Membership", mail: Mailbox
+) -> None:
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.sso import domains
+
+    before = asked_for(signed_in, mail).only().code
+    domains.claim(administrator, "example.com", now())
+    domains.attest("example.com", now())
+    refused = signed_in.post(ADDRESS, {"email": NEW, "current": PASSWORD})
+    assert refused.status_code == 422
+    assert "owns the domain" in refused.content.decode()
+    signed_in.post("/account/link", {"code": before})
+    assert signed_in.post(CONFIRM).status_code == 410, "nor by a link that was asked for earlier"
+    assert address_of(administrator)[0] == "ada@example.com"
+    signed_in.post(ADDRESS, {"email": "ada.l@example.com", "current": PASSWORD})
+    assert mail.last().to == "ada.l@example.com"
+
+
+def test_the_gateway_hears_of_another_address(signed_in: "Client", administrator: "Membership", mail: Mailbox) -> None:
+    from keystead.server.changes import CHANGES
+
+    heard: list[str] = []
+    code = asked_for(signed_in, mail).only().code
+    signed_in.post("/account/link", {"code": code})
+    stop = CHANGES.subscribe(lambda change: heard.append(change.subject))
+    signed_in.post(CONFIRM)
+    stop()
+    assert "member_address" in heard

@@ -22,7 +22,12 @@ pytestmark = pytest.mark.usefixtures("mail")
 
 
 def ask(email: str = "ada@example.com", **variables: str) -> str:
-    return browser(**variables).post(FORGOTTEN, {"email": email}).content.decode()
+    """Return the answer, when what follows it is done too."""
+    from keystead.server.errands import ERRANDS
+
+    page = browser(**variables).post(FORGOTTEN, {"email": email}).content.decode()
+    assert ERRANDS.drain()
+    return page
 
 
 def opened(code: str) -> "Client":

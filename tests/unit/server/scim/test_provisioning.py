@@ -197,3 +197,25 @@ def test_passwords_are_not_taken(provider: Any) -> None:
     assert "password" not in made
     assert "hunter2" not in str(list(ScimUser.objects.values()))
     assert not _member(made).person.has_usable_password()
+
+
+def test_an_address_from_scim_is_verified_and_ends_the_links_to_the_one_before(provider: Any) -> None:
+    from secrets import token_bytes
+
+    from keystead.server.identity import link_codes
+    from keystead.server.identity.models import LinkCode, Purpose
+
+    made = provider.user("bob", emails=[{"value": "bob@example.com", "primary": True}])
+    person = _member(made).person
+    assert person.email_verified_at is not None
+    link_codes.make(person, Purpose.RESET, person.email, person.created_at, token_bytes)
+    provider.patch(f"/Users/{made['id']}", op="replace", path="emails", value=[{"value": "rob@example.com"}])
+    person.refresh_from_db()
+    assert (person.email, person.email_verified_at is not None) == ("rob@example.com", True)
+    assert not LinkCode.objects.filter(used_at=None).exists()
+
+
+def test_somebody_without_an_address_has_no_verified_one(provider: Any) -> None:
+    person = _member(provider.user("robot", emails=[])).person
+    assert person.email.endswith("@scim.invalid")
+    assert person.email_verified_at is None

@@ -356,3 +356,18 @@ def test_the_authorization_endpoint_leads_through_the_provider_and_back(visit: A
 
     assert visit.come_back(away["state"])["Location"] == asked
     assert b"Sign" in visit.browser.get(asked).content
+
+
+def test_an_account_whose_address_nobody_has_verified_is_not_found_by_it(
+    visit: Any, forged: ForgedProvider, administrator: "Membership"
+) -> None:
+    """Whoever typed somebody else's address at set-up does not get that person's sign-in."""
+    from keystead.server.sso.models import Identity
+
+    forged.said = {"email": "ada@example.com", "sub": "ada-1"}
+    type(administrator.person).objects.update(email_verified_at=None)
+    assert visit.sign_in().status_code == 403
+    assert reasons() == ["address_unverified"]
+    type(administrator.person).objects.update(email_verified_at=administrator.created_at)
+    assert visit.sign_in().status_code == 302
+    assert Identity.objects.get().person_id == administrator.person_id

@@ -17,15 +17,10 @@ def trust_identity_providers(apps: Any, schema_editor: Any) -> None:  # noqa: AR
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('identity', '0002_person_name_index'),
+        ('identity', '0003_email_verified_at'),
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='person',
-            name='email_verified_at',
-            field=models.DateTimeField(null=True),
-        ),
         migrations.RunPython(trust_identity_providers, migrations.RunPython.noop, elidable=True),
         migrations.CreateModel(
             name='BrowserSession',
