@@ -207,3 +207,52 @@ def test_the_pages_of_invitations_fit_too(page: "Page", administrator: "Membersh
     page.get_by_role("button", name="New link for grace@example.com").click()
     page.get_by_role("heading", name="Invitation for").wait_for()
     judge(page, f"{look}-invitation-made")
+
+
+def test_a_group_is_made_filled_and_removed(page: "Page", administrator: "Membership") -> None:
+    somebody(administrator, "Bo", "bo@example.com")
+    sign_in(page)
+    page.get_by_text("Administration", exact=True).click()
+    page.get_by_role("link", name="Groups").click()
+    page.get_by_label("Name").fill("Platform")
+    page.get_by_role("button", name="Make group").click()
+    page.get_by_label("E-mail address").fill("bo@example.com")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("button", name="Take out Bo").click()
+    page.get_by_text("Nobody is in it.").wait_for()
+    page.get_by_role("link", name="Remove").click()
+    page.get_by_role("button", name="Remove group").click()
+    page.get_by_text("There is no group yet.").wait_for()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_pages_of_groups_fit_too(page: "Page", administrator: "Membership", look: str) -> None:
+    from keystead.server.organizations import groups
+    from keystead.server.organizations.models import GroupSource
+    from keystead.server.policies import operations
+
+    now = datetime.now(UTC)
+    long = somebody(administrator, "Wolfeschlegelsteinhausenbergerdorff the Second", f"{'w' * 60}@example.com")
+    own, theirs = [
+        groups.create(administrator.organization, name, source=source, actor="per_1", now=now)
+        for name, source in (("Platform", GroupSource.CONSOLE), ("P" * 200, GroupSource.SCIM))
+    ]
+    for group in (own, theirs):
+        groups.set_members(group, [administrator, long], "per_1", now)
+    operations.create(administrator, operations.Draft("Those who build", "{}", (own,)), now)
+    as_it_looks(page, look)
+    sign_in(page)
+    addresses = {
+        "groups": "/groups",
+        "group": f"/groups/{own.wire_id}",
+        "group-remove": f"/groups/{own.wire_id}/remove",
+        "group-theirs": f"/groups/{theirs.wire_id}",
+    }
+    for name, address in addresses.items():
+        page.goto(address)
+        judge(page, f"{look}-{name}")
+    page.goto(f"/groups/{own.wire_id}")
+    page.get_by_label("E-mail address").fill("nobody@example.com")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("alert").wait_for()
+    judge(page, f"{look}-group-wrong")

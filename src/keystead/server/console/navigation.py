@@ -13,6 +13,7 @@ from keystead.server.organizations.roles import Permission
 
 ADMINISTRATION: Final = (
     ("members", "Members", Permission.MEMBERS_READ),
+    ("groups", "Groups", Permission.MEMBERS_READ),
     ("connections", "Sign-on", Permission.SSO_MANAGE),
     ("provisioning", "Provisioning", Permission.SCIM_MANAGE),
     ("policies", "Policies", Permission.POLICIES_MANAGE),

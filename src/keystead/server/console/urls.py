@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keystead.server.console import invitations, members, policies, provisioning, views, workloads
+from keystead.server.console import groups, invitations, members, policies, provisioning, views, workloads
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -13,6 +13,11 @@ urlpatterns = [
     path("members/invitations", invitations.overview, name="invitations"),
     path("members/invitations/<str:invitation_id>/renew", invitations.renew, name="invitation_renew"),
     path("members/invitations/<str:invitation_id>/revoke", invitations.revoke, name="invitation_revoke"),
+    path("groups", groups.overview, name="groups"),
+    path("groups/<str:group_id>", groups.group, name="group"),
+    path("groups/<str:group_id>/members", groups.add, name="group_add"),
+    path("groups/<str:group_id>/members/<str:member_id>/remove", groups.take_out, name="group_take_out"),
+    path("groups/<str:group_id>/remove", groups.remove, name="group_remove"),
     path("invitation", invitations.enter, name="invitation"),
     path("invitation/accept", invitations.accept, name="invitation_accept"),
     path("members/<str:member_id>", members.member, name="member"),

@@ -101,6 +101,11 @@ class Group(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def wire_id(self) -> str:
+        """Its identifier outside the server, ``grp_…``."""
+        return ids.dump("group", self.id)
+
 
 class GroupMembership(models.Model):
     """One member in one group."""

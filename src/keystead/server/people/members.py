@@ -103,7 +103,7 @@ def require_standing(member: Membership) -> None:
     require(member)
 
 
-def page(by: Membership, search: str = "", state: str = "active", after: str = "") -> Page:
+def page(by: Membership, search: str = "", state: str = "active", after: str = "", group: Group | None = None) -> Page:
     """Return the members whose address or name begins with ``search``, in the order of their addresses.
 
     A page is found by an index, wherever it begins; it costs the same number of questions whoever is on it.
@@ -113,8 +113,9 @@ def page(by: Membership, search: str = "", state: str = "active", after: str = "
         search: the beginning of an e-mail address or of a name, in any case; empty for everybody.
         state: a key of :data:`STATES`; anything else counts as the first.
         after: the identifier of the member before the first one of the page; empty for the beginning.
+        group: only those who are in it, in whatever state.
     """
-    people = Person.objects.filter(_belongs(by.organization, state)).order_by("email")
+    people = Person.objects.filter(_belongs(by.organization, state, group)).order_by("email")
     wanted = search.strip().replace("\0", "")
     if wanted:
         people = people.filter(Q(email__startswith=wanted.lower()) | Q(name__istartswith=wanted))
@@ -127,14 +128,16 @@ def page(by: Membership, search: str = "", state: str = "active", after: str = "
     return Page(_described(by.organization, shown), following)
 
 
-def _belongs(organization: Organization, state: str) -> Q:
+def _belongs(organization: Organization, state: str, group: Group | None) -> Q:
     """Return the condition on people that they are members in ``state``.
 
     Of those who stand it is asked person by person, along the index over addresses, so that a page costs its own length
-    and not the organization's: joined, SQLite would sort all members for every page. Those who ended are few, and have
-    an index of their own.
+    and not the organization's: joined, SQLite would sort all members for every page. Those who ended, and those in a
+    group, are found by an index of their own.
     """
     theirs = Membership.objects.filter(organization=organization)
+    if group is not None:
+        return Q(pk__in=theirs.filter(groups=group).values("person"))
     if state == "ended":
         return Q(pk__in=theirs.filter(deactivated_at__isnull=False).values("person"))
     return Q(Exists(theirs.filter(deactivated_at=None, person=OuterRef("pk"))))

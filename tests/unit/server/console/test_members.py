@@ -49,6 +49,7 @@ ADMINISTRATORS_PAGES = {
     "/policies": "manage policies",
     "/workloads": "let workloads in",
     "/members": "see the members",
+    "/groups": "see the members",
 }
 
 

@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 
 
-def names(by: "Membership", **asked: str) -> list[str]:
+def names(by: "Membership", **asked: Any) -> list[str]:
     from keystead.server.people import members
 
     return [one.membership.person.name for one in members.page(by, **asked).members]
