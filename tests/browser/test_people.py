@@ -218,6 +218,8 @@ def test_a_group_is_made_filled_and_removed(page: "Page", administrator: "Member
     page.get_by_role("button", name="Make group").click()
     page.get_by_label("E-mail address").fill("bo@example.com")
     page.get_by_role("button", name="Add").click()
+    row = page.get_by_role("row", name="Bo").get_by_role("cell")
+    assert row.all_inner_texts()[:2] == ["bo@example.com", "developer"]
     page.get_by_role("button", name="Take out Bo").click()
     page.get_by_text("Nobody is in it.").wait_for()
     page.get_by_role("link", name="Remove").click()
