@@ -331,3 +331,64 @@ def test_an_invitation_is_accepted_or_revoked(administrator: Any) -> None:
     kept = Invitation.objects.get()
     assert (kept.accepted_at is None) == (seen["accepted"] == 0) != (kept.revoked_at is None)
     assert grace.memberships.count() == seen["accepted"]
+
+
+class TestSecondFactors:
+    """One code, one answer of a passkey: one sign-in."""
+
+    def test_one_recovery_code(self, administrator: Any) -> None:
+        from secrets import token_bytes
+
+        from keystead.server.authorization.surroundings import now
+        from keystead.server.factors import recovery_codes
+        from keystead.server.transactions import whole
+
+        code = recovery_codes.renew(administrator.person, now(), token_bytes)[0]
+
+        seen = at_once(lambda: str(whole(lambda: recovery_codes.use(administrator.person, code, now()))))
+        assert seen == {"True": 1, "False": CROWD - 1}
+
+    def test_one_code_of_an_app(self, administrator: Any) -> None:
+        from datetime import datetime
+        from secrets import token_bytes
+
+        from cryptography.hazmat.primitives.hashes import SHA1
+        from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
+        from keystead.server.authorization.surroundings import now
+        from keystead.server.factors import authenticator_apps
+        from keystead.server.transactions import whole
+
+        def code(at: datetime) -> str:
+            import base64
+
+            return TOTP(base64.b32decode(secret.reveal()), 6, SHA1(), 30).generate(int(at.timestamp())).decode()
+
+        moment = now()
+        secret = authenticator_apps.new_secret(token_bytes)
+        assert authenticator_apps.add(administrator.person, secret, code(moment), moment)
+        later = moment + timedelta(minutes=1)
+
+        seen = at_once(lambda: str(whole(lambda: authenticator_apps.use(administrator.person, code(later), later))))
+        assert seen == {"True": 1, "False": CROWD - 1}
+
+    def test_one_answer_of_a_passkey(self, administrator: Any) -> None:
+        from authenticators import SoftKey
+
+        from keystead.server.authorization.surroundings import now
+        from keystead.server.factors import passkeys
+        from keystead.server.transactions import whole
+
+        base, key = "http://localhost:8420", SoftKey()
+        options, state = passkeys.ask_for_new(administrator.person, base)
+        passkeys.add(administrator.person, state, key.create(options), "laptop", now(), base)
+        options, state = passkeys.ask(base)
+        answer = key.get(options)
+
+        def use() -> str:
+            try:
+                return str(whole(lambda: passkeys.use(state, answer, now(), base)))
+            except passkeys.NotAccepted:
+                return "no"
+
+        assert at_once(use) == {"laptop": 1, "no": CROWD - 1}

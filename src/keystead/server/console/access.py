@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from keystead.clock import SYSTEM_CLOCK
+from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.errors import KeysteadError, PolicyDenied
 from keystead.server.console import errors
 from keystead.server.identity.models import Person
@@ -21,8 +22,9 @@ Check = Callable[[Membership], None]
 
 
 def now() -> datetime:
-    """Return the time of this request (UTC)."""
-    return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
+    """Return the time of this request (UTC); ``KEYSTEAD_CLOCK`` in Django's settings replaces the machine's clock."""
+    clock: Clock = getattr(settings, "KEYSTEAD_CLOCK", SYSTEM_CLOCK)
+    return datetime.fromtimestamp(clock.now(), UTC)
 
 
 def for_members(view: View) -> View:

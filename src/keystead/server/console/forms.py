@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from allauth.account.forms import LoginForm
 from django import forms
+from django.conf import settings
 
+from keystead.server.factors import passkeys
 from keystead.server.identity import operations as identity
 from keystead.server.identity import passwords
 from keystead.server.keys.models import Purpose
@@ -30,6 +32,11 @@ class SignInForm(LoginForm):
     def needs_setup(self) -> bool:
         """Whether nobody can sign in yet, because the server has no administrator."""
         return not identity.administrator_exists()
+
+    @property
+    def passkeys_possible(self) -> bool:
+        """Whether browsers take passkeys for this server's address."""
+        return passkeys.are_possible(settings.KEYSTEAD.base_url)
 
 
 class SetupForm(forms.Form):

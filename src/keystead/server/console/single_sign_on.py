@@ -27,6 +27,8 @@ from keystead.server.sso.saml_settings import SamlSettings
 
 BROWSER: Final = "sso_browser"
 TRIAL: Final = "sso_trial"
+CONNECTION: Final = "keystead_sso"
+"""In the session of whoever came in this way: through which connection."""
 
 Fault = KeysteadError | SignInFault
 FAULTS: Final = (KeysteadError, SignInFault)
@@ -59,10 +61,16 @@ def choose(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-def start_address(connection: Connection, wanted: str) -> str:
-    """Return the page of ours that sends a browser to the identity provider."""
-    path = reverse("sso_start", args=[connection.wire_id])
-    return f"{path}?{urlencode({'next': wanted})}" if wanted else path
+def start_address(connection: Connection, wanted: str, *, again: bool = False) -> str:
+    """Return the page of ours that sends a browser to the identity provider.
+
+    Args:
+        connection: which one.
+        wanted: where to go afterwards, or nothing.
+        again: the provider is told to ask who is there even where it knows.
+    """
+    query = {**({"next": wanted} if wanted else {}), **({"again": "yes"} if again else {})}
+    return f"{reverse('sso_start', args=[connection.wire_id])}{f'?{urlencode(query)}' if query else ''}"
 
 
 @require_safe
@@ -71,28 +79,30 @@ def start(request: HttpRequest, connection_id: str) -> HttpResponseBase:
     connection = connections.enabled(connection_id)
     if connection is None:
         raise Http404
-    return leave(request, connection, Wish(request.GET.get("next", "")))
+    return leave(request, connection, Wish(request.GET.get("next", "")), again="again" in request.GET)
 
 
-def leave(request: HttpRequest, connection: Connection, wish: Wish) -> HttpResponseBase:
+def leave(request: HttpRequest, connection: Connection, wish: Wish, *, again: bool = False) -> HttpResponseBase:
     """Begin an attempt in this browser and send it on; a fault is a page."""
     try:
         state = attempts.begin(connection, browser_secret(request), wish, now())
-        return HttpResponseRedirect(_out[Kind(connection.kind)](connection, state, now()))
+        return HttpResponseRedirect(_out[Kind(connection.kind)](connection, state, now(), again))
     except FAULTS as error:
         return fault_page(request, error)
 
 
-def _to_openid(connection: Connection, state: str, _at: datetime) -> str:
+def _to_openid(connection: Connection, state: str, _at: datetime, again: bool) -> str:
     chosen = OidcSettings.from_json(connection.settings)
     registration = connections.registration(connection, settings.KEYSTEAD.base_url)
     proof = attempts.proof(state)
-    return openid.authorization_url(chosen.metadata, registration, chosen.asked_scope, proof, chosen.prompt)
+    prompt = " ".join(filter(None, (chosen.prompt, "login" if again else "")))
+    return openid.authorization_url(chosen.metadata, registration, chosen.asked_scope, proof, prompt)
 
 
-def _to_saml(connection: Connection, state: str, at: datetime) -> str:
+def _to_saml(connection: Connection, state: str, at: datetime, again: bool) -> str:
     here = Here.of(settings.KEYSTEAD.base_url, connection.wire_id)
-    return saml.request_url(here, SamlSettings.from_json(connection.settings), attempts.request_id(state), at)
+    chosen = SamlSettings.from_json(connection.settings)
+    return saml.request_url(here, chosen, attempts.request_id(state), at, again=again)
 
 
 _out = {Kind.OIDC: _to_openid, Kind.SAML: _to_saml}
@@ -159,6 +169,7 @@ def finish(request: HttpRequest, attempt: Attempt, said: Asserted) -> HttpRespon
 def enter(request: HttpRequest, identity: Identity) -> None:
     """Open a session for the person, which ends no later than what the identity provider said holds."""
     login(request, identity.person, backend=settings.AUTHENTICATION_BACKENDS[0])
+    request.session[CONNECTION] = identity.connection.wire_id
     at = now()
     until = at + sign_in.WITHOUT_ASKING if identity.valid_until is None else identity.valid_until
     seconds = min((until - at).total_seconds(), sign_in.WITHOUT_ASKING.total_seconds())

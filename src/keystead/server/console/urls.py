@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from keystead.server.console import groups, invitations, members, policies, provisioning, views, workloads
+from keystead.server.console import (
+    groups,
+    invitations,
+    members,
+    policies,
+    provisioning,
+    second_factor,
+    security,
+    views,
+    workloads,
+)
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -23,6 +33,16 @@ urlpatterns = [
     path("members/<str:member_id>", members.member, name="member"),
     path("members/<str:member_id>/end", members.end, name="member_end"),
     path("members/<str:member_id>/bring-back", members.bring_back, name="member_bring_back"),
+    path("account/security", security.overview, name="security"),
+    path("account/security/app", security.app, name="security_app"),
+    path("account/security/app/remove", security.app_remove, name="security_app_remove"),
+    path("account/security/passkeys/new", security.passkey_new, name="security_passkey_new"),
+    path("account/security/passkeys/<str:passkey_id>/remove", security.passkey_remove, name="security_passkey_remove"),
+    path("account/security/codes", security.codes, name="security_codes"),
+    path("account/security/required", security.require, name="security_require"),
+    path("account/second-factor", second_factor.second_factor, name="second_factor"),
+    path("account/passkey", second_factor.passkey_sign_in, name="passkey_sign_in"),
+    path("account/confirmed", security.confirmed, name="confirmed"),
     path("usage", views.usage, name="usage"),
     path("workloads", workloads.overview, name="workloads"),
     path("workloads/test", workloads.test, name="workload_test"),

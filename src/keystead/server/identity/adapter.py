@@ -10,5 +10,9 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, _request: HttpRequest) -> bool:
         return False
 
+    def get_login_stages(self) -> list[str]:
+        """Return the steps between password and session: allauth's own, then the second factor."""
+        return [*super().get_login_stages(), "keystead.server.factors.steps.SecondFactorStage"]
+
     def add_message(self, *_args: object, **_kwargs: object) -> None:
         """Say nothing: the page that follows already shows who is signed in."""

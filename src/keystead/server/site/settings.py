@@ -24,6 +24,7 @@ APPS = [
     "allauth.account",
     "keystead.server.organizations",
     "keystead.server.identity",
+    "keystead.server.factors",
     "keystead.server.keys",
     "keystead.server.usage",
     "keystead.server.audit",
@@ -45,6 +46,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "keystead.server.site.step_up.StepUp",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -76,14 +76,17 @@ class Here:
         ).encode()
 
 
-def request_url(here: Here, settings: SamlSettings, request_id: str, now: datetime) -> str:
-    """Return where the browser is sent (SAML Bindings 3.4)."""
+_ANEW: Final = ' ForceAuthn="true"'
+
+
+def request_url(here: Here, settings: SamlSettings, request_id: str, now: datetime, *, again: bool = False) -> str:
+    """Return where the browser is sent (SAML Bindings 3.4); ``again`` asks whoever is there to sign in anew."""
     request = (
         '<samlp:AuthnRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol"'
         ' xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"'
         f' ID={quoteattr(request_id)} Version="2.0" IssueInstant="{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"'
         f" Destination={quoteattr(settings.sso_url)}"
-        f" AssertionConsumerServiceURL={quoteattr(here.acs_url)}"
+        f" AssertionConsumerServiceURL={quoteattr(here.acs_url)}{_ANEW if again else ''}"
         ' ProtocolBinding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST">'
         f"<saml:Issuer>{escape(here.entity_id)}</saml:Issuer>"
         "</samlp:AuthnRequest>"

@@ -154,6 +154,7 @@ def test_a_new_sign_in_makes_them_welcome_again(agent: Agent, visit: Any, forged
     clock.ahead += timedelta(minutes=6)
     agent.refresh()
     forged.refresh = (200, "application/json", GIVEN)
+    forged.said = {"iat": int(clock.now()), "exp": int(clock.now()) + 300}
     visit.sign_in()
 
     assert Agent().refresh()[0] == 200
