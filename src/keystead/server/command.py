@@ -71,6 +71,7 @@ DOMAIN_SCHEMA: Final = "keystead.domain/1"
 POLICY_SCHEMA: Final = "keystead.policy/1"
 INVITATION_SCHEMA: Final = "keystead.invitation/1"
 RESET_LINK_SCHEMA: Final = "keystead.reset-link/1"
+FACTORS_SCHEMA: Final = "keystead.forget-factors/1"
 MAIL_TEST_SCHEMA: Final = "keystead.mail-test/1"
 REGISTRATION_TOKEN_SCHEMA: Final = "keystead.registration-token/1"
 
@@ -229,6 +230,24 @@ def reset_link(email: str, *, wants_json: bool, **given: Any) -> None:
     click.echo(link)
 
 
+@server.command("forget-factors")
+@click.argument("email")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {FACTORS_SCHEMA}.")
+def forget_factors(email: str, *, wants_json: bool, **given: Any) -> None:
+    """Remove the passkeys, authenticator app and recovery codes of the person with EMAIL.
+
+    For somebody who lost them all, such as an administrator who is locked out. It is written down, and they are told.
+    """
+    now = _open(given)
+    from keystead.server.accounts import errands
+
+    removed = errands.forget_factors(email, now)
+    if wants_json:
+        click.echo(json.dumps({"schema": FACTORS_SCHEMA, "email": email, "removed": removed}, indent=2))
+        return
+    click.echo("The second factors are gone." if removed else "There was no second factor to remove.")
+
+
 @server.command("mail-test")
 @click.argument("address")
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {MAIL_TEST_SCHEMA}.")
@@ -312,6 +331,7 @@ _OF_THE_SERVER = (
     policy_test,
     invite,
     reset_link,
+    forget_factors,
     mail_test,
     registration_token,
 )

@@ -14,6 +14,7 @@ from django.conf import settings
 from keystead.errors import UsageError
 from keystead.server.accounts import standing
 from keystead.server.errands import ERRANDS
+from keystead.server.factors import operations as factors
 from keystead.server.identity import accounts, link_codes
 from keystead.server.identity.models import Person, Purpose
 from keystead.server.mail.operations import letter, post
@@ -42,6 +43,18 @@ def answer_reset(email: str, now: datetime) -> None:
     code = link_codes.make(person, Purpose.RESET, person.email, now, token_bytes)
     accounts.record(person, "person:request_reset", now, by=accounts.SOMEBODY)
     post(letter(person.email, "reset", link=link(code)))
+
+
+def forget_factors(email: str, now: datetime) -> bool:
+    """Remove the second factors of somebody; whoever runs the server asks, on its machine.
+
+    Raises:
+        UsageError: nobody has that address.
+    """
+    person = accounts.find(email)
+    if person is None:
+        raise UsageError("No account has this address.", hint="Check EMAIL: one signs in with it.")
+    return factors.forget(person, now)
 
 
 def reset_link(email: str, now: datetime) -> str:

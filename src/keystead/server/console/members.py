@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
+from keystead.server.factors import operations as factors
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission, Role
@@ -91,6 +92,7 @@ def member(request: HttpRequest, by: Membership, subject: Member) -> HttpRespons
         "subject": subject,
         "is_oneself": subject.membership.pk == by.pk,
         "may_manage": organizations.may(by, Permission.MEMBERS_MANAGE),
+        "has_factors": factors.has_any(subject.membership.person),
     }
     return render(request, "console/member.html", page, status=UNPROCESSABLE if form.errors else 200)
 
@@ -105,6 +107,17 @@ def end(request: HttpRequest, by: Membership, subject: Member) -> HttpResponseBa
         return redirect("overview" if subject.membership.pk == by.pk else "members")
     page = {"subject": subject, "is_oneself": subject.membership.pk == by.pk}
     return render(request, "console/member_end.html", page)
+
+
+@require_http_methods(_METHODS)
+@for_administrators
+@about_one
+def forget_factors(request: HttpRequest, by: Membership, subject: Member) -> HttpResponseBase:
+    """Ask before the second factors of somebody who lost them are removed, then remove them."""
+    if request.method == "POST":
+        members.forget_factors(by, subject.membership, now())
+        return redirect("member", subject.wire_id)
+    return render(request, "console/member_factors.html", {"subject": subject})
 
 
 @require_POST

@@ -168,16 +168,24 @@ def require(member: Membership, *, required: bool, now: datetime) -> None:
         _record(member, f"organization:second_factor_{'require' if required else 'release'}", now)
 
 
-def forget(person: Person) -> int:
-    """Remove every factor of somebody who lost them all; return how many rows went. The caller writes it down."""
-    return sum(
-        rows.delete()[0]
-        for rows in (
-            AuthenticatorApp.objects.filter(person=person),
-            Passkey.objects.filter(person=person),
-            person.recovery_codes.all(),
-        )
-    )
+@transaction.atomic
+def forget(person: Person, now: datetime, *, organization: Organization | None = None, by: str = audit.SYSTEM) -> bool:
+    """Remove every factor of somebody who lost them, and tell them; returns False when there is none.
+
+    Args:
+        person: whose.
+        now: when.
+        organization: where it is written down; None for the installation itself.
+        by: wire identifier of who does it.
+    """
+    mine = (AuthenticatorApp.objects.filter(person=person), Passkey.objects.filter(person=person))
+    if not sum(rows.delete()[0] for rows in mine):
+        return False
+    person.recovery_codes.all().delete()
+    target = ids.dump("person", person.pk)
+    audit.record(organization=organization, actor=by, action="person:factors_forget", target=target, at=now)
+    _say(person, "Your passkeys, authenticator app and recovery codes were removed by an administrator.", now)
+    return True
 
 
 def _first_codes(person: Person, now: datetime, random_bytes: RandomBytes) -> list[str]:

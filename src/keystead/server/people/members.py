@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from keystead.errors import PolicyDenied
+from keystead.server.factors import operations as factors
 from keystead.server.identity.models import Person
 from keystead.server.organizations import memberships, roles
 from keystead.server.organizations import operations as organizations
@@ -199,6 +200,25 @@ def bring_back(by: Membership, member: Membership, now: datetime) -> bool:
         return memberships.reactivate(subject, _name(actor), now)
 
     return _under_lock(by, member, bring_back)
+
+
+def forget_factors(by: Membership, member: Membership, now: datetime) -> bool:
+    """Remove the second factors of a member who lost them; returns False when there are none.
+
+    Raises:
+        PolicyDenied: the actor's role may not, or not to this member; or another organization relies on them too.
+    """
+
+    def forget(actor: Membership, subject: Membership) -> bool:
+        elsewhere = subject.person.memberships.filter(deactivated_at=None).exclude(organization=actor.organization)
+        if elsewhere.exists():
+            raise PolicyDenied(
+                f"{subject.person} belongs to another organization too, which relies on the same second factor.",
+                hint="Whoever runs the server can remove it: keystead server forget-factors EMAIL.",
+            )
+        return factors.forget(subject.person, now, organization=subject.organization, by=_name(actor))
+
+    return _under_lock(by, member, forget)
 
 
 def _under_lock(by: Membership, member: Membership, change: Callable[[Membership, Membership], T]) -> T:

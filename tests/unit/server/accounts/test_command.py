@@ -1,13 +1,17 @@
-"""``keystead server reset-link``: a way back in from the machine."""
+"""``keystead server reset-link`` and ``forget-factors``: a way back in from the machine."""
 
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from running import PROGRAM, fresh_variables
 
 from keystead.errors import UsageError
+
+if TYPE_CHECKING:
+    from keystead.server.organizations.models import Membership
 
 
 def run(home: Path, *arguments: str) -> tuple[int, str]:
@@ -39,3 +43,28 @@ def test_the_link_is_printed_for_a_person_and_for_a_program(monkeypatch: pytest.
     assert told["schema"] == "keystead.reset-link/1"
     assert told["link"] not in shown.output
     assert told["expires_at"]
+
+
+def test_nobody_has_no_second_factor_to_lose(tmp_path: Path) -> None:
+    code, said = run(tmp_path, "forget-factors", "nobody@example.com")
+    assert code == UsageError.exit_code
+    assert "No account has this address." in said
+
+
+@pytest.mark.usefixtures("database")
+def test_second_factors_are_removed_for_a_person_and_for_a_program(
+    administrator: "Membership", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from keystead.server import app, command
+    from keystead.server.factors.models import AuthenticatorApp
+
+    monkeypatch.setattr(app, "open_database", lambda *_: None)  # the test's own is open
+    when = administrator.created_at
+    AuthenticatorApp.objects.create(person=administrator.person, sealed="sealed", last_step=1, created_at=when)
+    shown = CliRunner().invoke(command.server, ["forget-factors", "Ada@example.com"])
+    assert shown.output == "The second factors are gone.\n"
+    assert not AuthenticatorApp.objects.exists()
+    told = json.loads(CliRunner().invoke(command.server, ["forget-factors", "ada@example.com", "--json"]).output)
+    assert told == {"schema": "keystead.forget-factors/1", "email": "ada@example.com", "removed": False}

@@ -10,6 +10,7 @@ from keystead.server.organizations.roles import Role
 from keystead.wire import ids
 
 if TYPE_CHECKING:
+    from django.http import HttpResponse
     from django.test import Client
 
     from keystead.server.organizations.models import Membership
@@ -168,3 +169,66 @@ def test_who_leaves_sees_the_organization_no_more(as_role: Callable[[str], "Clie
 @pytest.mark.parametrize("more", ["", "/end", "/bring-back"])
 def test_an_unknown_member_is_not_there(as_role: Callable[[str], "Client"], more: str) -> None:
     assert as_role("admin").post(f"/members/mem_{'0' * 32}{more}").status_code == 404
+
+
+def with_app(member: "Membership") -> None:
+    from keystead.server.factors.models import AuthenticatorApp
+
+    AuthenticatorApp.objects.create(person=member.person, sealed="sealed", last_step=1, created_at=NOW)
+
+
+def test_lost_second_factors_are_removed_written_down_and_told(
+    as_role: Callable[[str], "Client"], bo: "Membership"
+) -> None:
+    from keystead.server.audit.models import AuditEvent
+    from keystead.server.factors import operations as factors
+
+    with_app(bo)
+    admin, address = as_role("admin"), f"/members/{ids.dump('membership', bo.pk)}"
+    assert "Remove second factors" in admin.get(address).content.decode()
+    assert "by voice or in person" in admin.get(f"{address}/forget-factors").content.decode()
+
+    assert posted(admin, f"{address}/forget-factors").status_code == 302
+
+    assert not factors.has_any(bo.person)
+    (event,) = AuditEvent.objects.filter(action="person:factors_forget")
+    assert (event.actor, event.target) == (ids.dump("person", admin_of(bo).person_id), ids.dump("person", bo.person_id))
+    assert "Remove second factors" not in admin.get(address).content.decode()
+
+
+def test_another_organization_s_second_factor_is_not_removed(
+    as_role: Callable[[str], "Client"], bo: "Membership"
+) -> None:
+    from keystead.server.factors import operations as factors
+    from keystead.server.organizations import operations
+
+    with_app(bo)
+    operations.add_member(operations.create_organization("Other", NOW), bo.person, Role.DEVELOPER, NOW)
+
+    refused = posted(as_role("admin"), f"/members/{ids.dump('membership', bo.pk)}/forget-factors")
+
+    assert refused.status_code == 403
+    assert "keystead server forget-factors EMAIL" in refused.content.decode()
+    assert factors.has_any(bo.person)
+
+
+@pytest.mark.parametrize("role", ["developer", "billing"])
+def test_who_may_not_manage_members_removes_nothing(
+    as_role: Callable[[str], "Client"], bo: "Membership", role: str
+) -> None:
+    from keystead.server.factors import operations as factors
+
+    with_app(bo)
+
+    assert posted(as_role(role), f"/members/{ids.dump('membership', bo.pk)}/forget-factors").status_code == 403
+    assert factors.has_any(bo.person)
+
+
+def admin_of(member: "Membership") -> "Membership":
+    from keystead.server.organizations.models import Membership
+
+    return Membership.objects.get(organization=member.organization, person__email="ada@example.com")
+
+
+def posted(web: "Client", path: str) -> "HttpResponse":
+    return web.post(path)  # type: ignore[return-value]  # Django's test client adds to it
