@@ -10,7 +10,7 @@ import click
 
 from keystead.cli import tickets
 from keystead.cli.exits import sentence, visible
-from keystead.cli.paper import duration
+from keystead.cli.paper import Paper, duration
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Login, LoginKind
 from keystead.errors import KeysteadError, NoCredential, TemporaryFailure, UsageError
@@ -102,7 +102,7 @@ def logout(
         for one in end(replace(surroundings, store=surroundings.store.at(name)), kinds, local=local):
             ended.append(one)
             if not wants_json:  # at once: a later one may fail
-                click.echo(visible(one.text))
+                say(surroundings, one.text)
     if not ended:
         raise NoCredential("Nobody is signed in here.", hint="keystead status shows where credentials come from.")
     reached = {one.login.issuer for one in ended if one.revocation is Revocation.REVOKED}
@@ -111,7 +111,7 @@ def logout(
     if wants_json:
         click.echo(json.dumps({**document(ended, resolution), "caught_up": caught_up}, indent=2))
     else:
-        click.echo("\n".join(visible(line) for line in (*caught_up, _takes_over(resolution))))
+        say(surroundings, *caught_up, _takes_over(resolution))
 
 
 def _finish(surroundings: Surroundings, *, wants_json: bool) -> int:
@@ -120,9 +120,17 @@ def _finish(surroundings: Surroundings, *, wants_json: bool) -> int:
     if wants_json:
         click.echo(json.dumps({"schema": SCHEMA, "pending": [one.to_json() for one in deliveries]}, indent=2))
     else:
-        said = [visible(one.text) for one in deliveries] or ["Every earlier sign-out has reached its server."]
-        click.echo("\n".join(said))
+        say(surroundings, *([one.text for one in deliveries] or ["Every earlier sign-out has reached its server."]))
     return TemporaryFailure.exit_code if any(one.problem is not None for one in deliveries) else 0
+
+
+def say(surroundings: Surroundings, *texts: str) -> None:
+    """Print each line of the texts, wrapped where a person reads it on a terminal."""
+    lines = [visible(line) for text in texts for line in text.split("\n")]
+    if surroundings.environment.stdout_tty:
+        paper = Paper.of(surroundings.environment)
+        lines = [part for line in lines for part in paper.wrap(line)]
+    click.echo("\n".join(lines))
 
 
 def document(ended: Sequence[Ended], resolution: Resolution) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from typing import Final
 
 import click
 
-from keystead.cli.exits import visible
-from keystead.cli.logout import LOCK_PATIENCE, Ended, Revocation, revoked
+from keystead.cli.logout import LOCK_PATIENCE, Ended, Revocation, revoked, say
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import LoginKind
 from keystead.errors import NoCredential, TemporaryFailure
@@ -31,7 +30,7 @@ def revoke(surroundings: Surroundings, *, method: str | None, wants_json: bool) 
     if wants_json:
         click.echo(json.dumps({"schema": SCHEMA, "revoked": [one.to_json() for one in done]}, indent=2))
     else:
-        click.echo("\n".join(visible(one.text) for one in done))
+        say(surroundings, *(one.text for one in done))
 
 
 def _revoke(surroundings: Surroundings, kind: LoginKind) -> list[Ended]:
