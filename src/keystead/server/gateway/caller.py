@@ -162,6 +162,21 @@ _SUBSCRIPTION: Final = (
 _WRONG_KIND: Final = (
     "which is not for model requests. Sign in with `keystead login`, or use an API key of this gateway."
 )
+_OURS: Final = {
+    tokens.TokenKind.REFRESH_TOKEN: "a refresh token",
+    tokens.TokenKind.DEVICE_CODE: "a device code",
+    tokens.TokenKind.AUTHORIZATION_CODE: "an authorization code",
+    tokens.TokenKind.SETUP_CODE: "a setup code",
+    tokens.TokenKind.LINK_CODE: "the code of a one-time link",
+    tokens.TokenKind.PUSHED_REQUEST: "a reference to a sign-in that was asked for",
+    tokens.TokenKind.CLIENT_SECRET: "a client secret",
+    tokens.TokenKind.SCIM_TOKEN: "a provisioning token",
+    tokens.TokenKind.REVOCATION_TICKET: "a ticket that only ends a sign-in",
+    tokens.TokenKind.REGISTRATION_TOKEN: "a registration token",
+    tokens.TokenKind.REGISTRATION_ACCESS_TOKEN: "a client's token for its own registration",
+    tokens.TokenKind.INVITATION: "the code of an invitation",
+}
+"""What each kind of our own tokens is called, but the one that is for model requests."""
 _FOREIGN: Final = (
     (b"sk-ant-oat", _SUBSCRIPTION),
     (b"sk-ant-ort", _SUBSCRIPTION),
@@ -169,15 +184,7 @@ _FOREIGN: Final = (
         b"sk-ant-",
         "The credential is an API key of the model vendor; this gateway holds its own. Use a key that it issued.",
     ),
-    (b"ksr_", f"The credential is a refresh token, {_WRONG_KIND}"),
-    (b"ksd_", f"The credential is a device code, {_WRONG_KIND}"),
-    (b"ksc_", f"The credential is an authorization code, {_WRONG_KIND}"),
-    (b"kss_", f"The credential is a setup code, {_WRONG_KIND}"),
-    (b"ksq_", f"The credential is a reference to a sign-in that was asked for, {_WRONG_KIND}"),
-    (b"ksx_", f"The credential is a client secret, {_WRONG_KIND}"),
-    (b"ksp_", f"The credential is a provisioning token, {_WRONG_KIND}"),
-    (b"ksi_", f"The credential is a registration token, {_WRONG_KIND}"),
-    (b"ksm_", f"The credential is a client's token for its own registration, {_WRONG_KIND}"),
+    *((kind.value.encode(), f"The credential is {name}, {_WRONG_KIND}") for kind, name in _OURS.items()),
 )
 """What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""
 

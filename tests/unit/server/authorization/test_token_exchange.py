@@ -4,13 +4,16 @@ import json
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from issuers import TokenIssuer
+from proofs import Signer
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 TYPES = "urn:ietf:params:oauth:token-type:"
 ACCESS = f"{TYPES}access_token"
+ORIGIN = "http://127.0.0.1:8420"
 
 
 @dataclass
@@ -23,19 +26,30 @@ class Story:
     client: Any
     proof: dict[str, str]
 
-    def sign_in(self, scope: str = "openid profile models:use") -> tuple[str, Any]:
+    def sign_in(self, scope: str = "openid profile models:use", key: str = "") -> tuple[str, Any]:
         from keystead.server.authorization import access_tokens, clients, sign_ins
         from keystead.server.authorization.surroundings import now
         from keystead.server.identifiers import new_id
 
         client = clients.find("keystead-cli")
         redeemed = sign_ins.begin(sign_ins.Approval(client, self.administrator, scope), "laptop", now())
-        return access_tokens.sign(redeemed.grant, scope, new_id(), now())[0], redeemed
+        return access_tokens.sign(redeemed.grant, scope, new_id(), now(), key)[0], redeemed
 
     def exchange(self, token: str, kind: str = ACCESS, **more: str) -> tuple[int, dict[str, Any]]:
         asked = {"subject_token": token, "subject_token_type": kind, **self.proof, **more}
         answer: tuple[int, dict[str, Any]] = self.program.token(grant_type=GRANT, **asked)
         return answer
+
+    def exchange_signed(self, signer: Signer, token: str, **more: str) -> tuple[int, dict[str, Any]]:
+        """Exchange with a proof by the signer's key, as the server's own nonce wants it."""
+        from keystead.server.authorization.checks import binding
+
+        url = f"{ORIGIN}/oauth/token"
+        proof = signer.proof("POST", url, self.clock.now(), nonce=binding.nonces().current(self.clock.now()))
+        asked = {"grant_type": GRANT, "subject_token": token, "subject_token_type": ACCESS, **self.proof, **more}
+        kind = "application/x-www-form-urlencoded"
+        response = self.program.web.post("/oauth/token", urlencode(asked), content_type=kind, headers={"DPoP": proof})
+        return response.status_code, response.json()
 
     def introspect(self, token: str, **proof: str) -> dict[str, Any]:
         status, answer = self.program.post("/oauth/introspect", token=token, **(proof or self.proof))
@@ -241,6 +255,43 @@ def test_a_client_is_told_of_its_own_refresh_token(story: Story) -> None:
     assert (told["active"], told["client_id"], told["scope"]) == (True, story.client.client_id, "openid")
     sign_ins.end(redeemed.grant, "system", "test", now())
     assert story.introspect(redeemed.refresh_token) == {"active": False}
+
+
+@pytest.mark.requirement("rfc9449 7 exchange")
+def test_a_bound_subject_is_exchanged_with_a_proof_of_its_key_and_stays_bound(story: Story) -> None:
+    from keystead.server.authorization import access_tokens
+    from keystead.server.authorization.models import Grant
+
+    holder = Signer()
+    token, _ = story.sign_in(key=holder.thumbprint)
+    before = Grant.objects.count()
+    for status, answer in (story.exchange(token), story.exchange_signed(Signer(), token)):
+        assert (status, answer["error"]) == (400, "invalid_dpop_proof")
+        assert "subject_token is bound to" in answer["error_description"]
+    assert Grant.objects.count() == before, "nothing began"
+    status, answer = story.exchange_signed(holder, token)
+    assert (status, answer["token_type"]) == (200, "DPoP"), answer
+    claims = access_tokens.verify(answer["access_token"], story.clock.now())
+    assert claims is not None
+    assert claims.key_thumbprint == holder.thumbprint
+    assert story.exchange(answer["access_token"])[1]["error"] == "invalid_dpop_proof", "nor is it shed at the next step"
+
+
+@pytest.mark.requirement("rfc9449 7 exchange")
+def test_a_bound_actor_token_needs_its_key_as_well(story: Story) -> None:
+    holder = Signer()
+    token, _ = story.sign_in()
+    bound = story.exchange_signed(holder, token)[1]["access_token"]
+    actor = {"actor_token": bound, "actor_token_type": ACCESS}
+    for status, answer in (story.exchange(token, **actor), story.exchange_signed(Signer(), token, **actor)):
+        assert (status, answer["error"]) == (400, "invalid_dpop_proof")
+        assert "actor_token is bound to" in answer["error_description"]
+    assert story.exchange_signed(holder, token, **actor)[0] == 200
+
+
+def test_a_bearer_subject_may_become_a_bound_token(story: Story) -> None:
+    token, _ = story.sign_in()
+    assert story.exchange_signed(Signer(), token)[1]["token_type"] == "DPoP"
 
 
 def test_json_does_as_well(story: Story) -> None:

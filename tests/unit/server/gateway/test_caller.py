@@ -1,5 +1,7 @@
 """Two headers, one principal: which credential counts, and what an unrecognised one is told."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +94,24 @@ def test_unrecognised_credential_is_401_that_says_what_and_how_to_go_on(
     assert says in error.message
     assert "canary" not in error.message
     assert (("x-should-retry", "false") in error.headers) is final
+
+
+@pytest.mark.parametrize("kind", TokenKind)
+def test_every_kind_of_our_own_tokens_is_called_by_its_name(kind: TokenKind) -> None:
+    token = mint(kind, lambda size: b"\4" * size).encode()
+    for error in (refusal(b"Bearer " + token, None), refusal(None, token)):
+        assert error.status == 401
+        assert token[4:].decode() not in error.message
+        assert ("x-should-retry", "false") in error.headers
+        if kind is TokenKind.API_KEY:
+            assert error.message.startswith("The API key is revoked or not from this server.")
+        else:
+            assert re.match(r"The credential is (an?|the) [a-z' -]+, which is not for model requests\.", error.message)
+
+
+def test_no_two_kinds_are_called_the_same() -> None:
+    tokens = [mint(kind, lambda size: b"\4" * size).encode() for kind in TokenKind]
+    assert len({refusal(None, token).message for token in tokens}) == len(TokenKind)
 
 
 def test_vendor_subscription_token_is_refused_by_the_legal_wall() -> None:

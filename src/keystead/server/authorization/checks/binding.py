@@ -64,12 +64,13 @@ def hold(redeemed: Redeemed, key: str) -> None:
     if not key and grant.client.dpop_bound:
         raise Refusal("invalid_dpop_proof", "This client must sign its requests (DPoP).")
     if redeemed.key_thumbprint not in ("", key):
-        raise _other_key()
+        raise other_key("token")
     if not key or grant.key_thumbprint or redeemed.refresh_token is None or grant.client.is_confidential:
         return
     if not Grant.objects.filter(pk=grant.pk, key_thumbprint__in=("", key)).update(key_thumbprint=key):
-        raise _other_key()
+        raise other_key("token")
 
 
-def _other_key() -> Refusal:
-    return Refusal("invalid_dpop_proof", "The request must be signed with the key that its token is bound to (DPoP).")
+def other_key(name: str) -> Refusal:
+    """Return the refusal of a request that is not signed with the key that its ``name`` is bound to."""
+    return Refusal("invalid_dpop_proof", f"The request must be signed with the key that its {name} is bound to (DPoP).")

@@ -55,14 +55,12 @@ MAY_WAIT: Final = frozenset({JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT})
 """Grants of which only their preparation can tell whether it has to; a refresh knows, and says so by ``MustWait``."""
 
 
-def exchange(question: Question, key: str = "") -> TokenResponse:
+def exchange(question: Question) -> TokenResponse:
     """Answer a token request (RFC 6749 sections 4.1.3, 4.4.2, 6; RFC 8628 3.4; RFC 7523 2.1; RFC 8693 2.1).
 
     Args:
         question: who asks for what; its client as
             :mod:`~keystead.server.authorization.checks.client_authentication` found.
-        key: thumbprint of the key that signed the request, as :mod:`~keystead.server.authorization.checks.binding`
-            found, or empty.
 
     Raises:
         Refusal: as the RFCs name it.
@@ -80,8 +78,8 @@ def exchange(question: Question, key: str = "") -> TokenResponse:
         redeemed = redeem(question)
         if isinstance(redeemed, Redeemed):
             _check(redeemed, parameters["grant_type"])
-            binding.hold(redeemed, key)
-            answer = _answer(redeemed, key, question.now)
+            binding.hold(redeemed, question.key)
+            answer = _answer(redeemed, question.key, question.now)
             is_exchange = parameters["grant_type"] == TOKEN_EXCHANGE_GRANT
             return replace(answer, issued_token_type=ACCESS_TOKEN_TYPE) if is_exchange else answer
     raise redeemed

@@ -18,6 +18,8 @@ class Question:
         label: what the device says it is.
         identity: of the workload that asks, found before the grant's transaction begins.
         at_once: others wait for the answer, so it may not wait for another server.
+        key: thumbprint of the key that signed the request, as :mod:`~keystead.server.authorization.checks.binding`
+            found, or empty.
     """
 
     parameters: Parameters
@@ -26,6 +28,7 @@ class Question:
     now: datetime
     identity: Identity | None = None
     at_once: bool = False
+    key: str = ""
 
     def is_by_another_than(self, owner: Client) -> bool:
         """Return whether another client than ``owner`` asks; one that must authenticate may not stay unnamed."""

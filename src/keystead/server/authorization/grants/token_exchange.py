@@ -1,7 +1,9 @@
 """A token for a narrower one, in which a client acts for somebody (RFC 8693).
 
 What comes out is never more than what went in: its scope, its end and the life of its sign-in are those of the subject
-token at most, and its ``act`` claim says who acts, so that nobody is impersonated unseen.
+token at most, and its ``act`` claim says who acts, so that nobody is impersonated unseen. A token that is bound to a key
+(RFC 9449) is of use to its holder only, here as anywhere: whoever hands it on signs the request with that key, and what
+comes out is bound to it too.
 """
 
 from dataclasses import replace
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 from keystead.server.authorization import access_tokens, federated, sign_ins
 from keystead.server.authorization.access_tokens import Claims
-from keystead.server.authorization.checks import scopes, standing
+from keystead.server.authorization.checks import binding, scopes, standing
 from keystead.server.authorization.federated import Identity
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Client, Grant
@@ -80,7 +82,7 @@ def _for_identity(question: Question, identity: Identity, client: Client, actor:
 def _subject(question: Question, client: Client) -> tuple[Claims, Grant]:
     """Return the subject's token and its living sign-in, if this client may act for whoever it is."""
     token = question.parameters["subject_token"]
-    claims, grant = _living(token, question.now, "subject_token")
+    claims, grant = _living(token, question, "subject_token")
     if grant.organization_id != client.organization_id:
         raise invalid_request("The subject_token is not acceptable.")
     if claims.client_id not in {client.client_id, *client.may_act_for}:
@@ -97,17 +99,20 @@ def _actor(question: Question, client: Client) -> str:
         return client.client_id
     if required(parameters, "actor_token_type") != ACCESS_TOKEN_TYPE:
         raise invalid_request("The actor_token_type must be that of an access token.")
-    claims, grant = _living(parameters["actor_token"], question.now, "actor_token")
+    claims, grant = _living(parameters["actor_token"], question, "actor_token")
     if grant.organization_id != client.organization_id or claims.client_id != client.client_id:
         raise invalid_request("The actor_token is not acceptable.")
     return claims.subject_id
 
 
-def _living(token: str, now: datetime, name: str) -> tuple[Claims, Grant]:
-    claims = access_tokens.verify(token, now.timestamp())
+def _living(token: str, question: Question, name: str) -> tuple[Claims, Grant]:
+    """Return what a token says and its sign-in, if both hold and the request is signed by the key it is bound to."""
+    claims = access_tokens.verify(token, question.now.timestamp())
     grant = None if claims is None else sign_ins.of_wire_id(claims.grant_id)
     if claims is None or grant is None or grant.revoked_at is not None or not standing.holds(grant):
         raise invalid_request(f"The {name} is not a living access token of this server.")
+    if claims.key_thumbprint not in ("", question.key):
+        raise binding.other_key(name)
     return claims, grant
 
 

@@ -30,8 +30,9 @@ from keystead.wire import oauth
 @posted
 def token(call: Call) -> bytes:
     """Exchange a code or a refresh token (RFC 6749 section 3.2)."""
-    question = Question(call.parameters, call.client, call.label, call.now, at_once=call.asked.at_once)
-    return oauth.dump_token(whole(lambda: grants.exchange(question, call.key)))
+    at_once = call.asked.at_once
+    question = Question(call.parameters, call.client, call.label, call.now, at_once=at_once, key=call.key)
+    return oauth.dump_token(whole(lambda: grants.exchange(question)))
 
 
 @posted
