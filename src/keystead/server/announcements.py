@@ -1,7 +1,8 @@
 """Changes across server processes on one PostgreSQL: what one publishes, the others hear within milliseconds.
 
 An announcement may be lost with a connection. So after every new connection, and anyhow every few seconds
-(``app.REFRESH_SECONDS``), what changed is read again: the announcement makes it soon, the reading makes it certain.
+(``background.REFRESH_SECONDS``), what changed is read again: the announcement makes it soon, the reading makes it
+certain.
 """
 
 import json

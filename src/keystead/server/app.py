@@ -21,30 +21,21 @@ import uvicorn
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import client_address, data_directory, outbound
-from keystead.server.allowed_models import AllowedModels, policy_truth
-from keystead.server.announcements import Announcements
-from keystead.server.changes import CHANGES
-from keystead.server.directory import SnapshotDirectory, Truth
+from keystead.server import background, client_address, data_directory, outbound
+from keystead.server.background import Running
 from keystead.server.dpop import Checker, Memory
-from keystead.server.errands import ERRANDS
-from keystead.server.gateway import Directory, DirectoryUnavailable, Gateway, Ledger, Limits, Upstream
+from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits, Upstream
 from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
-from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.mail.routes import route
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
-from keystead.server.telling import telling
 
 SETUP_CODE_LIFETIME: Final = timedelta(days=1)
 DRAIN_SECONDS: Final = 15
 WORKERS: Final = 8
 """Threads of the control plane."""
-REFRESH_SECONDS: Final = 15.0
-"""How soon a server hears of what another process on its database changed, such as a rotated signing key."""
-SWEEP_SECONDS: Final = 3600.0
 _MIGRATION_LOCK: Final = 0x4B45595354
 """Any number that nobody else on the database locks."""
 
@@ -193,40 +184,6 @@ def new_setup_code(settings: ServerSettings, clock: Clock, random_bytes: RandomB
     return operations.new_setup_code(now, random_bytes, SETUP_CODE_LIFETIME)
 
 
-def truth() -> Truth:
-    """Return the control plane's answers for the gateway's directory."""
-    from keystead.server.authorization import operations as authorization
-    from keystead.server.keys import operations as keys
-
-    return Truth(
-        all_keys=keys.active_facts,
-        key=keys.facts,
-        keys_of=keys.facts_of,
-        keys_changed_since=keys.changed_since,
-        public_keys=authorization.verification_keys,
-        verify=authorization.verify_access_token,
-        ended_grants=authorization.revoked_grants,
-        grant_is_live=authorization.grant_is_live,
-    )
-
-
-def chores(directory: SnapshotDirectory, models: AllowedModels) -> list[Chore]:
-    """Return what a running server does from time to time."""
-    from keystead.server.authorization.sweep import sweep
-
-    return [
-        Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: directory.refresh()),
-        Chore("reading policies again", REFRESH_SECONDS, lambda _: models.refresh()),
-        Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
-    ]
-
-
-def _close_connections() -> None:
-    from django.db import connections
-
-    connections.close_all()
-
-
 def serve(installation: Installation, announce: Callable[[Ready], None], clock: Clock = SYSTEM_CLOCK) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way and write the ledger out.
 
@@ -235,48 +192,8 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
         announce: called once, when the server answers.
         clock: wall-clock time, for expiry and the ledger.
     """
-    from keystead.server.usage.ledger import LedgerWriter
-
-    directory = SnapshotDirectory(truth(), clock, CHANGES)
-    models = AllowedModels(policy_truth(), CHANGES)
-    ledger = LedgerWriter()
-    housekeeping = Housekeeping(chores(directory, models), clock, finished=_close_connections)
-    announcements = _announcements(directory, models)
-    try:
-        housekeeping.start()
-        with telling(clock):
-            _run(_serve(installation, (directory, models), ledger, announce))
-    finally:
-        housekeeping.close()
-        if announcements is not None:
-            announcements.close()
-        ERRANDS.close()
-        ledger.close()
-        models.close()
-        directory.close()
-
-
-def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Announcements | None:
-    """Carry changes to and from other processes where the database can; on SQLite there are none."""
-    from django.db import connection
-
-    if connection.vendor != "postgresql":
-        return None
-
-    def connect() -> Any:
-        import psycopg
-
-        given = connection.get_connection_params()
-        return psycopg.connect(
-            **{name: value for name, value in given.items() if name not in {"cursor_factory", "context"}},
-            autocommit=True,
-        )
-
-    def missed() -> None:
-        directory.refresh()
-        models.refresh()
-
-    return Announcements(CHANGES, connect, missed)
+    with background.at_work(clock) as running:
+        _run(_serve(installation, running, announce))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -290,23 +207,21 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(
     installation: Installation,
-    snapshots: tuple[Directory, AllowedModels],
-    ledger: Ledger,
+    running: Running,
     announce: Callable[[Ready], None],
 ) -> None:
     settings = installation.settings
-    directory, models = snapshots
     async with _upstream(settings) as upstream, _control_plane(client_address.proxies(settings)) as control_plane:
         gateway = Gateway(
-            directory=directory,
+            directory=running.directory,
             origin=settings.base_url,
             proofs=_proofs(),
-            ledger=ledger,
+            ledger=running.ledger,
             upstream=upstream,
             limits=Limits(body_bytes=settings.max_body_bytes),
             ready=_database_answers,
             managed_settings=_managed_settings,
-            allowed_models=models.of,
+            allowed_models=running.models.of,
         )
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()

@@ -31,7 +31,7 @@ def far(database: object, clock: FakeClock) -> Iterator[SnapshotDirectory]:
 
 
 def directory(clock: FakeClock, changes: Changes) -> Iterator[SnapshotDirectory]:
-    from keystead.server.app import truth
+    from keystead.server.background import truth
 
     made = SnapshotDirectory(truth(), clock, changes)
     yield made

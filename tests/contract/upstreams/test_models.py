@@ -226,19 +226,19 @@ def test_no_request_asks_the_database_and_its_trouble_changes_nothing(
 ) -> None:
     from django.db import connections
 
-    from keystead.server import app
+    from keystead.server import background
     from keystead.server.allowed_models import AllowedModels, policy_truth
     from keystead.server.changes import Changes
     from keystead.server.directory import SnapshotDirectory
 
     changes = Changes()
-    directory = SnapshotDirectory(app.truth(), SYSTEM_CLOCK, changes)
+    directory = SnapshotDirectory(background.truth(), SYSTEM_CLOCK, changes)
     with closing(directory), closing(AllowedModels(policy_truth(), changes)) as models:
         running = serve(directory=directory, allowed_models=models.of)
         connections.close_all()
         connections["default"].settings_dict["NAME"] = tmp_path / "nowhere" / "database"
         connections.settings["default"]["NAME"] = tmp_path / "nowhere" / "database"
-        for chore in app.chores(directory, models)[:2]:
+        for chore in background.chores(directory, models)[:2]:
             with pytest.raises(Exception, match="unable to open database file"):
                 chore.do(0.0)
         assert running.ask(body(), key=keys["developer"]).status == 200

@@ -72,8 +72,8 @@ def test_scopes_of_people_are_not_a_machine_s(administrator: Any, account: Any, 
 
 def test_disabling_the_account_ends_its_tokens_everywhere(administrator: Any, account: Any, program: Any) -> None:
     from keystead.clock import SYSTEM_CLOCK
-    from keystead.server.app import truth
     from keystead.server.authorization.surroundings import now
+    from keystead.server.background import truth
     from keystead.server.changes import CHANGES
     from keystead.server.directory import SnapshotDirectory
     from keystead.server.keys import service_accounts

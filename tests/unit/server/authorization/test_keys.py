@@ -78,7 +78,7 @@ def test_a_compromised_key_verifies_nothing_any_more(signed: str, clock: Any) ->
 @pytest.fixture
 def gateway(signed: str, clock: Any) -> Iterator[Any]:
     """What a running gateway knows, which has seen the token."""
-    from keystead.server.app import truth
+    from keystead.server.background import truth
     from keystead.server.directory import SnapshotDirectory
 
     directory = SnapshotDirectory(truth(), clock, CHANGES)

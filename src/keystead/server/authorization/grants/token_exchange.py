@@ -1,9 +1,9 @@
 """A token for a narrower one, in which a client acts for somebody (RFC 8693).
 
 What comes out is never more than what went in: its scope, its end and the life of its sign-in are those of the subject
-token at most, and its ``act`` claim says who acts, so that nobody is impersonated unseen. A token that is bound to a key
-(RFC 9449) is of use to its holder only, here as anywhere: whoever hands it on signs the request with that key, and what
-comes out is bound to it too.
+token at most, and its ``act`` claim says who acts, so that nobody is impersonated unseen. A token that is bound to a
+key (RFC 9449) is of use to its holder only, here as anywhere: whoever hands it on signs the request with that key, and
+what comes out is bound to it too.
 """
 
 from dataclasses import replace

@@ -1,0 +1,118 @@
+"""What a running server does beside answering: it keeps its snapshots fresh, carries changes, sweeps and writes.
+
+All of it begins and ends in one place, in the order in which one part needs another.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from keystead.clock import Clock
+from keystead.server.allowed_models import AllowedModels, policy_truth
+from keystead.server.announcements import Announcements
+from keystead.server.changes import CHANGES
+from keystead.server.directory import SnapshotDirectory, Truth
+from keystead.server.errands import ERRANDS
+from keystead.server.gateway import Ledger
+from keystead.server.housekeeping import Chore, Housekeeping
+from keystead.server.telling import telling
+
+REFRESH_SECONDS: Final = 15.0
+"""How soon a server hears of what another process on its database changed, such as a rotated signing key."""
+SWEEP_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the gateway asks while the work goes on."""
+
+    directory: SnapshotDirectory
+    models: AllowedModels
+    ledger: Ledger
+
+
+def truth() -> Truth:
+    """Return the control plane's answers for the gateway's directory."""
+    from keystead.server.authorization import operations as authorization
+    from keystead.server.keys import operations as keys
+
+    return Truth(
+        all_keys=keys.active_facts,
+        key=keys.facts,
+        keys_of=keys.facts_of,
+        keys_changed_since=keys.changed_since,
+        public_keys=authorization.verification_keys,
+        verify=authorization.verify_access_token,
+        ended_grants=authorization.revoked_grants,
+        grant_is_live=authorization.grant_is_live,
+    )
+
+
+def chores(directory: SnapshotDirectory, models: AllowedModels) -> list[Chore]:
+    """Return what a running server does from time to time."""
+    from keystead.server.authorization.sweep import sweep
+
+    return [
+        Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: directory.refresh()),
+        Chore("reading policies again", REFRESH_SECONDS, lambda _: models.refresh()),
+        Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
+    ]
+
+
+def _close_connections() -> None:
+    from django.db import connections
+
+    connections.close_all()
+
+
+@contextlib.contextmanager
+def at_work(clock: Clock) -> Iterator[Running]:
+    """Do the work for the block, and at its end finish what is under way and write the ledger out.
+
+    Args:
+        clock: wall-clock time, for expiry and for what is due.
+    """
+    from keystead.server.usage.ledger import LedgerWriter
+
+    directory = SnapshotDirectory(truth(), clock, CHANGES)
+    models = AllowedModels(policy_truth(), CHANGES)
+    ledger = LedgerWriter()
+    housekeeping = Housekeeping(chores(directory, models), clock, finished=_close_connections)
+    announcements = _announcements(directory, models)
+    try:
+        housekeeping.start()
+        with telling(clock):
+            yield Running(directory, models, ledger)
+    finally:
+        housekeeping.close()
+        if announcements is not None:
+            announcements.close()
+        ERRANDS.close()
+        ledger.close()
+        models.close()
+        directory.close()
+
+
+def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Announcements | None:
+    """Carry changes to and from other processes where the database can; on SQLite there are none."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return None
+
+    def connect() -> Any:
+        import psycopg
+
+        given = connection.get_connection_params()
+        return psycopg.connect(
+            **{name: value for name, value in given.items() if name not in {"cursor_factory", "context"}},
+            autocommit=True,
+        )
+
+    def missed() -> None:
+        directory.refresh()
+        models.refresh()
+
+    return Announcements(CHANGES, connect, missed)
