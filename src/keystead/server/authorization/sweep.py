@@ -21,7 +21,7 @@ from keystead.server.authorization.models import (
     SpentAssertion,
 )
 from keystead.server.identity import browser_sessions, link_codes
-from keystead.server.identity.models import LinkCode
+from keystead.server.identity.models import CacheEntry, LinkCode
 from keystead.server.organizations.models import Invitation
 
 _BATCH: Final = 500
@@ -64,6 +64,7 @@ _ENDED: Final[Mapping[str, Callable[[datetime], QuerySet[Any]]]] = {
     "sign_ins": _sign_ins,
     "spent_assertions": lambda now: SpentAssertion.objects.filter(expires_at__lt=now),
     "browser_sessions": browser_sessions.expired,
+    "cache_entries": lambda now: CacheEntry.objects.filter(ends_at__lt=now.timestamp()),
     "link_codes": lambda now: LinkCode.objects.filter(expires_at__lt=now - link_codes.KEPT),
     "invitations": lambda now: Invitation.objects.filter(
         Q(accepted_at=None, expires_at__lt=now - lifetimes.ENDED_KEPT) | Q(revoked_at__lt=now - lifetimes.ENDED_KEPT)

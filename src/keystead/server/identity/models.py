@@ -111,3 +111,16 @@ class BrowserSession(AbstractBaseSession):
         from keystead.server.identity.session_store import SessionStore
 
         return SessionStore
+
+
+class CacheEntry(models.Model):
+    """A row of :mod:`keystead.server.identity.shared_cache`.
+
+    Attributes:
+        key: SHA-256 of the cache's key.
+        ends_at: Unix seconds; the value is not there any more from then on.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    value = models.TextField()
+    ends_at = models.FloatField(db_index=True)

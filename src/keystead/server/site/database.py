@@ -17,6 +17,13 @@ def configuration(server: ServerSettings) -> dict[str, Any]:
     return _sqlite(server) if server.database_url is None else _postgresql(server.database_url.reveal())
 
 
+def caches(server: ServerSettings) -> dict[str, Any]:
+    """Return Django's description of its cache, which counts attempts: shared where several processes may be."""
+    memory = "django.core.cache.backends.locmem.LocMemCache"
+    shared = "keystead.server.identity.shared_cache.SharedCache"
+    return {"default": {"BACKEND": memory if server.database_url is None else shared}}
+
+
 def _sqlite(server: ServerSettings) -> dict[str, Any]:
     """Return a database in which writers take turns from the beginning of a transaction."""
     return {

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from keystead.server.mail.routes import sender
 from keystead.server.settings import ServerSettings
-from keystead.server.site.database import configuration
+from keystead.server.site.database import caches, configuration
 from keystead.server.site.logs import LOGGING
 
 _SERVER = Path(__file__).resolve().parent.parent
@@ -119,6 +119,7 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
         "ALLOWED_HOSTS": [origin.hostname or "", "127.0.0.1", "localhost", "[::1]"],
         "CSRF_TRUSTED_ORIGINS": [f"{origin.scheme}://{origin.netloc}"],
         "DATABASES": {"default": configuration(server)},
+        "CACHES": caches(server),
         "SESSION_COOKIE_SECURE": secure,
         "CSRF_COOKIE_SECURE": secure,
         "DEFAULT_FROM_EMAIL": sender(server),
