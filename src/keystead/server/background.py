@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from keystead.clock import Clock
+from keystead.server import remembered
 from keystead.server.allowed_models import AllowedModels, policy_truth
 from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
@@ -55,7 +56,7 @@ def chores(directory: SnapshotDirectory, models: AllowedModels) -> list[Chore]:
     from keystead.server.authorization.sweep import sweep
 
     return [
-        Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: directory.refresh()),
+        Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: _look_again(directory)),
         Chore("reading policies again", REFRESH_SECONDS, lambda _: models.refresh()),
         Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
     ]
@@ -74,8 +75,10 @@ def at_work(clock: Clock) -> Iterator[Running]:
     Args:
         clock: wall-clock time, for expiry and for what is due.
     """
+    from keystead.server.authorization import operations as authorization
     from keystead.server.usage.ledger import LedgerWriter
 
+    authorization.make_signing_key(clock.now())
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     models = AllowedModels(policy_truth(), CHANGES)
     ledger = LedgerWriter()
@@ -83,7 +86,7 @@ def at_work(clock: Clock) -> Iterator[Running]:
     announcements = _announcements(directory, models)
     try:
         housekeeping.start()
-        with telling(clock):
+        with telling(clock), remembered.remembering(CHANGES):
             yield Running(directory, models, ledger)
     finally:
         housekeeping.close()
@@ -93,6 +96,12 @@ def at_work(clock: Clock) -> Iterator[Running]:
         ledger.close()
         models.close()
         directory.close()
+
+
+def _look_again(directory: SnapshotDirectory) -> None:
+    """Read again, or when it is next asked, what other processes may have changed unheard."""
+    remembered.forget()
+    directory.refresh()
 
 
 def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Announcements | None:
@@ -112,7 +121,7 @@ def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Annou
         )
 
     def missed() -> None:
-        directory.refresh()
+        _look_again(directory)
         models.refresh()
 
     return Announcements(CHANGES, connect, missed)

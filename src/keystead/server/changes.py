@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 Subject = Literal[
-    "api_key", "grant", "group", "member", "member_address", "organization", "policy", "service_account", "signing_key"
+    "api_key",
+    "client",
+    "grant",
+    "group",
+    "member",
+    "member_address",
+    "organization",
+    "policy",
+    "service_account",
+    "signing_key",
 ]
 
 

@@ -26,7 +26,7 @@ OVERLAP_SECONDS: Final = 600.0
 A change is stamped by the process that makes it, whose clock may be behind, and is seen once it is committed.
 """
 _VERIFIED_AT_MOST: Final = 65_536
-_ABOUT_POLICIES: Final = frozenset({"group", "member_address", "policy"})
+_SAYING_NOTHING: Final = frozenset({"client", "group", "member_address", "policy"})
 """Changes that say nothing about whose a credential is."""
 
 
@@ -152,7 +152,7 @@ class SnapshotDirectory:
             self._reread_member(change.id)
         elif change.subject in {"signing_key", "service_account"}:
             self.refresh()
-        elif change.subject not in _ABOUT_POLICIES:
+        elif change.subject not in _SAYING_NOTHING:
             self._load()
 
     def _reread_member(self, member_id: str) -> None:

@@ -1,21 +1,25 @@
 """Statements that are asked for every request: Django writes their SQL once, and each request brings its values only.
 
-To build the SQL of a query anew costs many times what the database needs to answer it. What is asked and what comes
-back is the same as without; nothing is remembered but the text, so no answer is older than the question.
+To build the SQL of a query anew costs many times what the database needs to answer it, and so does the general way from
+a row to an object. What is asked and what comes back is the same as without; nothing is remembered but the text, so no
+answer is older than the question. What of Django's inside this leans on, and what guards it, is in
+``docs/decisions/021-statements-written-once.md``.
 """
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
-from typing import Any, Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import Expression, Field, Model, QuerySet
-from django.db.models.query import get_related_populators
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import DateTimeField, Expression, Field, ForeignKey, Model, QuerySet, UUIDField
+from django.db.models.base import ModelState
+from django.db.models.signals import post_init, pre_init
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+Adapt = Callable[[Any], Any]
 
 
 class Parameter(Expression):
@@ -29,39 +33,106 @@ class Parameter(Expression):
         """Return a placeholder, and as its value the place itself."""
         return "%s", (self,)
 
-    def given(self, values: dict[str, Any]) -> Any:
-        """Return this place's value as the database takes it."""
-        return self.field.get_db_prep_value(values[self.name], connection, prepared=False)
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """One statement for one connection.
+
+    Attributes:
+        sql: with the placeholders of Django.
+        native: with SQLite's own, where nothing else stands between; None elsewhere.
+    """
+
+    connection: Any
+    sql: str
+    native: str | None
+
+    def run(self, values: Sequence[Any]) -> tuple[list[Any], int]:
+        """Return the rows, and how many were changed; whoever listens to a connection's statements hears of it."""
+        here = self.connection
+        if self.native is None or here.queries_logged or here.execute_wrappers:
+            with here.cursor() as cursor:
+                cursor.execute(self.sql, values)
+                return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+        here.ensure_connection()
+        here.validate_no_broken_transaction()
+        with here.wrap_database_errors:
+            native = here.connection.execute(self.native, values)
+            return native.fetchall(), native.rowcount
+
+
+def _text(here: Any, sql: str, places: int) -> _Text:
+    return _Text(here, sql, sql % (("?",) * places) if here.vendor == "sqlite" else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How some columns of a row become one object.
+
+    Attributes:
+        plain: nothing wants to know that an object is made, so that it may be made without being initialized.
+        related: what hangs on it: its shape, and how the two learn of each other.
+    """
+
+    model: type[Model]
+    names: list[str]
+    columns: slice
+    key: int
+    plain: bool
+    related: "list[tuple[_Shape, Callable[..., None], Callable[..., None]]]"
+
+    def make(self, row: Sequence[Any], alias: str) -> Any:
+        """Return the object, with what is related to it."""
+        if self.plain:
+            one = self.model.__new__(self.model)
+            state = one._state = ModelState()
+            state.adding, state.db = False, alias
+            one.__dict__.update(zip(self.names, row[self.columns], strict=True))
+        else:
+            one = self.model.from_db(alias, self.names, row[self.columns])
+        for shape, tell, told in self.related:
+            other = None if row[shape.key] is None else shape.make(row, alias)
+            tell(one, other)
+            if other is not None:
+                told(other, one)
+        return one
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled(Generic[M]):
     """One query as SQL for one connection, and how rows become objects."""
 
-    connection: object
-    sql: str
-    places: tuple[Any, ...]
-    compiler: Any
-    model: type[M]
-    columns: slice
-    names: list[str]
-    related: list[Any]
-    converters: dict[int, Any]
+    text: _Text
+    places: tuple[tuple[str, Any], ...]
+    shape: _Shape
+    converters: list[tuple[int, Adapt]]
+    annotations: list[tuple[str, int]]
 
     def run(self, values: dict[str, Any]) -> Iterator[M]:
-        given = [place.given(values) if isinstance(place, Parameter) else place for place in self.places]
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, given)
-            rows = cursor.fetchall()
-        for row in self.compiler.apply_converters(rows, self.converters):
-            found = self.model.from_db(connection.alias, self.names, row[self.columns])
-            for populator in self.related:
-                populator.populate(row, found)
-            yield found
+        given = [adapt(values[name]) if name else adapt for name, adapt in self.places]
+        rows, _ = self.text.run(given)
+        for found in rows:
+            row = list(found)
+            for position, convert in self.converters:
+                if row[position] is not None:
+                    row[position] = convert(row[position])
+            one = self.shape.make(row, self.text.connection.alias)
+            for name, position in self.annotations:
+                setattr(one, name, row[position])
+            yield one
+
+
+def _once(here: Any, name: object, make: Callable[[], T]) -> T:
+    """Return what was made for this connection under this name, and make it the first time; it ends with it."""
+    made = vars(here).setdefault("_keystead_statements", {})
+    if name not in made:
+        made[name] = make()
+    found: T = made[name]
+    return found
 
 
 class Prepared(Generic[M]):
-    """A query with :class:`Parameter` in the place of its values; each thread compiles it at its first use.
+    """A query with :class:`Parameter` in the place of its values; each connection compiles it at its first use.
 
     Args:
         build: returns the query; called late, since models are not ready while modules are imported.
@@ -69,7 +140,6 @@ class Prepared(Generic[M]):
 
     def __init__(self, build: Callable[[], "QuerySet[M]"]) -> None:
         self._build = build
-        self._local = threading.local()
 
     def all(self, **values: Any) -> list[M]:
         """Return every row for these values."""
@@ -80,60 +150,147 @@ class Prepared(Generic[M]):
         return next(self._compiled().run(values), None)
 
     def _compiled(self) -> _Compiled[M]:
-        mine: _Compiled[M] | None = getattr(self._local, "compiled", None)
         here = connections[DEFAULT_DB_ALIAS]
-        if mine is None or mine.connection is not here:
-            mine = self._local.compiled = _compile(self._build(), here)
-        return mine
+        return _once(here, self, lambda: _compile(self._build(), here))
 
 
 def _compile(query: "QuerySet[M]", here: Any) -> _Compiled[M]:
     compiler = query.query.get_compiler(connection=here)
     sql, places = compiler.as_sql()
-    select, shape = compiler.select, compiler.klass_info
+    shape = compiler.klass_info
     assert shape is not None, "a query for objects"
-    columns = slice(shape["select_fields"][0], shape["select_fields"][-1] + 1)
+    converters = compiler.get_converters([column[0] for column in compiler.select])
+    return _Compiled(
+        _text(here, sql, len(places)),
+        tuple((one.name, _adapter(one.field, here)) if isinstance(one, Parameter) else ("", one) for one in places),
+        _shape(shape, compiler.select),
+        [(position, _converter(known, column, here)) for position, (known, column) in converters.items()],
+        list((compiler.annotation_col_map or {}).items()),
+    )
+
+
+def _shape(info: dict[str, Any], select: Sequence[Any]) -> _Shape:
+    assert not info.get("from_parent"), "a model of one table"
+    model, fields = info["model"], info["select_fields"]
+    columns = slice(fields[0], fields[-1] + 1)
     names = [column[0].target.attname for column in select[columns]]
-    related = get_related_populators(shape, select, here.alias)  # type: ignore[call-arg]
-    converters = compiler.get_converters([column[0] for column in select])
-    return _Compiled(here, sql, tuple(places), compiler, query.model, columns, names, related, converters)
+    return _Shape(
+        model,
+        names,
+        columns,
+        fields[0] + names.index(model._meta.pk.attname),
+        _is_plain(model),
+        [
+            (_shape(one, select), one["local_setter"], one["remote_setter"])
+            for one in info.get("related_klass_infos", [])
+        ],
+    )
+
+
+def _is_plain(model: type[Model]) -> bool:
+    """Return whether objects of a model are no more than their values: no initialization, no listener to it."""
+    own = model.__init__ is not Model.__init__ or model.from_db.__func__ is not Model.from_db.__func__  # type: ignore[attr-defined]
+    return not (own or pre_init.has_listeners(model) or post_init.has_listeners(model))
+
+
+def _converter(converters: list[Any], expression: Any, here: Any) -> Adapt:
+    """Return one function for all that is done to a value of the database; None never comes to it."""
+    known = [_FROM_SQLITE.get(getattr(one, "__name__", "")) for one in converters]
+    if here.vendor == "sqlite" and len(known) == 1 and known[0] is not None:
+        return known[0]
+
+    def convert(value: Any) -> Any:
+        for one in converters:
+            value = one(value, expression, here)
+        return value
+
+    return convert
+
+
+def _uuid(value: str) -> UUID:
+    return UUID(int=int(value, 16))
+
+
+def _moment(value: Any) -> datetime:
+    """Return a time; the site keeps all of them in UTC."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC)
+
+
+_FROM_SQLITE: Final[dict[str, Adapt]] = {"convert_uuidfield_value": _uuid, "convert_datetimefield_value": _moment}
+"""What Django's own converters of these names do, without asking for each value what cannot change."""
+
+
+def _adapter(field: "Field[Any, Any]", here: Any) -> Adapt:
+    """Return how a value of this field is given to the database."""
+    while isinstance(field, ForeignKey):
+        field = field.target_field
+    kind = type(field)
+
+    def general(value: Any) -> Any:
+        return field.get_db_prep_save(value, here)
+
+    def uuid(value: Any) -> Any:
+        return value.hex if type(value) is UUID else general(value)
+
+    def moment(value: Any) -> Any:
+        if type(value) is datetime and value.tzinfo is UTC:
+            return str(value.replace(tzinfo=None))
+        return general(value)
+
+    if here.vendor != "sqlite":
+        return general
+    return uuid if kind is UUIDField else moment if kind is DateTimeField else general
 
 
 def insert(row: M) -> M:
     """Store a new row that has its key, and return it."""
-    sql, fields = _insertion(type(row), connection.vendor)
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-    row._state.adding, row._state.db = False, connection.alias
+    here = connections[DEFAULT_DB_ALIAS]
+    text, adapters = _insertion(here, type(row))
+    values = row.__dict__
+    text.run([adapt(values[name]) for name, adapt in adapters])
+    row._state.adding, row._state.db = False, here.alias
     return row
 
 
-@cache
-def _insertion(model: type[Model], _vendor: str) -> tuple[str, "tuple[Field[Any, Any], ...]"]:
-    fields = tuple(model._meta.concrete_fields)
-    names = ", ".join(_quoted(field.column) for field in fields)
-    places = ", ".join(["%s"] * len(fields))
-    return f"INSERT INTO {_quoted(model._meta.db_table)} ({names}) VALUES ({places})", fields  # noqa: S608
+def store(model: type[Model], **values: Any) -> None:
+    """Store a new row from the value of every column that has one; the others are NULL."""
+    text, adapters = _insertion(connections[DEFAULT_DB_ALIAS], model)
+    text.run([adapt(values.get(name)) for name, adapt in adapters])
 
 
 def use_up(row: Model, now: datetime) -> bool:
     """Consume a row that works once, by compare-and-swap on ``used_at``; returns whether it was still unused."""
-    sql, key, used = _consumption(type(row), connection.vendor)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [used.get_db_prep_save(now, connection), key.get_db_prep_save(row.pk, connection)])
-        return bool(cursor.rowcount)
+    text, used, key = _consumption(connections[DEFAULT_DB_ALIAS], type(row))
+    return bool(text.run([used(now), key(row.pk)])[1])
 
 
-@cache
-def _consumption(model: type[Model], _vendor: str) -> "tuple[str, Field[Any, Any], Field[Any, Any]]":
+def _insertion(here: Any, model: type[Model]) -> tuple[_Text, list[tuple[str, Adapt]]]:
+    return _once(here, ("insert", model), lambda: _write_insertion(here, model))
+
+
+def _write_insertion(here: Any, model: type[Model]) -> tuple[_Text, list[tuple[str, Adapt]]]:
+    fields = model._meta.concrete_fields
+    names = ", ".join(_quoted(here, field.column) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    sql = f"INSERT INTO {_quoted(here, model._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
+    return _text(here, sql, len(fields)), [(field.attname, _adapter(field, here)) for field in fields]
+
+
+def _consumption(here: Any, model: type[Model]) -> tuple[_Text, Adapt, Adapt]:
+    return _once(here, ("use up", model), lambda: _write_consumption(here, model))
+
+
+def _write_consumption(here: Any, model: type[Model]) -> tuple[_Text, Adapt, Adapt]:
     key, used = model._meta.pk, model._meta.get_field("used_at")
     assert key is not None
     assert isinstance(used, Field)
-    table, column = _quoted(model._meta.db_table), _quoted(used.column)
-    return f"UPDATE {table} SET {column} = %s WHERE {_quoted(key.column)} = %s AND {column} IS NULL", key, used  # noqa: S608
+    table, column = _quoted(here, model._meta.db_table), _quoted(here, used.column)
+    sql = f"UPDATE {table} SET {column} = %s WHERE {_quoted(here, key.column)} = %s AND {column} IS NULL"  # noqa: S608
+    return _text(here, sql, 2), _adapter(used, here), _adapter(key, here)
 
 
-def _quoted(name: str | None) -> str:
+def _quoted(here: Any, name: str | None) -> str:
     assert name is not None, "a field with a column"
-    return connection.ops.quote_name(name)
+    quoted: str = here.ops.quote_name(name)
+    return quoted

@@ -75,7 +75,7 @@ def _owner(grant: Grant) -> dict[str, str]:
         workspace = grant.service_account.workspace_id
         return {"wrk": ids.dump("workspace", workspace), "svc": grant.service_account.wire_id}
     assert grant.membership_id is not None, "the constraint one_owner_per_grant"
-    workspace = organizations.default_workspace(grant.organization).id
+    workspace = organizations.default_workspace_of(grant.organization_id).id
     return {"wrk": ids.dump("workspace", workspace), "mem": ids.dump("membership", grant.membership_id)}
 
 

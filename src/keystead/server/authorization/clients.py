@@ -1,11 +1,13 @@
 """Which programs are known here."""
 
 from typing import Final
+from uuid import UUID
 
-from django.db.models import CharField
+from django.db.models import CharField, UUIDField
 
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.refusals import invalid_client
+from keystead.server.remembered import Remembered
 from keystead.server.statements import Parameter, Prepared
 
 GATEWAY_AGENT: Final = "gateway-agent"
@@ -19,6 +21,10 @@ _CLIENT: Final = Prepared(
         client_id=Parameter("client_id", CharField())
     )
 )
+_OF_KEY: Final = Prepared(
+    lambda: Client.objects.select_related("service_account__organization").filter(id=Parameter("key", UUIDField()))
+)
+_REMEMBERED: Final = Remembered[Client]("client", "service_account", "organization")
 
 
 def find(client_id: str) -> Client:
@@ -27,9 +33,16 @@ def find(client_id: str) -> Client:
     Raises:
         Refusal: ``invalid_client``: there is none, or an administrator has disabled it.
     """
-    client = _CLIENT.first(client_id=client_id)
+    client = _REMEMBERED.get(client_id, lambda: _CLIENT.first(client_id=client_id))
     if client is None:
         raise invalid_client()
     if client.disabled_at is not None:
         raise invalid_client("This client has been disabled.")
+    return client
+
+
+def of_key(key: UUID) -> Client:
+    """Return the client of a row that refers to it, disabled or not."""
+    client = _REMEMBERED.get(key, lambda: _OF_KEY.first(key=key))
+    assert client is not None, "a row that is referred to"
     return client

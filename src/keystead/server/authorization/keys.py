@@ -22,6 +22,7 @@ from keystead.server.audit import operations as audit
 from keystead.server.authorization.lifetimes import SIGNING_KEY_AHEAD, SIGNING_KEY_OVERLAP
 from keystead.server.authorization.models import SigningKey
 from keystead.server.changes import CHANGES, Change
+from keystead.server.remembered import Remembered
 from keystead.server.sealing import derived_key
 from keystead.server.statements import Parameter, Prepared
 
@@ -46,7 +47,8 @@ def signing_key(now: datetime, make: NewKey = new_key) -> tuple[str, ECKey]:
 
 def _signing(now: datetime) -> SigningKey | None:
     """Return the newest key that everybody has had the time to fetch; while there is none such, the oldest."""
-    alive = _NEWEST_FIRST.all(now=now)
+    remembered = _REMEMBERED.get("alive", lambda: tuple(_NEWEST_FIRST.all(now=now)) or None) or ()
+    alive = [row for row in remembered if row.published_until is None or row.published_until > now]
     known = (row for row in alive if row.created_at <= now - SIGNING_KEY_AHEAD)
     return next(known, alive[-1] if alive else None)
 
@@ -56,6 +58,8 @@ def _alive(now: datetime | Parameter) -> QuerySet[SigningKey]:
 
 
 _NEWEST_FIRST: Final = Prepared(lambda: _alive(Parameter("now", DateTimeField())).order_by("-created_at", "kid"))
+_REMEMBERED: Final = Remembered[tuple[SigningKey, ...]]("signing_key")
+"""The keys that lived when they were read; which one signs is a question of time, and asked each time."""
 
 
 def _first(now: datetime, make: NewKey) -> SigningKey:

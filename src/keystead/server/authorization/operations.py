@@ -21,6 +21,11 @@ def verification_keys(now: float) -> dict[str, ECKey]:
     return keys.published(datetime.fromtimestamp(now, UTC))
 
 
+def make_signing_key(now: float) -> None:
+    """Make the installation's first signing key if there is none, in a transaction of its own."""
+    keys.signing_key(datetime.fromtimestamp(now, UTC))
+
+
 def verify_access_token(token: str, now: float, public_keys: Mapping[str, ECKey]) -> Principal | None:
     """Return whose access token this is, when it may be used for models; else None. Reads no database.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from keystead.server.audit import operations as audit
 from keystead.server.authorization import sign_ins
 from keystead.server.authorization.checks import redirects, scopes
 from keystead.server.authorization.models import AuthMethod, Client, ClientSecret, Grant, RegistrationToken
+from keystead.server.changes import CHANGES, Change
 from keystead.server.identifiers import new_id
 from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
@@ -300,6 +302,7 @@ def _actor(member: Membership) -> str:
 
 
 def _record(client: Client, actor: str, action: str, now: datetime) -> None:
+    """Write the audit event, and tell whoever remembers the client once the change is committed."""
     audit.record(
         organization=client.organization,
         actor=actor,
@@ -308,6 +311,7 @@ def _record(client: Client, actor: str, action: str, now: datetime) -> None:
         at=now,
         details={"name": client.name, "auth_method": client.auth_method, "first_party": client.first_party},
     )
+    transaction.on_commit(partial(CHANGES.publish, Change("client", client.wire_id)))
 
 
 def _check_name(_organization: Organization, wanted: Registration) -> None:

@@ -23,7 +23,7 @@ from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.sealing import derived_key
-from keystead.server.statements import insert
+from keystead.server.statements import insert, store
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
 
@@ -193,15 +193,14 @@ def of_wire_id(grant_id: str) -> Grant | None:
 
 def keep(grant: Grant, token: str, generation: int, now: datetime) -> None:
     """Store one generation of a sign-in's refresh token, as its hash."""
-    insert(
-        RefreshToken(
-            digest=tokens.digest(token),
-            organization_id=grant.organization_id,
-            grant_id=grant.id,
-            generation=generation,
-            created_at=now,
-            expires_at=now + timedelta(days=server().refresh_token_days),
-        )
+    store(
+        RefreshToken,
+        digest=tokens.digest(token),
+        organization_id=grant.organization_id,
+        grant_id=grant.id,
+        generation=generation,
+        created_at=now,
+        expires_at=now + timedelta(days=server().refresh_token_days),
     )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import UUIDField
@@ -12,12 +13,14 @@ from keystead.server.identity.models import Person
 from keystead.server.organizations import roles
 from keystead.server.organizations.models import Membership, Organization, Workspace
 from keystead.server.organizations.roles import Permission, Role
+from keystead.server.remembered import Remembered
 from keystead.server.statements import Parameter, Prepared
 from keystead.wire import ids
 
 _DEFAULT_WORKSPACE: Final = Prepared(
     lambda: Workspace.objects.filter(organization=Parameter("organization", UUIDField()), is_default=True)
 )
+_REMEMBERED: Final = Remembered[Workspace]("organization")
 
 
 def create_organization(name: str, now: datetime) -> Organization:
@@ -67,7 +70,12 @@ def membership_of(person: Person) -> Membership | None:
 
 def default_workspace(organization: Organization) -> Workspace:
     """Return the workspace that keys and sign-ins count for unless another one is chosen."""
-    found = _DEFAULT_WORKSPACE.first(organization=organization.pk)
+    return default_workspace_of(organization.pk)
+
+
+def default_workspace_of(organization: UUID) -> Workspace:
+    """Return the same by the organization's key; nothing that there is changes which one it is."""
+    found = _REMEMBERED.get(organization, lambda: _DEFAULT_WORKSPACE.first(organization=organization))
     if found is None:
         raise Workspace.DoesNotExist
     return found

@@ -16,6 +16,7 @@ from typing import Final
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
 
+from keystead.server import remembered
 from keystead.server.authorization.refusals import MustWait, Refusal
 from keystead.server.authorization.views.posted import Asked, Endpoint, Reply, refused
 from keystead.server.transactions import turn
@@ -111,6 +112,7 @@ class Lanes:
                 replies = [(one, _at_once(one)) for one in batch]
         except Exception as error:  # noqa: BLE001  by itself each is answered, and the one that failed says why
             _LOG.warning("requests to the token endpoint are answered one by one: %s", type(error).__name__)
+            remembered.forget()  # it may have seen what was undone
             replies = [(one, None) for one in batch]
         for one, reply in replies:
             if reply is None:

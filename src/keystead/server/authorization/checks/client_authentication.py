@@ -21,6 +21,7 @@ from keystead.server.authorization.models import AuthMethod, Client, ClientSecre
 from keystead.server.authorization.parameters import Parameters, required
 from keystead.server.authorization.refusals import Refusal, invalid_request, unauthenticated
 from keystead.server.authorization.surroundings import issuer
+from keystead.server.remembered import Remembered
 from keystead.server.statements import Parameter, Prepared
 from keystead.wire import tokens
 from keystead.wire.tokens import TokenKind
@@ -34,6 +35,7 @@ _SECRET: Final = Prepared(
         client=Parameter("client", UUIDField()), digest=Parameter("digest", BinaryField())
     )
 )
+_REMEMBERED: Final = Remembered[ClientSecret]("client", "organization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def _knows_secret(client: Client, shown: Shown) -> bool:
     """Return whether the secret is one of the client's; it is found by its hash, so there is nothing to time."""
     if client.auth_method not in _SECRETS or tokens.parse(shown.proof) is not TokenKind.CLIENT_SECRET:
         return False
-    found = _SECRET.first(client=client.pk, digest=tokens.digest(shown.proof))
+    digest = tokens.digest(shown.proof)
+    found = _REMEMBERED.get((client.pk, digest), lambda: _SECRET.first(client=client.pk, digest=digest))
     return found is not None and (found.expires_at is None or found.expires_at > shown.now)
 
 

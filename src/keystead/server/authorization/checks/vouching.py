@@ -6,16 +6,17 @@ somebody else thinks.
 
 from typing import Final
 
-from django.db.models import BinaryField, DateTimeField, F
+from django.db.models import BinaryField, DateTimeField, Exists, F, OuterRef
 
 from keystead.errors import ServerUnreachable
 from keystead.server.audit import operations as audit
 from keystead.server.authorization import sign_ins
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Grant
-from keystead.server.authorization.refusals import MustWait, Refusal, refused_refresh
+from keystead.server.authorization.refusals import Refusal, refused_refresh
 from keystead.server.authorization.surroundings import issuer, server
 from keystead.server.sso import standing
+from keystead.server.sso.models import Identity
 from keystead.server.sso.network import sender
 from keystead.server.sso.standing import Asking
 from keystead.server.statements import Parameter, Prepared
@@ -34,19 +35,25 @@ _VOUCHED: Final = Prepared(
 )
 
 
+def vouched_for(grant: str) -> Exists:
+    """Return the question whether the person of a sign-in came through a connection; ``grant`` leads to the sign-in."""
+    person, organization = OuterRef(f"{grant}__membership__person_id"), OuterRef(f"{grant}__organization_id")
+    return Exists(Identity.objects.filter(person=person, connection__organization=organization))
+
+
 def hold(question: Question) -> Question:
     """Check a refresh, and return the question as it is; every other grant begins with the person at a browser.
+
+    A question that is to be answered at once is not asked here: its grant looks at :func:`vouched_for`, and hands back
+    what would have to wait.
 
     Raises:
         Refusal: 401 ``invalid_grant`` when the person is no longer welcome, and the sign-in has been ended; 503 when
             the identity provider has been silent for too long, and nothing has been ended.
-        MustWait: the identity provider may have to be asked, and the question was to be answered at once.
     """
-    grant = _live_grant(question)
+    grant = None if question.at_once else _live_grant(question)
     if grant is None or grant.membership is None:
         return question
-    if question.at_once:
-        raise MustWait
     asking = Asking(sender(server(), DEADLINE), issuer(), question.now)
     try:
         standing.confirm(grant.membership, grant.created_at, asking)

@@ -52,7 +52,7 @@ _BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {
 }
 """What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
 MAY_WAIT: Final = frozenset({JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT})
-"""Grants of which only their preparation can tell whether it has to; a refresh knows, and says so by ``MustWait``."""
+"""Grants that may have to; a refresh learns with its token whether it has to, and says so by ``MustWait``."""
 
 
 def exchange(question: Question) -> TokenResponse:
