@@ -3,7 +3,7 @@
 To build the SQL of a query anew costs many times what the database needs to answer it, and so does the general way from
 a row to an object. What is asked and what comes back is the same as without; nothing is remembered but the text, so no
 answer is older than the question. What of Django's inside this leans on, and what guards it, is in
-``docs/decisions/021-statements-written-once.md``.
+``docs/decisions/022-statements-written-once.md``.
 """
 
 from collections.abc import Callable, Iterator, Sequence

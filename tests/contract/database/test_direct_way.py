@@ -147,3 +147,34 @@ def test_an_answer_is_in_the_database_before_it_leaves(
     monkeypatch.setattr(lanes, "_deliver", look)
     asked_at_once([refresh(token) for token in sign_ins])
     assert found == [1] * CROWD
+
+
+def test_whoever_is_vouched_for_by_somebody_else_is_asked_about_and_the_others_are_answered(
+    administrator: Any, sign_ins: list[str]
+) -> None:
+    """Without the question to the identity provider, its no would not be heard."""
+    from keystead.server.authorization import clients
+    from keystead.server.authorization import sign_ins as life
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.organizations.roles import Role
+    from keystead.server.sso.models import Connection, Identity
+
+    organization, at = administrator.organization, now()
+    bo = Person.objects.create(email="bo@example.com", created_at=at)
+    member = organizations.add_member(organization, bo, Role.MEMBER, at)
+    connection = Connection.objects.create(organization=organization, kind="oidc", name="IdP", created_at=at)
+    identity = Identity.objects.create(
+        connection=connection, person=bo, subject="1", email=bo.email, created_at=at, confirmed_at=at
+    )
+    token = life.begin(life.Approval(clients.find("keystead-cli"), member, "openid offline_access"), "", at)
+    assert token.refresh_token is not None
+    answers = asked_at_once([refresh(sign_ins[0]), refresh(token.refresh_token), refresh(sign_ins[1])])
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    Identity.objects.filter(pk=identity.pk).update(refused_at=at)
+    following = said(answers[1])["refresh_token"]
+    answers = asked_at_once([refresh(sign_ins[2]), refresh(following), refresh(sign_ins[3])])
+    assert [answer.status for answer in answers] == [200, 401, 200]
+    token.grant.refresh_from_db()
+    assert token.grant.revoked_at is not None
