@@ -163,7 +163,7 @@ def test_whoever_is_vouched_for_by_somebody_else_is_asked_about_and_the_others_a
 
     organization, at = administrator.organization, now()
     bo = Person.objects.create(email="bo@example.com", created_at=at)
-    member = organizations.add_member(organization, bo, Role.MEMBER, at)
+    member = organizations.add_member(organization, bo, Role.DEVELOPER, at)
     connection = Connection.objects.create(organization=organization, kind="oidc", name="IdP", created_at=at)
     identity = Identity.objects.create(
         connection=connection, person=bo, subject="1", email=bo.email, created_at=at, confirmed_at=at
