@@ -2,8 +2,8 @@
 
 Only where a server runs and hears of changes (:func:`remembering`); elsewhere, as in commands, each question is asked.
 In one process a change is heard right after its commit. Another process's comes as an announcement; should that be
-lost, :func:`forget` follows within ``background.REFRESH_SECONDS``, as for the gateway's own memory. So what is remembered is
-never what must happen once, nor whether a sign-in, a membership or a person still counts.
+lost, :func:`forget` follows within ``background.REFRESH_SECONDS``, as for the gateway's own memory. So what is
+remembered is never what must happen once, nor whether a sign-in, a membership or a person still counts.
 """
 
 import threading
