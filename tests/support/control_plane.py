@@ -1,6 +1,6 @@
 """The control plane over the test's own database, on loopback: for browsers, and for clients that others wrote."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from socketserver import ThreadingMixIn
@@ -32,13 +32,13 @@ class Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """Serve for the block, and give the address."""
+def serving(around: Callable[[Any], Any] = lambda application: application) -> Iterator[str]:
+    """Serve for the block, and give the address; ``around`` may put something before the application."""
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
     from django.test import override_settings
 
-    with make_server("127.0.0.1", 0, get_wsgi_application(), Server, Quiet) as server:
+    with make_server("127.0.0.1", 0, around(get_wsgi_application()), Server, Quiet) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         with override_settings(KEYSTEAD=replace(settings.KEYSTEAD, port=server.server_port)):

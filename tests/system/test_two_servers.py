@@ -16,14 +16,18 @@ from typing import Any
 
 import pytest
 import relying_party
+from forged_openid import query
 from joserfc import jws
-from people import Person
+from local_server import local_server
+from people import EMAIL, Person
 from postgres import cluster
 from relying_party import Session
 from running import RunningServer
 from visitors import first_form
 
 CROWD = 64
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"  # of RFC 7636 appendix B
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -94,6 +98,42 @@ def test_of_a_crowd_one_signs_in_and_none_is_signed_out(site: Site) -> None:
         rotated = at_once(site, grant_type="refresh_token", refresh_token=token)
         (((status, token), count),) = rotated.items()
         assert (status, count) == (200, CROWD), "the whole crowd gets the same successor"
+    status, renewed = ask(f"{base}/oauth/token", {"grant_type": "refresh_token", "refresh_token": token})
+    assert (status, renewed["refresh_token"] != token) == (200, True), "and the last successor goes on"
+    assert _person(base, renewed["access_token"]) == EMAIL
+
+
+@pytest.mark.requirement("rfc6749 4.1.2")
+def test_of_a_crowd_with_one_code_one_begins_and_the_replay_ends_what_it_began(site: Site) -> None:
+    """A code that comes twice is in two hands, so its sign-in ends (RFC 6749 section 4.1.2), and no other one."""
+    base = site.servers[0].base
+    _, given = ask(f"{base}/oauth/device_authorization", {"client_id": "keystead-cli"})
+    site.person.approve(given["verification_uri_complete"])
+    device = {"grant_type": DEVICE, "device_code": given["device_code"], "client_id": "keystead-cli"}
+    other = ask(f"{base}/oauth/token", device)[1]["refresh_token"]
+
+    with local_server({"GET /callback": (200, "text/plain", "done")}) as terminal:
+        redirect = f"{terminal.url}/callback"
+        asked = {"response_type": "code", "client_id": "keystead-cli", "redirect_uri": redirect, "scope": "openid"}
+        proof = {"code_challenge": CHALLENGE, "code_challenge_method": "S256", "state": "s"}
+        page = site.person.open(f"{base}/oauth/authorize?{urllib.parse.urlencode({**asked, **proof})}")
+        came_back = query(site.person.fill(*page, {}, decision="approve")[0])
+    form = {"code": came_back["code"], "redirect_uri": redirect, "code_verifier": VERIFIER}
+    answers = at_once(site, grant_type="authorization_code", client_id="keystead-cli", **form)
+    assert answers.pop((400, "invalid_grant")) == CROWD - 1
+    (((status, token), count),) = answers.items()
+    assert (status, count) == (200, 1)
+
+    crowd = at_once(site, grant_type="refresh_token", refresh_token=token)
+    assert crowd == {(401, "invalid_grant"): CROWD}, "what a replayed code began has ended, at every server"
+    (((status, _), count),) = at_once(site, grant_type="refresh_token", refresh_token=other).items()
+    assert (status, count) == (200, CROWD), "and nothing else"
+
+
+def _person(base: str, token: str) -> str:
+    request = urllib.request.Request(f"{base}/oauth/userinfo", headers={"authorization": f"Bearer {token}"})
+    with OPENER.open(request, timeout=60) as answer:
+        return str(json.loads(answer.read())["email"])
 
 
 def test_a_key_revoked_at_one_server_is_refused_at_every_one(site: Site) -> None:

@@ -5,12 +5,17 @@ from secrets import token_bytes
 from typing import Any
 
 import control_plane
+import driven
 import pytest
+from django.test import Client, override_settings
 from issuers import TokenIssuer
 from joserfc.jwk import ECKey
+from local_server import Answer, local_server
 
 import peers
+from keystead.testing.clock import FakeClock
 
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 KEY = ECKey.generate_key("P-256")
 
@@ -64,14 +69,15 @@ def test_certified_clients_go_through_every_grant(administrator: Any) -> None:
     acting: dict[str, Any] = {"grant_types": [EXCHANGE], "scope": "openid", "may_act_for": ["keystead-cli"]}
     methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
     platform = TokenIssuer("https://builds.example.com")
-    with control_plane.serving() as address:
+    recorder = driven.Recorder()
+    with control_plane.serving(recorder.around) as address:
         trust(administrator, account, platform, address)
         exchanger = register(administrator, "client_secret_basic", **acting)
         seen = peers.ask(
             "grants",
             issuer=address,
             clients=[register(administrator, method, **own) for method in methods],
-            assertions=[platform.token(now=time.time(), aud=address, jti=str(number)) for number in range(2)],
+            assertions=[platform.token(now=time.time(), aud=address, jti=str(number)) for number in range(4)],
             organization=f"org_{administrator.organization_id.hex}",
             exchanger=exchanger,
             subject=sign_in(administrator),
@@ -80,6 +86,9 @@ def test_certified_clients_go_through_every_grant(administrator: Any) -> None:
     expected = {
         **dict.fromkeys(methods, whole),
         "workload": {"scope": "models:use", "type": "bearer"},
+        "signed workload": {"scope": "models:use", "type": "dpop"},
+        "signed": "dpop",
+        "bound": {"type": "dpop", "meaning": "DPoP"},
         "exchanged": {
             "scope": "openid",
             "issued": "urn:ietf:params:oauth:token-type:access_token",
@@ -90,3 +99,68 @@ def test_certified_clients_go_through_every_grant(administrator: Any) -> None:
         wrong = seen[library].pop("wrong")
         assert seen[library] == expected
         assert wrong in {"invalid_client", "basic"}, "401 with its challenge"
+    driven.check(recorder, "grants")
+
+
+class Waiting:
+    """The time between the polls of a device: it passes at once, and one time too little of it, so that it is hasty.
+
+    Args:
+        clock: the server's.
+        recorder: knows what the device was told last.
+    """
+
+    def __init__(self, clock: FakeClock, recorder: driven.Recorder) -> None:
+        self.clock, self.recorder = clock, recorder
+        self.said: list[str] = []
+
+    def five_seconds(self, _: object) -> Answer:
+        """Let five seconds pass, or one; say whether the person is to approve now."""
+        polls = [one.error for one in self.recorder.asked if one.grant == DEVICE and one.error != "use_dpop_nonce"]
+        hasty = polls == ["authorization_pending"]
+        approve = polls == ["authorization_pending", "slow_down"] and "approve" not in self.said
+        self.said += ["approve"] if approve else []
+        self.clock.advance(1 if hasty else 5)
+        return 200, "application/json", {"approve": approve}
+
+
+@pytest.mark.requirement("rfc8628 3.2", "rfc8628 3.5 pending", "rfc8628 3.5 slow_down", "rfc9449 7 exchange")
+@pytest.mark.parametrize("library", driven.LIBRARIES)
+def test_certified_clients_sign_a_device_in_and_hand_its_bound_token_on(administrator: Any, library: str) -> None:
+    acting: dict[str, Any] = {"grant_types": [EXCHANGE], "scope": "openid", "may_act_for": ["keystead-cli"]}
+    browser = Client()
+    browser.force_login(administrator.person)
+    cookie = f"sessionid={browser.cookies['sessionid'].value}"
+    clock, recorder = FakeClock(time.time()), driven.Recorder()
+    waiting = Waiting(clock, recorder)
+    with (
+        override_settings(KEYSTEAD_CLOCK=clock),
+        local_server({"GET /": waiting.five_seconds}) as time_server,
+        control_plane.serving(recorder.around) as address,
+    ):
+        told = {"library": library, "issuer": address, "client_id": "keystead-cli", "clock": f"{time_server.url}/"}
+        exchanger = register(administrator, "client_secret_basic", **acting)
+        seen = peers.ask("device", **told, cookie=cookie, exchanger=exchanger)
+    assert seen == {
+        "type": "dpop",
+        "renewed": "dpop",
+        "scope": "openid offline_access models:use",
+        "unsigned": "invalid_dpop_proof",
+        "exchanged": {"type": "dpop", "scope": "openid", "act": {"sub": exchanger["id"]}, "meaning": "DPoP"},
+        "after": "ended",
+    }
+    polls = [one.error for one in recorder.asked if one.grant == DEVICE and one.error != "use_dpop_nonce"]
+    assert polls == ["authorization_pending", "slow_down", ""]
+    assert (library, DEVICE) in recorder.asked_for_nonce()
+    driven.check(recorder, "device", [library])
+
+
+def test_every_grant_and_endpoint_has_a_peer_that_drives_it() -> None:
+    from keystead.server.authorization.grants import TABLE
+    from keystead.server.authorization.metadata import document
+
+    assert driven.GRANTS.keys() == TABLE.keys()
+    endpoints = {name for name in document("", registration=True) if name.endswith("_endpoint")}
+    assert driven.ENDPOINTS.keys() == endpoints - {"authorization_endpoint", "token_endpoint"}
+    for peer in {*driven.GRANTS.values(), *driven.ENDPOINTS.values()}:
+        assert (peers.PEERS / f"{peer}.mjs").is_file()

@@ -6,6 +6,7 @@ from secrets import token_bytes
 from typing import Any
 
 import control_plane
+import driven
 import pytest
 from django.test import Client
 
@@ -35,7 +36,8 @@ def test_certified_clients_register_themselves_and_use_what_they_got(administrat
     with override_settings(KEYSTEAD=replace(settings.KEYSTEAD, dynamic_registration=True)):
         people = token(administrator, ["authorization_code", "refresh_token"], "openid email")
         service = token(administrator, ["client_credentials"], "models:use", account)
-        with control_plane.serving() as address:
+        recorder = driven.Recorder()
+        with control_plane.serving(recorder.around) as address:
             told = {"issuer": address, "redirect_uri": "https://app.example.com/callback"}
             cookie = f"sessionid={browser.cookies['sessionid'].value}"
             seen = peers.ask("registration", **told, people=people, service=service, cookie=cookie)
@@ -48,3 +50,4 @@ def test_certified_clients_register_themselves_and_use_what_they_got(administrat
         "stranger": "invalid_token",
     }
     assert seen == {"oauth4webapi": expected, "openid-client": expected}
+    driven.check(recorder, "registration")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import control_plane
+import driven
 import pytest
 from django.test import Client
 
@@ -13,7 +14,8 @@ import peers
 def test_certified_clients_sign_a_person_in_with_bound_tokens(administrator: Any) -> None:
     browser = Client()
     browser.force_login(administrator.person)
-    with control_plane.serving() as address:
+    recorder = driven.Recorder()
+    with control_plane.serving(recorder.around) as address:
         told = {"issuer": address, "client_id": "keystead-cli", "redirect_uri": "http://127.0.0.1:53682/callback"}
         seen = peers.ask("person", **told, cookie=f"sessionid={browser.cookies['sessionid'].value}")
     expected = {
@@ -28,3 +30,4 @@ def test_certified_clients_sign_a_person_in_with_bound_tokens(administrator: Any
         "servers": [address],
     }
     assert seen == {"oauth4webapi": expected, "openid-client": expected}
+    driven.check(recorder, "person")
