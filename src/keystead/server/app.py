@@ -150,9 +150,11 @@ def open_database(settings: ServerSettings, random_bytes: RandomBytes) -> None:
 
 
 def check_files(settings: ServerSettings) -> None:
-    """Refuse to start with a list of breached passwords that cannot be asked."""
+    """Refuse to start with a list of breached passwords or a price book that cannot be used."""
     from keystead.server.identity import breached
+    from keystead.server.usage import price_file
 
+    price_file.book_of(settings)
     if settings.breached_passwords_file:
         breached.check(Path(settings.breached_passwords_file))
 
@@ -192,7 +194,9 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
         announce: called once, when the server answers.
         clock: wall-clock time, for expiry and the ledger.
     """
-    with background.at_work(clock) as running:
+    from keystead.server.usage.price_file import book_of
+
+    with background.at_work(clock, book_of(installation.settings)) as running:
         _run(_serve(installation, running, announce))
 
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from keystead.clock import Clock
@@ -19,6 +20,7 @@ from keystead.server.errands import ERRANDS
 from keystead.server.gateway import Ledger
 from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.telling import telling
+from keystead.server.usage.prices import PriceBook
 
 REFRESH_SECONDS: Final = 15.0
 """How soon a server hears of what another process on its database changed, such as a rotated signing key."""
@@ -69,19 +71,20 @@ def _close_connections() -> None:
 
 
 @contextlib.contextmanager
-def at_work(clock: Clock) -> Iterator[Running]:
+def at_work(clock: Clock, book: PriceBook) -> Iterator[Running]:
     """Do the work for the block, and at its end finish what is under way and write the ledger out.
 
     Args:
         clock: wall-clock time, for expiry and for what is due.
+        book: what requests cost.
     """
     from keystead.server.authorization import operations as authorization
-    from keystead.server.usage.ledger import LedgerWriter
+    from keystead.server.usage.ledger import LedgerWriter, store
 
     authorization.make_signing_key(clock.now())
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     models = AllowedModels(policy_truth(), CHANGES)
-    ledger = LedgerWriter()
+    ledger = LedgerWriter(write=partial(store, book=book))
     housekeeping = Housekeeping(chores(directory, models), clock, finished=_close_connections)
     announcements = _announcements(directory, models)
     try:

@@ -101,6 +101,13 @@ class ServerSettings:
             "searched on disk. Without it the list of the 20,000 most common passwords is all that is asked."
         },
     )
+    price_book_file: str = field(
+        default="",
+        metadata={
+            "doc": "TOML file of prices that replace or extend the shipped list prices (docs/usage.md). Read at the "
+            "start."
+        },
+    )
     dynamic_registration: bool = field(
         default=False,
         metadata={

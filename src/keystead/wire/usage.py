@@ -19,16 +19,28 @@ _FIELDS: Final = {
     "cache_read_input_tokens": "cache_read",
     "cache_creation_input_tokens": "cache_write",
 }
+_INNER: Final = {
+    "cache_creation": ("ephemeral_1h_input_tokens", "cache_write_1h"),
+    "server_tool_use": ("web_search_requests", "web_searches"),
+}
+"""What stands in an object of its own inside ``usage``: its name there, and here."""
 
 
 @dataclass(slots=True)
 class TokenCounts:
-    """Tokens of one answer, as the upstream said so far."""
+    """Tokens and web searches of one answer, as the upstream said so far.
+
+    Attributes:
+        cache_write: for whatever time.
+        cache_write_1h: those of ``cache_write`` that are kept for an hour.
+    """
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
+    web_searches: int = 0
 
     def take(self, usage: Any) -> None:
         """Take over the counts of a ``usage`` object; they are cumulative, so a later one replaces an earlier."""
@@ -36,7 +48,12 @@ class TokenCounts:
             return
         for wire_name, value in usage.items():
             name = _FIELDS.get(wire_name)
-            if name is not None and type(value) is int and value >= 0:
+            if name is None:
+                inner = _INNER.get(wire_name)
+                if inner is None or type(value) is not dict:
+                    continue
+                name, value = inner[1], value.get(inner[0])
+            if type(value) is int and value >= 0:
                 setattr(self, name, value)
 
 

@@ -131,3 +131,23 @@ def test_floor_of_a_long_stream_is_near_the_truth() -> None:
     for _ in range(100):
         reader.feed(delta("x" * 400))
     assert 9_500 <= reader.floor() <= 10_000
+
+
+def test_the_hour_of_the_cache_and_the_searches_are_told_inside_objects_of_their_own() -> None:
+    start = {
+        "input_tokens": 5,
+        "cache_creation_input_tokens": 30,
+        "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+    }
+    last = {"output_tokens": 7, "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 1}}
+    stream = event("message_start", message={"usage": start}) + event("message_delta", usage=last)
+    assert feed(StreamUsage(), [stream]) == TokenCounts(5, 7, 0, 30, 20, 3)
+    document = json.dumps({"content": [], "usage": start | last}, separators=(",", ":")).encode()
+    assert feed(DocumentUsage(), [document]) == TokenCounts(5, 7, 0, 30, 20, 3)
+
+
+@pytest.mark.parametrize("odd", [None, 1, "x", [], {}, {"ephemeral_1h_input_tokens": "2"}, {"web_search_requests": -1}])
+def test_an_odd_object_inside_usage_counts_nothing(odd: Any) -> None:
+    usage = {"input_tokens": 5, "cache_creation": odd, "server_tool_use": odd}
+    document = json.dumps({"usage": usage}).encode()
+    assert feed(DocumentUsage(), [document]) == TokenCounts(5)

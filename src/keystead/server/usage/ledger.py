@@ -17,6 +17,8 @@ from typing import Any, Final
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from keystead.server.usage.models import UsageEntry
+from keystead.server.usage.price_list import SHIPPED
+from keystead.server.usage.prices import PriceBook, Usage
 from keystead.server.usage.record import UsageRecord
 from keystead.wire import ids
 
@@ -145,9 +147,9 @@ _ROWS: Final = 50
 """Rows per statement: each one started lets another thread in, and the gateway's needs the time more."""
 
 
-def store(batch: Sequence[UsageRecord]) -> None:
-    """Write records in one transaction; those that are there already stay as they are."""
-    rows = [_row(record) for record in batch]
+def store(batch: Sequence[UsageRecord], book: PriceBook = SHIPPED) -> None:
+    """Write records and what they cost in one transaction; those that are there already stay as they are."""
+    rows = [_row(record, book) for record in batch]
     single = len(rows) % _ROWS
     with transaction.atomic(), connection.cursor() as cursor:
         if single:
@@ -179,8 +181,15 @@ def _moment(milliseconds: int) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-def _row(record: UsageRecord) -> tuple[Any, ...]:
-    """Return ``record`` in the order of the model's fields."""
+def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
+    """Return ``record`` and its cost in the order of the model's fields."""
+    cost = book.cost(
+        record.upstream,
+        record.model,
+        int(record.started_at) // 86_400,
+        Usage(*record[14:18], *record[22:24]),
+        estimated=record.estimated,
+    )
     return (
         record.id,
         record.request_id,
@@ -197,4 +206,6 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         _moment(int(record.started_at * 1000)),
         *record[13:21],  # duration, tokens and flags: the table has them in the record's order
         _hex("service_account", record.service_account_id) if record.service_account_id else None,
+        *record[22:24],
+        *cost,
     )

@@ -10,8 +10,10 @@ from keystead.server.organizations.models import Membership, Organization, Works
 class UsageEntry(models.Model):
     """One request as the ledger keeps it; the fields are those of :class:`keystead.server.usage.record.UsageRecord`.
 
-    Rows are only added. The relations carry no database constraint: a record of what an upstream was paid for
-    is kept whatever has happened to the rows it names.
+    Rows are only added; only their cost may be computed again. The last five fields are empty in rows that are older
+    than prices. ``cost_micro`` is in micro-units; ``price`` names the row of the price book, empty if nothing was used.
+    The relations carry no database constraint: a record of what an upstream was paid for is kept whatever has happened
+    to the rows it names.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -38,6 +40,11 @@ class UsageEntry(models.Model):
     service_account = models.ForeignKey(
         ServiceAccount, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
     )
+    cache_write_1h_tokens = models.PositiveBigIntegerField(null=True)
+    web_searches = models.PositiveBigIntegerField(null=True)
+    cost_micro = models.PositiveBigIntegerField(null=True)
+    price = models.CharField(max_length=200, null=True)
+    cost_is_estimate = models.BooleanField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["organization", "started_at"], name="usage_by_day")]

@@ -27,6 +27,8 @@ class UsageRecord(NamedTuple):
         aborted: whether either side ended it early.
         estimated: whether the tokens are the floor estimate of 4 characters a token, because no count came.
         service_account_id: ``svac_…``, or empty for a person.
+        cache_write_1h_tokens: those of ``cache_write_tokens`` that the cache keeps for an hour.
+        web_searches: searches that the upstream made for the request.
     """
 
     id: str
@@ -51,3 +53,5 @@ class UsageRecord(NamedTuple):
     aborted: bool
     estimated: bool
     service_account_id: str = ""
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0

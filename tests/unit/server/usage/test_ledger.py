@@ -67,6 +67,35 @@ def test_what_was_appended_is_stored_when_the_ledger_closes(database: Path) -> N
     assert entry.model == "m" * 200
 
 
+def test_each_row_holds_its_cost_the_price_and_whether_it_is_an_estimate(database: Path) -> None:
+    from keystead.server.usage.ledger import store
+    from keystead.server.usage.models import UsageEntry
+
+    used: dict[str, Any] = {"upstream": "anthropic", "input_tokens": 1_000, "output_tokens": 0}
+    store(
+        [
+            record(request_id="req_1", model="claude-opus-4-5", **used),
+            record(request_id="req_2", model="claude-opus-4-5", estimated=True, aborted=True, **used),
+            record(request_id="req_3", model="unheard-of", **used),
+            record(request_id="req_4", upstream="", model="refused", status=400, input_tokens=0, output_tokens=0),
+            record(
+                request_id="req_5", model="claude-sonnet-4-5", **used | {"input_tokens": 0}, cache_write_tokens=1_000
+            )._replace(cache_write_1h_tokens=400, web_searches=2),
+        ]
+    )
+    kept = UsageEntry.objects.order_by("request_id").values_list("cost_micro", "price", "cost_is_estimate")
+    known = "anthropic/claude-opus-4-5@2025-11-01#"
+    assert [(cost, price.startswith(known), flag) for cost, price, flag in kept] == [
+        (5_000, True, False),
+        (5_000, True, True),
+        (5_000, False, True),
+        (0, False, False),
+        (600 * 375 // 100 + 400 * 6 + 20_000, False, False),
+    ]
+    last = UsageEntry.objects.get(request_id="req_5")
+    assert (last.cache_write_1h_tokens, last.web_searches) == (400, 2)
+
+
 def test_the_same_record_twice_counts_once(database: Path) -> None:
     from keystead.server.usage.ledger import store
 

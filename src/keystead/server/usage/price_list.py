@@ -1,0 +1,63 @@
+"""The prices that Keystead ships: public list prices, without anybody's discount.
+
+Each row names where it was read. Models whose price was not certain there are left out on purpose: they are counted
+at the default tier and marked as estimates until the operator's file names them (docs/usage.md). There are no rows
+for the clouds: their prices differ by region and contract.
+"""
+
+from datetime import date
+from typing import Final
+
+from keystead.server.usage.prices import Price, PriceBook, Rates
+
+VERSION: Final = "2026-11-26"
+"""Names the state of the table in every row of the ledger that was computed with it; changed with every row."""
+
+_SEARCH: Final = 10 * 10**9  # 10 USD per 1,000: docs.anthropic.com, "Web search tool"; read 2026-11-26
+_ALWAYS: Final = date(2024, 1, 1)
+
+
+def _row(model: str, since: date, *hundredths: int) -> Price:
+    """Return a row of Anthropic's list.
+
+    Args:
+        model: how the model's names begin.
+        since: when the price began. Where the source does not say, the day in the model's name or the first of
+            its year: no request can be older.
+        hundredths: US cents per million tokens of input, output, cache read, cache write for 5 minutes, for 1 hour.
+    """
+    return Price("anthropic", model, since, Rates(*(cents * 10**4 for cents in hundredths), _SEARCH), 0, VERSION)
+
+
+# [P] platform.claude.com/docs/en/about-claude/pricing, table "Model pricing", as published between 2026-07-24 and
+#     2026-09-22 (it lists Claude Opus 5 and not yet 5.5); read 2026-11-26.
+# [E] the same table in its edition of early 2026, which goes on to the older models; read 2026-11-26.
+# [O] platform.claude.com/docs/…/models/MODEL/overview, "Pricing"; read 2026-11-26.
+_ANTHROPIC: Final = (
+    _row("claude-fable-5", date(2026, 1, 1), 1000, 5000, 100, 1250, 2000),  # [P]
+    _row("claude-opus-5-5", date(2026, 9, 1), 400, 2000, 20, 500, 800),  # [O] opus-5-5
+    _row("claude-opus-5", date(2026, 7, 24), 500, 2500, 50, 625, 1000),  # [P], [O] opus-5: released that day
+    _row("claude-opus-4-8", date(2026, 1, 1), 500, 2500, 50, 625, 1000),  # [P]
+    _row("claude-opus-4-7", date(2026, 1, 1), 500, 2500, 50, 625, 1000),  # [P]
+    _row("claude-opus-4-6", date(2026, 1, 1), 500, 2500, 50, 625, 1000),  # [P], [E]
+    _row("claude-opus-4-5", date(2025, 11, 1), 500, 2500, 50, 625, 1000),  # [P], [E]
+    _row("claude-opus-4-1", date(2025, 8, 5), 1500, 7500, 150, 1875, 3000),  # [P], [E]
+    _row("claude-opus-4", date(2025, 5, 14), 1500, 7500, 150, 1875, 3000),  # [E]
+    _row("claude-3-opus", _ALWAYS, 1500, 7500, 150, 1875, 3000),  # [E]
+    _row("claude-sonnet-5", date(2026, 6, 30), 200, 1000, 20, 250, 400),  # [O] sonnet-5: released that day
+    _row("claude-sonnet-4-6", date(2026, 1, 1), 300, 1500, 30, 375, 600),  # [E]
+    _row("claude-sonnet-4-5", date(2025, 9, 29), 300, 1500, 30, 375, 600),  # [E]
+    _row("claude-sonnet-4", date(2025, 5, 14), 300, 1500, 30, 375, 600),  # [E]
+    _row("claude-3-7-sonnet", date(2025, 2, 19), 300, 1500, 30, 375, 600),  # [E]
+    _row("claude-haiku-4-5", date(2025, 10, 1), 100, 500, 10, 125, 200),  # [E]
+    _row("claude-3-5-haiku", date(2024, 10, 22), 80, 400, 8, 100, 160),  # [E]
+    _row("claude-3-haiku", _ALWAYS, 25, 125, 3, 30, 50),  # [E]
+)
+
+_NOTHING: Final = Price("test", "*", _ALWAYS, Rates(0, 0, 0, 0, 0), 0, VERSION)
+"""The built-in test upstream is not a model and costs nothing."""
+
+_DEFAULT: Final = Price("default", "*", _ALWAYS, Rates(*(n * 10**4 for n in (500, 2500, 50, 625, 1000)), _SEARCH))
+"""What an unknown model counts as: a large one, so that a bill does not come as a surprise."""
+
+SHIPPED: Final = PriceBook([*_ANTHROPIC, _NOTHING], _DEFAULT._replace(version=VERSION))

@@ -1,0 +1,192 @@
+"""What a request cost, from what it used and a book of prices. Pure, and in whole numbers only.
+
+A rate is a whole number of pico-units (10⁻¹²) of the currency for one token or one search, so that a list price such
+as 2.50 per million tokens is exact. The parts of one request are added up exactly and rounded once, to the nearest
+micro-unit (10⁻⁶), a half up. The cost of many requests is the sum of their rounded costs.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+CURRENCY: Final = "USD"
+"""What all amounts are in."""
+
+PICO: Final = 10**12
+MICRO: Final = 10**6
+"""Parts of one unit of the currency."""
+
+LARGEST: Final = 2**63 - 1
+"""The largest cost that a ledger holds, in micro-units; what an absurd count would cost beyond it is cut."""
+
+_EPOCH: Final = date(1970, 1, 1)
+_SAME_MODEL: Final = re.compile(r"(?:\[1m\]|-0|[-@](?:latest|\d{8})(?:[-:].*)?)?", re.DOTALL)
+"""How a model's name goes on without becoming another model's: a date, ``latest``, a revision."""
+
+
+class Usage(NamedTuple):
+    """What one request used.
+
+    Attributes:
+        input: tokens, and so are the next four.
+        cache_write: written to the cache, for whatever time.
+        cache_write_1h: those of them that are kept for an hour; the others are kept for five minutes.
+        web_searches: searches that the upstream made for it.
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    web_searches: int = 0
+
+
+class Rates(NamedTuple):
+    """Pico-units for one token of each sort, and for one web search."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    web_search: int = 0
+
+
+class Price(NamedTuple):
+    """One row of the book.
+
+    Attributes:
+        upstream: whose price it is, as the ledger names upstreams.
+        model: how the names of its models begin; with ``*`` at the end, however they go on.
+        since: the first day (UTC) on which it holds, until a later row of the same upstream and model does.
+        rates: what is paid.
+        prompt_over: holds only for prompts of more tokens than this, cache reads and writes included.
+        version: of the table the row is from.
+    """
+
+    upstream: str
+    model: str
+    since: date
+    rates: Rates
+    prompt_over: int = 0
+    version: str = ""
+
+    @property
+    def id(self) -> str:
+        """What the ledger keeps: enough to find the row again, in the table it was in."""
+        over = f">{self.prompt_over}" if self.prompt_over else ""
+        return f"{self.upstream}/{self.model}{over}@{self.since.isoformat()}#{self.version}"
+
+
+class Cost(NamedTuple):
+    """What one request cost.
+
+    Attributes:
+        micro: micro-units of :data:`CURRENCY`.
+        price: :attr:`Price.id` of the row it was computed with; empty when nothing was used.
+        is_estimate: the tokens were estimated, or the model has no row of its own.
+    """
+
+    micro: int
+    price: str
+    is_estimate: bool
+
+
+class PriceBook:
+    """Prices by upstream, model and day.
+
+    Args:
+        prices: the rows, in any order.
+        default: what a model costs that no row is for.
+    """
+
+    def __init__(self, prices: Iterable[Price], default: Price) -> None:
+        self.prices = tuple(sorted(prices, key=_specific, reverse=True))
+        self.default = default
+        self._rows = tuple((price, price.model.removesuffix("*"), (price.since - _EPOCH).days) for price in self.prices)
+        self._candidates = lru_cache(maxsize=1024)(self._matching)  # few models stand behind many records
+
+    def find(self, upstream: str, model: str, day: int, prompt: int) -> tuple[Price, bool]:
+        """Return the row with the longest matching name that holds on ``day``, and whether it is the model's own.
+
+        Args:
+            upstream: that answered.
+            model: as it was asked for.
+            day: since 1970-01-01 (UTC).
+            prompt: tokens of the prompt, cached ones included.
+        """
+        for price, since, is_own in self._candidates(upstream, model):
+            if since <= day and (not price.prompt_over or prompt > price.prompt_over):
+                return price, is_own
+        return self.default, False
+
+    def _matching(self, upstream: str, model: str) -> tuple[tuple[Price, int, bool], ...]:
+        return tuple(
+            (price, since, _is_own(price, model[len(prefix) :]))
+            for price, prefix, since in self._rows
+            if price.upstream == upstream and model.startswith(prefix)
+        )
+
+    def cost(self, upstream: str, model: str, day: int, usage: Usage, *, estimated: bool = False) -> Cost:
+        """Return what one request cost.
+
+        Args:
+            upstream: that answered.
+            model: as it was asked for.
+            day: since 1970-01-01 (UTC).
+            usage: what the request used.
+            estimated: the counts in ``usage`` are an estimate, so the cost is one.
+        """
+        if not any(usage):
+            return Cost(0, "", is_estimate=False)
+        price, is_own = self.find(upstream, model, day, usage.input + usage.cache_read + usage.cache_write)
+        return Cost(min(rounded(pico(price.rates, usage)), LARGEST), price.id, estimated or not is_own)
+
+
+def pico(rates: Rates, usage: Usage) -> int:
+    """Return the exact cost in pico-units."""
+    return (
+        usage.input * rates.input
+        + usage.output * rates.output
+        + usage.cache_read * rates.cache_read
+        + max(usage.cache_write - usage.cache_write_1h, 0) * rates.cache_write_5m
+        + usage.cache_write_1h * rates.cache_write_1h
+        + usage.web_searches * rates.web_search
+    )
+
+
+def rounded(pico_units: int) -> int:
+    """Return micro-units: the nearest, of two equally near ones the larger."""
+    return (pico_units * 2 * MICRO + PICO) // (2 * PICO)
+
+
+def amount(micro: int, places: int = 6) -> str:
+    """Return micro-units as a decimal number of the currency, such as ``0.004200``.
+
+    Args:
+        micro: not negative.
+        places: digits after the point, 1 to 6; rounded to the nearest, a half up.
+    """
+    step = 10 ** (6 - places)
+    whole, rest = divmod((micro * 2 + step) // (2 * step), 10**places)
+    return f"{whole}.{rest:0{places}d}"
+
+
+def merged(shipped: PriceBook, own: Iterable[Price], default: Price | None) -> PriceBook:
+    """Return ``shipped`` with an operator's rows: for an upstream and model that has such a row, only those hold."""
+    rows = tuple(own)
+    replaced = {(row.upstream, row.model) for row in rows}
+    kept = [row for row in shipped.prices if (row.upstream, row.model) not in replaced]
+    return PriceBook([*kept, *rows], default or shipped.default)
+
+
+def _specific(price: Price) -> tuple[int, date, int]:
+    return len(price.model.removesuffix("*")), price.since, price.prompt_over
+
+
+def _is_own(price: Price, rest: str) -> bool:
+    """Return whether a name that goes on with ``rest`` is still the model that the row is for."""
+    return price.model.endswith("*") or _SAME_MODEL.fullmatch(rest) is not None
