@@ -26,7 +26,8 @@ def _row(model: str, since: date, *hundredths: int) -> Price:
             its year: no request can be older.
         hundredths: US cents per million tokens of input, output, cache read, cache write for 5 minutes, for 1 hour.
     """
-    return Price("anthropic", model, since, Rates(*(cents * 10**4 for cents in hundredths), _SEARCH), 0, VERSION)
+    rates = Rates(*(cents * 10**4 for cents in hundredths), web_search=_SEARCH)
+    return Price("anthropic", model, since, rates, 0, VERSION)
 
 
 # [P] platform.claude.com/docs/en/about-claude/pricing, table "Model pricing", as published between 2026-07-24 and
@@ -57,7 +58,7 @@ _ANTHROPIC: Final = (
 _NOTHING: Final = Price("test", "*", _ALWAYS, Rates(0, 0, 0, 0, 0), 0, VERSION)
 """The built-in test upstream is not a model and costs nothing."""
 
-_DEFAULT: Final = Price("default", "*", _ALWAYS, Rates(*(n * 10**4 for n in (500, 2500, 50, 625, 1000)), _SEARCH))
+_DEFAULT: Final = _row("*", _ALWAYS, 500, 2500, 50, 625, 1000)._replace(upstream="default")
 """What an unknown model counts as: a large one, so that a bill does not come as a surprise."""
 
-SHIPPED: Final = PriceBook([*_ANTHROPIC, _NOTHING], _DEFAULT._replace(version=VERSION))
+SHIPPED: Final = PriceBook([*_ANTHROPIC, _NOTHING], _DEFAULT)
