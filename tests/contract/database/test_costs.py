@@ -51,7 +51,8 @@ def test_a_cost_as_large_as_the_ledger_holds_is_stored() -> None:
     from keystead.server.usage.prices import LARGEST
     from keystead.server.usage.record import UsageRecord
 
-    owner: tuple[Any, ...] = (ids.dump("organization", UUID(int=1)), ids.dump("workspace", UUID(int=2)), "")
-    rest: tuple[Any, ...] = ("session", "gra_1", "sdk", "", "anthropic", "claude-opus-5", 200, THEN.timestamp(), 5)
-    store([UsageRecord(UUID(int=9).hex, "req_9", *owner, *rest, 2**62, 1, 0, 0, False, False, False)])
+    values: list[Any] = [UUID(int=9).hex, "req_9", ids.dump("organization", UUID(int=1))]
+    values += [ids.dump("workspace", UUID(int=2)), "", "session", "gra_1", "sdk", "", "anthropic", "claude-opus-5", 200]
+    values += [THEN.timestamp(), 5, 2**62, 1, 0, 0, False, False, False]
+    store([UsageRecord(*values)])
     assert UsageEntry.objects.get().cost_micro == LARGEST

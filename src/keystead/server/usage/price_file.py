@@ -116,7 +116,7 @@ def _text(row: dict[str, Any], name: str, where: str) -> str:
 
 def _rates(table: dict[str, Any], where: str) -> Rates:
     per_token = (_exact(table.get(name), f"{where}{name}") for name in _RATES)
-    return Rates(*per_token, web_search=_exact(table.get("web_search", 0), f"{where}web_search") * 1000)
+    return Rates(*per_token)._replace(web_search=_exact(table.get("web_search", 0), f"{where}web_search") * 1000)
 
 
 def _exact(value: Any, field: str) -> int:

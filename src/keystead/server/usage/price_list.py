@@ -26,7 +26,7 @@ def _row(model: str, since: date, *hundredths: int) -> Price:
             its year: no request can be older.
         hundredths: US cents per million tokens of input, output, cache read, cache write for 5 minutes, for 1 hour.
     """
-    rates = Rates(*(cents * 10**4 for cents in hundredths), web_search=_SEARCH)
+    rates = Rates(*(cents * 10**4 for cents in hundredths))._replace(web_search=_SEARCH)
     return Price("anthropic", model, since, rates, 0, VERSION)
 
 
