@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark that ties a test to ``conformance/manifest``."""
+    hypothesis.settings.register_profile("house", deadline=None)  # no test asserts a wall-clock time
+    hypothesis.settings.load_profile("house")
     config.addinivalue_line("markers", "requirement(*names): the requirements of the manifest this test holds")
 
 

@@ -105,8 +105,8 @@ def _bytes(content: object) -> bytes:
     return content.encode() if isinstance(content, str) else json.dumps(content).encode()
 
 
-def make_certificate(directory: Path) -> Path:
-    """Write key and certificate of 127.0.0.1 to one file, which is its own authority."""
+def make_certificate(directory: Path, *, days: float = 1, file: str = "loopback.pem") -> Path:
+    """Write key and certificate of 127.0.0.1 to one file, which is its own authority; it ends ``days`` from now."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -122,13 +122,13 @@ def make_certificate(directory: Path) -> Path:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(address, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    path = directory / "loopback.pem"
+    path = directory / file
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -53,6 +53,13 @@ class Terminal:
             assert self._read(), f"it ended without {text!r}: {self.seen!r}"
         self.looked = self.seen.index(text, self.looked) + len(text)
 
+    def until_read(self) -> None:
+        """Wait until the program reads key by key, so that what is typed now meets it, and not the terminal's own line."""
+        end = time.monotonic() + PATIENCE
+        while termios.tcgetattr(self.master)[3] & termios.ICANON:
+            assert time.monotonic() < end, f"it never reads: {self.seen!r}"
+            select.select([], [], [], 0.01)
+
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 

@@ -7,7 +7,7 @@
 import gc
 import sys
 
-from keystead.drivers import core_dumps
+from keystead import core_dumps
 
 BARE = ["token"]
 """What agents call before each request."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from keystead.drivers import core_dumps
+from keystead import core_dumps
 from keystead.errors import UsageError
 
 

@@ -21,11 +21,13 @@ import uvicorn
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import background, client_address, data_directory, outbound
+from keystead.server import background, certificate, client_address, data_directory, outbound
 from keystead.server.background import Running
+from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
 from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits, Upstream
 from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
+from keystead.server.housekeeping import Chore
 from keystead.server.mail.routes import route
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
@@ -58,6 +60,7 @@ class Installation:
     settings: ServerSettings
     listener: socket.socket
     setup_code: str | None
+    certificate: Certificate | None = None
 
 
 @contextlib.contextmanager
@@ -72,11 +75,12 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     outbound.reach(settings)  # a list of networks that cannot be read stops the server here
     route(settings)  # and so does a wrong mail setting
     client_address.proxies(settings)
+    tls = certificate.of(settings, clock.now())
     data_directory.prepare(settings.data_dir)
     with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
         code = new_setup_code(settings, clock, random_bytes)
-        yield Installation(settings, listener, code)
+        yield Installation(settings, listener, code, tls)
 
 
 def check_upstream(settings: ServerSettings) -> None:
@@ -196,7 +200,9 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     """
     from keystead.server.usage.price_file import book_of
 
-    with background.at_work(clock, book_of(installation.settings)) as running:
+    tls = installation.certificate
+    more = [] if tls is None else [Chore("reading the certificate again", background.REFRESH_SECONDS, tls.refresh)]
+    with background.at_work(clock, book_of(installation.settings), more) as running:
         _run(_serve(installation, running, announce))
 
 
@@ -230,7 +236,7 @@ async def _serve(
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
         try:
-            server = _Server(_uvicorn(gateway, control_plane), lambda: announce(ready))
+            server = _Server(_uvicorn(gateway, control_plane, installation.certificate), lambda: announce(ready))
             await server.serve(sockets=[installation.listener])
         finally:
             gateway.close()
@@ -279,9 +285,10 @@ class _Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def _uvicorn(gateway: Gateway, control_plane: ASGIApp) -> uvicorn.Config:
+def _uvicorn(gateway: Gateway, control_plane: ASGIApp, tls: Certificate | None) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.asgi(otherwise=control_plane),
+        ssl_context_factory=None if tls is None else lambda *_: tls.context,
         http=gateway.http_protocol,
         ws="none",
         lifespan="off",

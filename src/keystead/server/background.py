@@ -4,7 +4,7 @@ All of it begins and ends in one place, in the order in which one part needs ano
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -71,12 +71,13 @@ def _close_connections() -> None:
 
 
 @contextlib.contextmanager
-def at_work(clock: Clock, book: PriceBook) -> Iterator[Running]:
+def at_work(clock: Clock, book: PriceBook, more: Sequence[Chore] = ()) -> Iterator[Running]:
     """Do the work for the block, and at its end finish what is under way and write the ledger out.
 
     Args:
         clock: wall-clock time, for expiry and for what is due.
         book: what requests cost.
+        more: what else is to be done from time to time.
     """
     from keystead.server.authorization import operations as authorization
     from keystead.server.usage.ledger import LedgerWriter, store
@@ -86,6 +87,8 @@ def at_work(clock: Clock, book: PriceBook) -> Iterator[Running]:
     models = AllowedModels(policy_truth(), CHANGES)
     ledger = LedgerWriter(write=partial(store, book=book))
     housekeeping = Housekeeping(chores(directory, models), clock, finished=_close_connections)
+    ledger = LedgerWriter()
+    housekeeping = Housekeeping([*chores(directory, models), *more], clock, finished=_close_connections)
     announcements = _announcements(directory, models)
     try:
         housekeeping.start()

@@ -29,6 +29,15 @@ class ServerSettings:
         default="",
         metadata={"doc": "Address people and agents use, when it differs from host and port (behind a proxy)."},
     )
+    tls_certificate: str = field(
+        default="",
+        metadata={
+            "doc": "PEM file of the certificate and its chain: the server speaks TLS itself. Read anew when it changes."
+        },
+    )
+    tls_key: str = field(
+        default="", metadata={"doc": "PEM file of the private key of tls_certificate, without a passphrase."}
+    )
     trusted_proxies: str = field(
         default="",
         metadata={
@@ -125,7 +134,7 @@ class ServerSettings:
         if self.public_url:
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.tls_certificate else 'http'}://{host}:{self.port}"
 
 
 def default_data_dir(variables: Mapping[str, str]) -> Path:
