@@ -53,12 +53,17 @@ class Terminal:
             assert self._read(), f"it ended without {text!r}: {self.seen!r}"
         self.looked = self.seen.index(text, self.looked) + len(text)
 
-    def until_read(self) -> None:
-        """Wait until the program reads key by key, so that what is typed now meets it, and not the terminal's own line."""
-        end = time.monotonic() + PATIENCE
-        while termios.tcgetattr(self.master)[3] & termios.ICANON:
-            assert time.monotonic() < end, f"it never reads: {self.seen!r}"
-            select.select([], [], [], 0.01)
+    def interrupt(self, text: str) -> None:
+        """Press Ctrl-C until ``text`` stands on the terminal; before a line is being read, Python may miss one."""
+        for _ in range(4):
+            self.type("\x03")
+            end = time.monotonic() + PATIENCE / 4
+            while text not in self.seen[self.looked :] and time.monotonic() < end:
+                if select.select([self.master], [], [], 0.1)[0]:
+                    assert self._read(), f"it ended without {text!r}: {self.seen!r}"
+            if text in self.seen[self.looked :]:
+                break
+        self.read_until(text)
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())

@@ -111,9 +111,7 @@ def test_a_yes_is_remembered_too(tmp_path: Path, api: MessagesApi) -> None:
 def test_leaving_the_question_decides_nothing(tmp_path: Path, api: MessagesApi) -> None:
     terminal = session(tmp_path, api)
     terminal.read_until("[y/N]")
-    terminal.until_read()
-    terminal.type("\x03")
-    terminal.read_until("Nothing was decided")
+    terminal.interrupt("Nothing was decided")
 
     assert leave(terminal) == 0
     assert Approvals(tmp_path / ".keystead", SYSTEM_CLOCK).all() == ()
