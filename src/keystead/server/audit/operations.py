@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from keystead.server.audit.models import AuditEvent
+from keystead.server.identifiers import new_id
 from keystead.server.organizations.models import Organization
-from keystead.server.statements import insert
+from keystead.server.statements import store
 
 SYSTEM: Final = "system"
 """The actor of what the server does by itself."""
@@ -24,7 +25,7 @@ def record(
     target: str,
     at: datetime,
     details: Details | None = None,
-) -> AuditEvent:
+) -> None:
     """Store one event, in the transaction of the change it tells of: both happen, or neither.
 
     Args:
@@ -37,7 +38,13 @@ def record(
     """
     if not _ACTION.fullmatch(action):
         raise ValueError(f"an audit action is subject:verb, not {action!r}")
-    event = AuditEvent(
-        organization=organization, actor=actor, action=action, target=target, at=at, details=details or {}
+    store(
+        AuditEvent,
+        id=new_id(),
+        organization_id=None if organization is None else organization.pk,
+        actor=actor,
+        action=action,
+        target=target,
+        at=at,
+        details=details or {},
     )
-    return insert(event)

@@ -50,7 +50,6 @@ def sign(grant: Grant, scope: str, jti: UUID, now: datetime, key_thumbprint: str
     """Return a new access token for ``grant`` and its lifetime in seconds; it never outlives the sign-in."""
     lifetime = min(server().access_token_seconds, int((grant.expires_at - now).total_seconds()))
     issued_at = int(now.timestamp())
-    kid, key = keys.signing_key(now)
     claims = {
         "iss": issuer(),
         "aud": issuer(),
@@ -66,7 +65,7 @@ def sign(grant: Grant, scope: str, jti: UUID, now: datetime, key_thumbprint: str
         **({} if grant.act is None else {"act": grant.act}),
         **({"cnf": {"jkt": key_thumbprint}} if key_thumbprint else {}),
     }
-    return jwt.encode({"alg": keys.ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, [keys.ALGORITHM]), lifetime
+    return keys.sign(TYPE, claims, now), lifetime
 
 
 def _owner(grant: Grant) -> dict[str, str]:

@@ -5,8 +5,6 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from joserfc import jwt
-
 from keystead.server.authorization import browser_session, keys
 from keystead.server.authorization.models import Grant
 from keystead.server.authorization.surroundings import issuer
@@ -45,8 +43,7 @@ def sign(grant: Grant, access_token: str, nonce: str, now: datetime) -> str:
         claims["amr"] = grant.authentication_methods.split()
     if nonce:
         claims["nonce"] = nonce
-    kid, key = keys.signing_key(now)
-    return jwt.encode({"alg": keys.ALGORITHM, "typ": "JWT", "kid": kid}, claims, key, [keys.ALGORITHM])
+    return keys.sign("JWT", claims, now)
 
 
 def _half_hash(token: str) -> str:

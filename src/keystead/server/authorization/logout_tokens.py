@@ -4,8 +4,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from joserfc import jwt
-
 from keystead.server.authorization import keys, lifetimes
 from keystead.server.authorization.models import LogoutNotice
 from keystead.server.authorization.surroundings import issuer
@@ -33,5 +31,4 @@ def sign(notice: LogoutNotice, jti: UUID, now: datetime) -> str:
         "sid": notice.sid,
         "events": {EVENT: {}},
     }
-    kid, key = keys.signing_key(now)
-    return jwt.encode({"alg": keys.ALGORITHM, "typ": TYPE, "kid": kid}, claims, key, [keys.ALGORITHM])
+    return keys.sign(TYPE, claims, now)

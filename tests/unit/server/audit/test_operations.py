@@ -10,8 +10,10 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 def test_an_event_cannot_be_changed_or_removed(database: Path) -> None:
     from keystead.server.audit import operations
+    from keystead.server.audit.models import AuditEvent
 
-    event = operations.record(organization=None, actor=operations.SYSTEM, action="server:start", target="", at=NOW)
+    operations.record(organization=None, actor=operations.SYSTEM, action="server:start", target="", at=NOW)
+    event = AuditEvent.objects.get()
     with pytest.raises(TypeError):
         event.save()
     with pytest.raises(TypeError):

@@ -127,3 +127,19 @@ def test_the_command_rotates_and_says_what_follows(database: object, tmp_path: A
     assert listed[0]["kid"] in run("list", *place)
     assert "verifies nothing any more" in run("rotate", "--compromised", *place)
     assert [key["state"] for key in json.loads(run("list", "--json", *place))["keys"]] == ["signing"]
+
+
+def test_every_signature_has_both_its_halves_in_full(database: Any, clock: Any) -> None:
+    """One half in 128 begins with a zero, which RFC 7518 section 3.4 does not leave out; another library verifies."""
+    from joserfc import jwt
+
+    from keystead.server.authorization import keys
+    from keystead.server.authorization.surroundings import now
+
+    _, key = keys.signing_key(now())
+    for number in range(300):
+        claims = {"number": number, "text": 'ä "quoted"'}
+        token = keys.sign("at+jwt", claims, now())
+        assert len(token.rpartition(".")[2]) == 86
+        decoded = jwt.decode(token, key, ["ES256"])
+        assert (decoded.claims, decoded.header["typ"]) == (claims, "at+jwt")
