@@ -63,6 +63,7 @@ class Said:
     ends: timedelta = timedelta(minutes=5)
     confirmation_ends: timedelta | None = timedelta(minutes=5)
     session_ends: timedelta | None = None
+    authenticated: str | timedelta = timedelta()
     attributes: dict[str, list[str]] = field(
         default_factory=lambda: {"email": ["grace@example.com"], "displayName": ["Grace"], "groups": ["engineers"]}
     )
@@ -74,6 +75,8 @@ class Said:
         for_request = "" if confirmed is None else f' InResponseTo="{confirmed}"'
         until = "" if self.confirmation_ends is None else f' NotOnOrAfter="{stamp(now + self.confirmation_ends)}"'
         session = "" if self.session_ends is None else f' SessionNotOnOrAfter="{stamp(now + self.session_ends)}"'
+        instant = self.authenticated
+        instant = stamp(now + instant) if isinstance(instant, timedelta) else instant
         audience = (
             f"<saml:AudienceRestriction><saml:Audience>{self.audience}</saml:Audience></saml:AudienceRestriction>"
         )
@@ -95,7 +98,7 @@ class Said:
             f'{for_request}{until} Recipient="{self.recipient or self.acs}"/></saml:SubjectConfirmation></saml:Subject>'
             f'<saml:Conditions NotBefore="{stamp(now + self.not_before)}" NotOnOrAfter="{stamp(now + self.ends)}">'
             f"{audience if self.audience else ''}</saml:Conditions>"
-            f'<saml:AuthnStatement AuthnInstant="{stamp(now)}"{session}><saml:AuthnContext><saml:AuthnContextClassRef>'
+            f'<saml:AuthnStatement AuthnInstant="{instant}"{session}><saml:AuthnContext><saml:AuthnContextClassRef>'
             "urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext>"
             f"</saml:AuthnStatement><saml:AttributeStatement>{attributes}</saml:AttributeStatement>"
             "</saml:Assertion></samlp:Response>"

@@ -29,6 +29,8 @@ BROWSER: Final = "sso_browser"
 TRIAL: Final = "sso_trial"
 CONNECTION: Final = "keystead_sso"
 """In the session of whoever came in this way: through which connection."""
+PROVED: Final = "keystead_sso_proved_at"
+"""In the same session: when they proved who they are, in Unix seconds."""
 
 Fault = KeysteadError | SignInFault
 FAULTS: Final = (KeysteadError, SignInFault)
@@ -79,14 +81,14 @@ def start(request: HttpRequest, connection_id: str) -> HttpResponseBase:
     connection = connections.enabled(connection_id)
     if connection is None:
         raise Http404
-    return leave(request, connection, Wish(request.GET.get("next", "")), again="again" in request.GET)
+    return leave(request, connection, Wish(request.GET.get("next", ""), again="again" in request.GET))
 
 
-def leave(request: HttpRequest, connection: Connection, wish: Wish, *, again: bool = False) -> HttpResponseBase:
+def leave(request: HttpRequest, connection: Connection, wish: Wish) -> HttpResponseBase:
     """Begin an attempt in this browser and send it on; a fault is a page."""
     try:
         state = attempts.begin(connection, browser_secret(request), wish, now())
-        return HttpResponseRedirect(_out[Kind(connection.kind)](connection, state, now(), again))
+        return HttpResponseRedirect(_out[Kind(connection.kind)](connection, state, now(), wish.again))
     except FAULTS as error:
         return fault_page(request, error)
 
@@ -95,8 +97,8 @@ def _to_openid(connection: Connection, state: str, _at: datetime, again: bool) -
     chosen = OidcSettings.from_json(connection.settings)
     registration = connections.registration(connection, settings.KEYSTEAD.base_url)
     proof = attempts.proof(state)
-    prompt = " ".join(filter(None, (chosen.prompt, "login" if again else "")))
-    return openid.authorization_url(chosen.metadata, registration, chosen.asked_scope, proof, prompt)
+    scope, prompt = chosen.asked_scope, chosen.prompt
+    return openid.authorization_url(chosen.metadata, registration, scope, proof, prompt, again=again)
 
 
 def _to_saml(connection: Connection, state: str, at: datetime, again: bool) -> str:
@@ -159,18 +161,29 @@ def finish(request: HttpRequest, attempt: Attempt, said: Asserted) -> HttpRespon
     if attempt.trial:
         return _show_trial(request, attempt, said, _previewed(attempt.connection, said))
     try:
+        attempts.check_anew(attempt, said.authenticated_at)
+    except SignInFault as error:
+        return refuse(request, attempt.connection, error)
+    try:
         identity = sign_in.admit(attempt.connection, said, now())
     except FAULTS as error:
         return fault_page(request, error)
-    enter(request, identity)
+    enter(request, identity, said.authenticated_at)
     return redirect(attempts.local_path(attempt.next_path))
 
 
-def enter(request: HttpRequest, identity: Identity) -> None:
-    """Open a session for the person, which ends no later than what the identity provider said holds."""
+def enter(request: HttpRequest, identity: Identity, proved_at: datetime | None = None) -> None:
+    """Open a session for the person, which ends no later than what the identity provider said holds.
+
+    Args:
+        request: of the browser.
+        identity: who it is.
+        proved_at: when they last proved it there, if it said so: coming back here proves nothing anew.
+    """
     login(request, identity.person, backend=settings.AUTHENTICATION_BACKENDS[0])
     request.session[CONNECTION] = identity.connection.wire_id
     at = now()
+    request.session[PROVED] = int(min(at, proved_at or at).timestamp())
     until = at + sign_in.WITHOUT_ASKING if identity.valid_until is None else identity.valid_until
     seconds = min((until - at).total_seconds(), sign_in.WITHOUT_ASKING.total_seconds())
     request.session.set_expiry(max(1, int(seconds)))

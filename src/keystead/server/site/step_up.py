@@ -19,7 +19,7 @@ from keystead.server.authorization import browser_session
 from keystead.server.authorization.surroundings import now
 from keystead.server.console.second_factor import answered
 from keystead.server.console.security import NOT_ACCEPTED, PASSKEY_STATE, as_json
-from keystead.server.console.single_sign_on import CONNECTION, start_address
+from keystead.server.console.single_sign_on import CONNECTION, PROVED, start_address
 from keystead.server.factors import operations as factors
 from keystead.server.factors import passkeys
 from keystead.server.identity.models import Person
@@ -91,8 +91,9 @@ class StepUp:
 
 def is_recent(request: HttpRequest, moment: datetime) -> bool:
     """Return whether the person has proved who they are within the last :data:`RECENT`."""
-    proved = (browser_session.authentication(request).at.timestamp(), float(request.session.get(_CONFIRMED_AT, 0)))
-    return moment.timestamp() - max(proved) < RECENT.total_seconds()
+    signed_in = request.session.get(PROVED, browser_session.authentication(request).at.timestamp())
+    proved = max(float(signed_in), float(request.session.get(_CONFIRMED_AT, 0)))
+    return moment.timestamp() - proved < RECENT.total_seconds()
 
 
 def _confirm(request: HttpRequest, person: Person) -> HttpResponseBase | None:

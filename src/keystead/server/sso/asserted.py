@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from keystead.secret import Secret
+
+NEVER: Final = datetime.fromtimestamp(0, UTC)
+_TIMES: Final = ("valid_until", "authenticated_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,8 @@ class Asserted:
             organization's proven ownership of the domain stands for it.
         said: every claim or attribute, to show an administrator who tests the connection.
         valid_until: when the identity provider's own session ends, if it said so.
+        authenticated_at: when the person last proved there who they are, if it said so; :data:`NEVER` for a time that
+            cannot be read.
         refresh_token: to ask again later, if it gave one.
     """
 
@@ -29,19 +34,21 @@ class Asserted:
     said: Mapping[str, Any] = field(repr=False)
     valid_until: datetime | None = None
     refresh_token: Secret | None = None
+    authenticated_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, without the refresh token, for the moment between two requests."""
         values = {name: getattr(self, name) for name in ("subject", "email", "email_verified", "name")}
-        until = None if self.valid_until is None else self.valid_until.isoformat()
-        return {**values, "groups": list(self.groups), "said": dict(self.said), "valid_until": until}
+        times = {name: getattr(self, name) for name in _TIMES}
+        stamps = {name: None if time is None else time.isoformat() for name, time in times.items()}
+        return {**values, "groups": list(self.groups), "said": dict(self.said), **stamps}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Asserted":
         """Read what :meth:`to_json` gave."""
-        until = values["valid_until"]
-        parsed = None if until is None else datetime.fromisoformat(until)
-        return cls(**{**values, "groups": tuple(values["groups"]), "valid_until": parsed})
+        stamps = {name: values.get(name) for name in _TIMES}
+        times = {name: None if stamp is None else datetime.fromisoformat(stamp) for name, stamp in stamps.items()}
+        return cls(**{**values, "groups": tuple(values["groups"]), **times})
 
 
 def pointed_at(said: Mapping[str, Any], where: str) -> tuple[str, ...]:

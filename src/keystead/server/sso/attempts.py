@@ -24,16 +24,23 @@ from keystead.wire import pkce
 
 LIFETIME: Final = timedelta(minutes=10)
 KEPT: Final = timedelta(hours=1)
+CLOCKS: Final = timedelta(seconds=60)
+"""By how much the identity provider's clock may be behind ours."""
 
 RandomBytes = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What an attempt is for: where to go afterwards, or only to see what would happen."""
+    """What an attempt is for: where to go afterwards, or only to see what would happen.
+
+    Attributes:
+        again: the identity provider is to ask who is there even where it knows.
+    """
 
     next_path: str
     trial: bool = False
+    again: bool = False
 
 
 def begin(
@@ -72,6 +79,7 @@ def _store(connection: Connection, state: str, browser: bytes, wish: Wish, now: 
             browser=browser,
             next_path=local_path(wish.next_path),
             trial=wish.trial,
+            again=wish.again,
             created_at=now,
             expires_at=now + LIFETIME,
         )
@@ -145,6 +153,23 @@ def use_up(attempt: Attempt, now: datetime) -> None:
     """
     if not Attempt.objects.filter(pk=attempt.pk, used_at=None, expires_at__gt=now).update(used_at=now):
         raise _finished()
+
+
+def check_anew(attempt: Attempt, authenticated_at: datetime | None) -> None:
+    """Check that the identity provider did ask who is there, if this attempt was to have it asked.
+
+    One that says nothing of when it asked is believed: ``auth_time`` may be left out by providers that do not know
+    ``max_age`` (OpenID Connect Core 3.1.2.1).
+
+    Raises:
+        SignInFault: what it says of the person is older than the question.
+    """
+    if attempt.again and authenticated_at is not None and authenticated_at + CLOCKS < attempt.created_at:
+        raise SignInFault(
+            "not_asked_anew",
+            "The identity provider did not ask anew who you are, as this server had told it to.",
+            hint="Sign out there, then try again. If it repeats, an administrator must let it ask again when told to.",
+        )
 
 
 def _finished() -> SignInFault:

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.core.cache import cache
 
 from keystead.errors import ConfigurationError, ServerFailure
 from keystead.secret import Secret
-from keystead.server.assertions import SignedClaims, UnknownKey
+from keystead.server.assertions import SignedClaims, UnknownKey, is_time
 from keystead.server.sso import attempts, openid
-from keystead.server.sso.asserted import Asserted, pointed_at
+from keystead.server.sso.asserted import NEVER, Asserted, pointed_at
 from keystead.server.sso.faults import SignInFault, untrusted
 from keystead.server.sso.models import Connection
 from keystead.server.sso.network import Send, host_of
@@ -78,7 +78,16 @@ def asserted(
         groups=pointed_at(said, settings.groups_claim),
         said=said,
         refresh_token=tokens.refresh_token,
+        authenticated_at=_authenticated_at(claims),
     )
+
+
+def _authenticated_at(claims: Mapping[str, Any]) -> datetime | None:
+    """Return the ``auth_time`` of an ID token (OpenID Connect Core 2), by the signed token's own word only."""
+    said = claims.get("auth_time")
+    if said is None:
+        return None
+    return datetime.fromtimestamp(said, UTC) if is_time(said) else NEVER
 
 
 def _tokens(response: Any) -> openid.Tokens:

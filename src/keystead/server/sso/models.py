@@ -133,6 +133,7 @@ class Attempt(models.Model):
         browser: hash of a value in the session of the browser it began in; empty when the identity provider began.
         next_path: where the person wanted to go, a path of this server.
         trial: an administrator's test: it shows what would happen and signs nobody in.
+        again: the identity provider was told to ask anew who is there, and its answer must say so.
         arrived: what a SAML response said, between the request that brought it and the browser's next one.
     """
 
@@ -141,6 +142,7 @@ class Attempt(models.Model):
     browser = models.BinaryField(max_length=32)
     next_path = models.CharField(max_length=2000)
     trial = models.BooleanField(default=False)
+    again = models.BooleanField(default=False)
     arrived = models.JSONField(null=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)

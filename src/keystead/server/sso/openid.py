@@ -109,8 +109,15 @@ class Proof:
     code_challenge: str
 
 
-def authorization_url(metadata: Metadata, registration: Registration, scope: str, proof: Proof, prompt: str) -> str:
-    """Return where the browser is sent."""
+def authorization_url(
+    metadata: Metadata, registration: Registration, scope: str, proof: Proof, prompt: str, *, again: bool = False
+) -> str:
+    """Return where the browser is sent.
+
+    ``again`` asks whoever is there to sign in anew, and with ``max_age=0`` to be told when they did: with it the ID
+    token must have ``auth_time`` (OpenID Connect Core 3.1.2.1).
+    """
+    prompts = dict.fromkeys([*prompt.split(), *(["login"] if again else [])])
     parameters = {
         "response_type": "code",
         "client_id": registration.client_id,
@@ -120,7 +127,8 @@ def authorization_url(metadata: Metadata, registration: Registration, scope: str
         "nonce": proof.nonce,
         "code_challenge": proof.code_challenge,
         "code_challenge_method": "S256",
-        **({"prompt": prompt} if prompt else {}),
+        **({"prompt": " ".join(prompts)} if prompts else {}),
+        **({"max_age": "0"} if again else {}),
     }
     there = metadata.authorization_endpoint
     return f"{there}{'&' if '?' in there else '?'}{urlencode(parameters, quote_via=quote)}"

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
-from keystead.server.sso.asserted import Asserted
+from keystead.server.sso.asserted import NEVER, Asserted
 from keystead.server.sso.faults import SignInFault, untrusted
 from keystead.server.sso.saml_settings import SamlSettings
 from keystead.server.sso.xml_signature import LARGEST, parse, signed_bytes
@@ -218,7 +218,16 @@ def _asserted(assertion: Any, settings: SamlSettings, now: datetime) -> Asserted
         groups=tuple(said.get(settings.groups_attribute, ())),
         said={"NameID": subject, **said},
         valid_until=_session_end(assertion, now),
+        authenticated_at=max(_instant(one) for one in assertion.findall(f"{SAML}AuthnStatement")),
     )
+
+
+def _instant(statement: Any) -> datetime:
+    """Return the ``AuthnInstant`` of a statement (SAML Core 2.7.2); only a sign-in that needs it minds its absence."""
+    try:
+        return _time(statement, "AuthnInstant")
+    except SignInFault:
+        return NEVER
 
 
 def _session_end(assertion: Any, now: datetime) -> datetime | None:

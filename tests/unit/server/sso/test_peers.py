@@ -71,9 +71,9 @@ def connect_saml(member: "Membership", connection: "Connection", metadata: bytes
     connections.switch(member, connection, on=True, now=now())
 
 
-def sign_in(browser: Any, connection: "Connection", typed: dict[str, str] = TYPED) -> Any:
+def sign_in(browser: Any, connection: "Connection", typed: dict[str, str] = TYPED, **asked: str) -> Any:
     """There, through the peer's own pages, and back; returns the last answer of this server."""
-    away = browser.get(f"/sso/{connection.wire_id}", {"next": "/keys"})["Location"]
+    away = browser.get(f"/sso/{connection.wire_id}", {"next": "/keys", **asked})["Location"]
     door = Visitor(HOME, typed).walk(away)
     path = door.address.removeprefix(HOME)
     answer = browser.post(path, dict(door.form)) if door.form else browser.get(path)
@@ -103,6 +103,8 @@ def test_oidc_provider_signs_somebody_in_and_its_refusal_ends_their_sign_in(
         assert (answer.status_code, answer["Location"]) == (302, "/keys"), answer.content.decode()
         member = member_called("grace@example.com")
         assert [group.name for group in member.groups.all()] == ["engineers"]
+        again = sign_in(browser, connection, again="yes")
+        assert (again.status_code, again["Location"]) == (302, "/keys"), "asked anew, and its auth_time says so"
 
         asking = standing.Asking(sender(settings.KEYSTEAD), HOME, now() + timedelta(minutes=6))
         standing.confirm(member, now(), asking)

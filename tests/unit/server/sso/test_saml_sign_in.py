@@ -109,6 +109,30 @@ def test_the_request_says_who_asks_and_where_the_answer_goes(visit: Visit) -> No
     assert request.get("AssertionConsumerServiceURL") == consumer.get("Location")
 
 
+@pytest.mark.requirement("saml core 3.4.1 ForceAuthn")
+@pytest.mark.parametrize(
+    ("authenticated", "again", "taken"),
+    [
+        (timedelta(), "yes", True),
+        (timedelta(seconds=-30), "yes", True),
+        (timedelta(seconds=-90), "yes", False),
+        (timedelta(days=-1), "yes", False),
+        ("yesterday", "yes", False),
+        (timedelta(days=-1), "", True),
+        ("yesterday", "", True),
+    ],
+)
+def test_where_somebody_was_to_be_asked_anew_an_older_answer_is_none(
+    visit: Visit, authenticated: str | timedelta, again: str, taken: bool
+) -> None:
+    request = visit.leave(**({"again": again} if again else {}))
+    assert request.get("ForceAuthn") == ("true" if again else None)
+    said = replace(visit.said(request.get("ID")), authenticated=authenticated)
+    response = visit.come_back(visit.idp.signed(said, now()))
+    assert (response.status_code, visit.is_signed_in) == ((302, True) if taken else (403, False))
+    assert reasons() == ([] if taken else ["not_asked_anew"])
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another issuer": ({"issuer": "https://evil.example"}, "issuer"),
     "another audience": ({"audience": f"{BASE}/saml/other/metadata"}, "audience"),
