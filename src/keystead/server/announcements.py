@@ -70,6 +70,7 @@ class Announcements:
                 _LOG.warning("announcements wait for the database: %s", type(error).__name__)
                 _close_connections()
                 self._stop.wait(_PAUSE)
+        _close_connections()
 
     def _listen(self, heard: Any) -> None:
         while not self._stop.is_set():
