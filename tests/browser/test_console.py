@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keystead.server.organizations.models import Membership
 
 
-def record_usage(member: "Membership") -> None:
+def record_usage(member: "Membership", upstream: str = "test") -> None:
     from keystead.server.organizations import operations as organizations
     from keystead.server.usage.ledger import store
     from keystead.server.usage.record import UsageRecord
@@ -34,7 +34,7 @@ def record_usage(member: "Membership") -> None:
                 principal_id=ids.dump("grant", uuid7()),
                 client="sdk",
                 session_id="",
-                upstream="test",
+                upstream=upstream,
                 model=model,
                 status=200,
                 started_at=datetime.now(UTC).timestamp(),
@@ -134,6 +134,21 @@ def test_usage_is_shown_per_model(page: "Page", administrator: "Membership") -> 
     assert cells[:3] == ["1", "1\u202f234\u202f567", "8\u202f900"]
 
 
+def test_costs_are_shown_for_a_period_and_downloaded(page: "Page", administrator: "Membership") -> None:
+    record_usage(administrator, upstream="anthropic")
+    sign_in(page)
+    page.get_by_role("link", name="Usage").click()
+    page.get_by_role("link", name="This month").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="This month").and_(page.locator("[aria-current=page]")).wait_for()
+    cells = page.get_by_role("row", name="example-large").get_by_role("cell").all_inner_texts()
+    assert cells[4] == "≈ $6.40"
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert started.value.suggested_filename.startswith("usage-month-")
+    assert '"6.395335"' in started.value.path().read_text(encoding="utf-8")
+
+
 def sign_in_a_device(member: "Membership", label: str) -> str:
     """Sign the client in without its own half of the story; return the sign-in's identifier."""
     from keystead.server.authorization import clients, sign_ins
@@ -176,7 +191,7 @@ def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
     key, _ = operations.issue(administrator, "laptop", now=datetime.now(UTC), random_bytes=token_bytes)
     gone, _ = operations.issue(administrator, "old build server", now=datetime.now(UTC), random_bytes=token_bytes)
     operations.revoke(gone, administrator, datetime.now(UTC))
-    record_usage(administrator)
+    record_usage(administrator, upstream="anthropic")
     grant = sign_in_a_device(administrator, "keystead/0.1.0 (laptop)")
     sign_in_a_device(administrator, "")
     policy = policies(administrator)
@@ -188,6 +203,7 @@ def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
         "sign-out": f"/devices/{grant}/sign-out",
         "everywhere": "/devices/sign-out",
         "usage": "/usage",
+        "usage-month": "/usage?period=month",
         "policies": f"/policies?as={ids.dump('membership', administrator.id)}",
         "policy": f"/policies/{policy}",
         "policy-new": "/policies/new",

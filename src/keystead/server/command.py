@@ -17,6 +17,7 @@ from keystead.errors import UsageError
 from keystead.server import app, data_directory
 from keystead.server.mail.routes import described, route
 from keystead.server.settings import ServerSettings, load
+from keystead.server.usage import price_file
 
 if TYPE_CHECKING:
     from keystead.server.organizations.models import Membership
@@ -74,6 +75,8 @@ RESET_LINK_SCHEMA: Final = "keystead.reset-link/1"
 FACTORS_SCHEMA: Final = "keystead.forget-factors/1"
 MAIL_TEST_SCHEMA: Final = "keystead.mail-test/1"
 REGISTRATION_TOKEN_SCHEMA: Final = "keystead.registration-token/1"
+USAGE_SCHEMA: Final = "keystead.usage/1"
+REPRICE_SCHEMA: Final = "keystead.usage-reprice/1"
 
 
 @server.group("keys")
@@ -316,6 +319,52 @@ def registration_token(name: str, organization: str | None, account: str | None,
     click.echo(f"It registers {clients} of {whose.name} until {token.expires_at.isoformat()}.", err=True)
 
 
+@server.command("usage")
+@click.option(
+    "--period", type=click.Choice(["day", "week", "month"]), default="day", show_default=True, help="Until now."
+)
+@click.option("--organization", help="Whose, by name, when there are several organizations.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {USAGE_SCHEMA}.")
+def usage(period: str, organization: str | None, *, wants_json: bool, **given: Any) -> None:
+    """Print what an organization used and what it cost, by person, key and model."""
+    now = _open(given)
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.usage import export, operations
+
+    whose = organizations.named(organization)
+    report = operations.usage_of_organization(whose, now, operations.Period(period))
+    if wants_json:
+        facts = {"schema": USAGE_SCHEMA, "organization": whose.name, **export.described(report)}
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for line in export.told(report):
+        click.echo(line)
+
+
+@server.command("usage-reprice")
+@click.option("--since", required=True, type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="First day (UTC).")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {REPRICE_SCHEMA}.")
+def usage_reprice(since: datetime, *, dry_run: bool, wants_json: bool, **given: Any) -> None:
+    """Compute what requests since DATE cost again, with the prices of today's book.
+
+    For requests from before prices, and after a price in the book was corrected. A running server may go on.
+    """
+    book = price_file.book_of(_settings(Environment.capture(), **given))
+    now = _open(given)
+    from keystead.server.usage import repricing
+
+    done = repricing.reprice(since.replace(tzinfo=UTC), now, book, dry_run=dry_run)
+    if wants_json:
+        facts = {"schema": REPRICE_SCHEMA, "since": since.date().isoformat(), "dry_run": dry_run, **done.described()}
+        click.echo(json.dumps(facts, indent=2))
+        return
+    facts = done.described()
+    click.echo(f"{done.changed} of {done.rows} requests {'would change' if dry_run else 'changed'}.")
+    click.echo(f"Cost before: {facts['before']} USD ({done.unpriced} requests without one).")
+    click.echo(f"Cost after:  {facts['after']} USD ({done.estimates} requests are estimates).")
+
+
 def _open(given: dict[str, Any]) -> datetime:
     """Open the database that the options name; returns the time."""
     app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
@@ -334,6 +383,8 @@ _OF_THE_SERVER = (
     forget_factors,
     mail_test,
     registration_token,
+    usage,
+    usage_reprice,
 )
 for _command in _OF_THE_SERVER:
     for _option in reversed(_OVERRIDES):

@@ -1,6 +1,6 @@
 """Costs on both databases: rows of a release before prices stay, and are priced when somebody asks."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +43,37 @@ def test_rows_of_the_release_before_stay_without_a_cost() -> None:
 
     kept = UsageEntry.objects.values_list("input_tokens", "cost_micro", "price", "cost_is_estimate", "web_searches")
     assert list(kept) == [(1_000, None, None, None, None)] * 3
+
+
+@pytest.mark.usefixtures("before_prices")
+def test_rows_of_the_release_before_are_priced_when_somebody_asks() -> None:
+    from keystead.server.usage.models import UsageEntry
+    from keystead.server.usage.price_list import SHIPPED
+    from keystead.server.usage.repricing import reprice
+
+    until = THEN + timedelta(days=1)
+    done = reprice(THEN, until, SHIPPED, dry_run=False)
+    assert (done.rows, done.changed, done.unpriced, done.after_micro) == (3, 3, 3, 3 * 7_500)
+    kept = UsageEntry.objects.values_list("cost_micro", "price", "cost_is_estimate").distinct()
+    assert list(kept) == [(7_500, "anthropic/claude-opus-4-5@2025-11-01#2026-11-26", False)]
+    assert reprice(THEN, until, SHIPPED, dry_run=False).changed == 0
+
+
+def test_reports_and_the_table_count_alike(administrator: Any) -> None:
+    from keystead.server.usage import export, operations
+    from keystead.server.usage.models import UsageEntry
+
+    owner = {"organization_id": administrator.organization_id, "member_id": administrator.id}
+    UsageEntry.objects.bulk_create(
+        [UsageEntry(**row(n, **owner), cost_micro=7_500, price="p", cost_is_estimate=n == 0) for n in range(3)]
+    )
+    report = operations.usage_of(administrator, THEN)
+    assert (report.total.cost_micro, report.total.estimates, report.total.requests) == (22_500, 1, 3)
+    assert type(report.total.cost_micro) is int
+    lines = export.as_csv(administrator, THEN, operations.Period.WEEK).splitlines()
+    assert len(lines) == 2
+    assert '"2026-11-20","ada@example.com"' in lines[1]
+    assert '"0.022500","1","0"' in lines[1]
 
 
 def test_a_cost_as_large_as_the_ledger_holds_is_stored() -> None:

@@ -45,6 +45,7 @@ urlpatterns = [
     path("account/passkey", second_factor.passkey_sign_in, name="passkey_sign_in"),
     path("account/confirmed", security.confirmed, name="confirmed"),
     path("usage", views.usage, name="usage"),
+    path("usage.csv", views.usage_csv, name="usage_csv"),
     path("workloads", workloads.overview, name="workloads"),
     path("workloads/test", workloads.test, name="workload_test"),
     path("workloads/<str:kind>/new", workloads.create, name="workload_new"),

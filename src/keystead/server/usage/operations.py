@@ -1,15 +1,17 @@
 """Reports over the ledger."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from keystead.server.keys.models import ApiKey, ServiceAccount
 from keystead.server.organizations import operations as organizations
-from keystead.server.organizations.models import Membership, Workspace
+from keystead.server.organizations.models import Membership, Organization, Workspace
 from keystead.server.organizations.roles import Permission
 from keystead.server.usage.models import UsageEntry
 from keystead.wire import ids
@@ -20,10 +22,36 @@ TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_wr
 SIGNED_IN: Final = "Signed-in sessions"
 """What requests with an access token, rather than a key, are listed as."""
 
+_SUMS: Final = {name: Sum(name) for name in (*TOKENS, "cost_micro")}
+_COUNTS: Final = {"estimates": Count("id", Q(cost_is_estimate=True)), "unpriced": Count("id", Q(cost_micro=None))}
+MEASURES: Final = {"requests": Count("id")} | {f"all_{name}": of for name, of in _SUMS.items()} | _COUNTS
+"""What is asked of the database for a :class:`Tally`, in its order."""
+
+
+class Period(StrEnum):
+    """How far back a report goes; days, weeks (from Monday) and months begin at midnight UTC."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+    def begin(self, now: datetime) -> datetime:
+        """Return when the period that ``now`` falls into began."""
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        if self is Period.WEEK:
+            return day - timedelta(days=day.weekday())
+        return day.replace(day=1) if self is Period.MONTH else day
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Requests and tokens of one line in a report; ``label`` says of what."""
+    """Requests, tokens and cost of one line in a report; ``label`` says of what.
+
+    Attributes:
+        cost_micro: in micro-units of the currency.
+        estimates: how many requests' cost is an estimate.
+        unpriced: how many requests are older than prices and have none.
+    """
 
     label: str
     requests: int = 0
@@ -31,6 +59,9 @@ class Tally:
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cost_micro: int = 0
+    estimates: int = 0
+    unpriced: int = 0
 
     @property
     def tokens(self) -> int:
@@ -38,16 +69,21 @@ class Tally:
         return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
+_NUMBERS: Final = tuple(field.name for field in fields(Tally))[1:]
+
+
 @dataclass(frozen=True, slots=True)
-class DayReport:
-    """What was used on one day (UTC).
+class Report:
+    """What was used from ``begin`` to the end of the day ``end`` (UTC).
 
     Attributes:
         whole_organization: False when it covers only the member who asked.
         total: of everything below; each of the four lists adds up to it, the largest line first.
     """
 
-    day: datetime
+    period: Period
+    begin: datetime
+    end: datetime
     whole_organization: bool
     total: Tally
     by_model: tuple[Tally, ...]
@@ -56,74 +92,119 @@ class DayReport:
     by_workspace: tuple[Tally, ...]
 
 
-def usage_of_day(member: Membership, now: datetime) -> DayReport:
-    """Return the report of the day ``now`` falls on: of the organization if ``member`` may read it, else their own."""
-    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def usage_of(member: Membership, now: datetime, period: Period = Period.DAY) -> Report:
+    """Return what was used in ``period``: by the organization if ``member`` may read that, else by themselves."""
     everyone = organizations.may(member, Permission.USAGE_READ_ALL)
-    entries = UsageEntry.objects.filter(
-        organization=member.organization_id, started_at__gte=day, started_at__lt=day + timedelta(days=1)
-    )
-    if not everyone:
-        entries = entries.filter(member=member)
+    return _report(member.organization_id, entries_for(member, now, period), (period, now), everyone=everyone)
+
+
+def usage_of_organization(organization: Organization, now: datetime, period: Period = Period.DAY) -> Report:
+    """Return what the organization used in ``period``, for whoever runs the server."""
+    return _report(organization.id, _entries(organization.id, now, period), (period, now), everyone=True)
+
+
+def entries_for(member: Membership, now: datetime, period: Period) -> QuerySet[UsageEntry]:
+    """Return the rows of ``period`` that ``member`` may read: all of the organization, or their own."""
+    entries = _entries(member.organization_id, now, period)
+    return entries if organizations.may(member, Permission.USAGE_READ_ALL) else entries.filter(member=member)
+
+
+def _entries(organization: UUID, now: datetime, period: Period) -> QuerySet[UsageEntry]:
+    end = Period.DAY.begin(now) + timedelta(days=1)
+    return UsageEntry.objects.filter(
+        organization=organization, started_at__gte=period.begin(now), started_at__lt=end
+    ).order_by()
+
+
+def _report(
+    organization: UUID, entries: QuerySet[UsageEntry], when: tuple[Period, datetime], *, everyone: bool
+) -> Report:
+    period, now = when
     by_model = _tallies(entries, "model")
-    return DayReport(
-        day=day,
+    return Report(
+        period=period,
+        begin=period.begin(now),
+        end=Period.DAY.begin(now),
         whole_organization=everyone,
         total=_add("Total", by_model),
         by_model=by_model,
-        by_key=_named(_tallies(entries, "principal_id"), _key_names(member)),
-        by_member=_by_owner(entries, member),
-        by_workspace=_named(_tallies(entries, "workspace_id"), _workspace_names(member)),
+        by_key=_named(_tallies(entries, "principal_id"), _key_names(organization)),
+        by_member=_by_owner(entries, organization),
+        by_workspace=_named(_tallies(entries, "workspace_id"), _workspace_names(organization)),
     )
 
 
-def _key_names(member: Membership) -> dict[str, str]:
-    keys = ApiKey.objects.filter(organization=member.organization_id).values_list("id", "name", "hint")
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What people call the identifiers in the rows of one organization."""
+
+    keys: Mapping[str, str]
+    owners: Mapping[str, str]
+    workspaces: Mapping[str, str]
+
+    @classmethod
+    def of(cls, organization: UUID) -> "Names":
+        """Read them."""
+        owners = _member_names(organization) | _service_account_names(organization)
+        return cls(_key_names(organization), owners, _workspace_names(organization))
+
+    def key(self, principal_id: str) -> str:
+        """Return the name of a key; sign-ins have none and are called :data:`SIGNED_IN`."""
+        return key_label(principal_id, self.keys)
+
+
+def key_label(principal_id: str, names: Mapping[str, str]) -> str:
+    """Return how a key, a sign-in or what is unknown is listed."""
+    if principal_id.startswith(f"{ids.PREFIXES['grant']}_"):
+        return SIGNED_IN
+    return names.get(principal_id, principal_id)
+
+
+def _key_names(organization: UUID) -> dict[str, str]:
+    keys = ApiKey.objects.filter(organization=organization).values_list("id", "name", "hint")
     return {ids.dump("api_key", key): f"{name} ({hint}…)" for key, name, hint in keys}
 
 
-def _member_names(member: Membership) -> dict[str, str]:
-    members = Membership.objects.filter(organization=member.organization_id).values_list("id", "person__email")
+def _member_names(organization: UUID) -> dict[str, str]:
+    members = Membership.objects.filter(organization=organization).values_list("id", "person__email")
     return {str(key): email for key, email in members}
 
 
-def _service_account_names(member: Membership) -> dict[str, str]:
-    accounts = ServiceAccount.objects.filter(organization=member.organization_id).values_list("id", "name")
+def _service_account_names(organization: UUID) -> dict[str, str]:
+    accounts = ServiceAccount.objects.filter(organization=organization).values_list("id", "name")
     return {str(key): f"{name} (service account)" for key, name in accounts}
 
 
-def _by_owner(entries: QuerySet[UsageEntry], member: Membership) -> tuple[Tally, ...]:
+def _by_owner(entries: QuerySet[UsageEntry], organization: UUID) -> tuple[Tally, ...]:
     """Return one tally per person and per service account: behind every request stands one of them."""
-    people = _named(_tallies(entries.exclude(member=None), "member_id"), _member_names(member))
+    people = _named(_tallies(entries.exclude(member=None), "member_id"), _member_names(organization))
     services = _tallies(entries.exclude(service_account=None), "service_account_id")
-    return _sorted((*people, *_named(services, _service_account_names(member))))
+    return _sorted((*people, *_named(services, _service_account_names(organization))))
 
 
-def _workspace_names(member: Membership) -> dict[str, str]:
-    workspaces = Workspace.objects.filter(organization=member.organization_id).values_list("id", "name")
+def _workspace_names(organization: UUID) -> dict[str, str]:
+    workspaces = Workspace.objects.filter(organization=organization).values_list("id", "name")
     return {str(key): name for key, name in workspaces}
 
 
 def _tallies(entries: QuerySet[UsageEntry], column: str) -> tuple[Tally, ...]:
     """Return one tally per value of ``column``, labelled with the value."""
-    rows = entries.order_by().values_list(column).annotate(Count("id"), *map(Sum, TOKENS))
-    return _sorted(Tally(str(label), *numbers) for label, *numbers in rows)
+    rows = entries.order_by().values_list(column).annotate(**MEASURES)
+    return _sorted(Tally(str(label), *(int(number or 0) for number in numbers)) for label, *numbers in rows)
 
 
 def _named(tallies: Iterable[Tally], names: Mapping[str, str]) -> tuple[Tally, ...]:
     """Replace identifiers by names; sign-ins have none and become one line."""
     groups: dict[str, list[Tally]] = {}
     for tally in tallies:
-        is_grant = tally.label.startswith(f"{ids.PREFIXES['grant']}_")
-        label = SIGNED_IN if is_grant else names.get(tally.label, tally.label)
-        groups.setdefault(label, []).append(tally)
+        groups.setdefault(key_label(tally.label, names), []).append(tally)
     return _sorted(_add(label, group) for label, group in groups.items())
 
 
 def _add(label: str, tallies: Iterable[Tally]) -> Tally:
     lines = tuple(tallies)
-    return Tally(label, *(sum(getattr(line, name) for line in lines) for name in ("requests", *TOKENS)))
+    return Tally(label, *(sum(getattr(line, name) for line in lines) for name in _NUMBERS))
 
 
 def _sorted(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
-    return tuple(sorted(tallies, key=lambda tally: (-tally.tokens, -tally.requests, tally.label)))
+    return tuple(sorted(tallies, key=lambda tally: (-tally.cost_micro, -tally.tokens, -tally.requests, tally.label)))

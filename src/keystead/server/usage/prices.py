@@ -18,8 +18,8 @@ PICO: Final = 10**12
 MICRO: Final = 10**6
 """Parts of one unit of the currency."""
 
-LARGEST: Final = 2**63 - 1
-"""The largest cost that a ledger holds, in micro-units; what an absurd count would cost beyond it is cut."""
+LARGEST: Final = 10**15
+"""The largest cost of one request, in micro-units; beyond it is cut, so that no count breaks a sum in the database."""
 
 _EPOCH: Final = date(1970, 1, 1)
 _SAME_MODEL: Final = re.compile(r"(?:\[1m\]|-0|[-@](?:latest|\d{8})(?:[-:].*)?)?", re.DOTALL)

@@ -95,7 +95,7 @@ def test_its_usage_is_a_line_of_its_own(administrator: Any) -> None:
             for number, (person, service) in enumerate(owned, start=1)
         ]
     )
-    report = operations.usage_of_day(administrator, NOW)
+    report = operations.usage_of(administrator, NOW)
     assert {line.label: line.tokens for line in report.by_member} == {
         "ada@example.com": 30,
         "deploy (service account)": 30,

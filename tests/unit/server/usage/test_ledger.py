@@ -194,7 +194,7 @@ def test_the_report_adds_up_and_covers_what_the_member_may_see(administrator: "M
             record(model="another organization"),
         ]
     )
-    everything = operations.usage_of_day(administrator, NOW)
+    everything = operations.usage_of(administrator, NOW)
     assert everything.whole_organization
     assert [(line.label, line.requests, line.input_tokens) for line in everything.by_model] == [
         ("large", 2, 101),
@@ -205,7 +205,7 @@ def test_the_report_adds_up_and_covers_what_the_member_may_see(administrator: "M
     assert operations.SIGNED_IN in [line.label for line in everything.by_key]
     for lines in (everything.by_model, everything.by_key, everything.by_member, everything.by_workspace):
         assert sum(line.tokens for line in lines) == everything.total.tokens
-    own = operations.usage_of_day(developer, NOW)
+    own = operations.usage_of(developer, NOW)
     assert not own.whole_organization
     assert [line.label for line in own.by_model] == ["large"]
 
@@ -213,5 +213,5 @@ def test_the_report_adds_up_and_covers_what_the_member_may_see(administrator: "M
 def test_a_day_without_requests_is_all_zero(administrator: "Membership") -> None:
     from keystead.server.usage import operations
 
-    report = operations.usage_of_day(administrator, NOW)
+    report = operations.usage_of(administrator, NOW)
     assert (report.total.requests, report.total.tokens, report.by_model) == (0, 0, ())
