@@ -103,7 +103,7 @@ def test_of_a_crowd_one_signs_in_and_none_is_signed_out(site: Site) -> None:
     assert _person(base, renewed["access_token"]) == EMAIL
 
 
-@pytest.mark.requirement("rfc6749 4.1.2")
+@pytest.mark.requirement("rfc6749 4.1.2 single use")
 def test_of_a_crowd_with_one_code_one_begins_and_the_replay_ends_what_it_began(site: Site) -> None:
     """A code that comes twice is in two hands, so its sign-in ends (RFC 6749 section 4.1.2), and no other one."""
     base = site.servers[0].base
