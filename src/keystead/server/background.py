@@ -86,8 +86,6 @@ def at_work(clock: Clock, book: PriceBook, more: Sequence[Chore] = ()) -> Iterat
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     models = AllowedModels(policy_truth(), CHANGES)
     ledger = LedgerWriter(write=partial(store, book=book))
-    housekeeping = Housekeeping(chores(directory, models), clock, finished=_close_connections)
-    ledger = LedgerWriter()
     housekeeping = Housekeeping([*chores(directory, models), *more], clock, finished=_close_connections)
     announcements = _announcements(directory, models)
     try:

@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 
 from keystead.server.usage.models import UsageEntry
 from keystead.server.usage.price_list import SHIPPED
-from keystead.server.usage.prices import PriceBook, Usage
+from keystead.server.usage.prices import PriceBook
 from keystead.server.usage.record import UsageRecord
 from keystead.wire import ids
 
@@ -187,7 +187,7 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         record.upstream,
         record.model,
         int(record.started_at) // 86_400,
-        Usage(*record[14:18], *record[22:24]),
+        record[14:18] + record[22:24],  # the record's tokens and searches are in the order of `Usage`
         estimated=record.estimated,
     )
     return (

@@ -21,9 +21,15 @@ MICRO: Final = 10**6
 LARGEST: Final = 10**15
 """The largest cost of one request, in micro-units; beyond it is cut, so that no count breaks a sum in the database."""
 
+_STEP: Final = PICO // MICRO
+_HALF: Final = _STEP // 2
 _EPOCH: Final = date(1970, 1, 1)
 _SAME_MODEL: Final = re.compile(r"(?:\[1m\]|-0|[-@](?:latest|\d{8})(?:[-:].*)?)?", re.DOTALL)
 """How a model's name goes on without becoming another model's: a date, ``latest``, a revision."""
+
+
+Counts = tuple[int, int, int, int, int, int]
+"""The numbers of a :class:`Usage`, in its order."""
 
 
 class Usage(NamedTuple):
@@ -95,6 +101,20 @@ class Cost(NamedTuple):
     is_estimate: bool
 
 
+_NOTHING: Final = Cost(0, "", is_estimate=False)
+
+
+class _Candidate(NamedTuple):
+    """A row whose name matches a model, with what is needed of it for every request."""
+
+    since: int
+    prompt_over: int
+    rates: Rates
+    id: str
+    is_own: bool
+    price: Price
+
+
 class PriceBook:
     """Prices by upstream, model and day.
 
@@ -106,7 +126,7 @@ class PriceBook:
     def __init__(self, prices: Iterable[Price], default: Price) -> None:
         self.prices = tuple(sorted(prices, key=_specific, reverse=True))
         self.default = default
-        self._rows = tuple((price, price.model.removesuffix("*"), (price.since - _EPOCH).days) for price in self.prices)
+        self._last = _candidate(default, is_own=False)._replace(since=-LARGEST, prompt_over=0)
         self._candidates = lru_cache(maxsize=1024)(self._matching)  # few models stand behind many records
 
     def find(self, upstream: str, model: str, day: int, prompt: int) -> tuple[Price, bool]:
@@ -118,49 +138,52 @@ class PriceBook:
             day: since 1970-01-01 (UTC).
             prompt: tokens of the prompt, cached ones included.
         """
-        for price, since, is_own in self._candidates(upstream, model):
-            if since <= day and (not price.prompt_over or prompt > price.prompt_over):
-                return price, is_own
-        return self.default, False
+        found = self._find(upstream, model, day, prompt)
+        return found.price, found.is_own
 
-    def _matching(self, upstream: str, model: str) -> tuple[tuple[Price, int, bool], ...]:
+    def _find(self, upstream: str, model: str, day: int, prompt: int) -> _Candidate:
+        for row in self._candidates(upstream, model):
+            if row.since <= day and (not row.prompt_over or prompt > row.prompt_over):
+                return row
+        return self._last
+
+    def _matching(self, upstream: str, model: str) -> tuple[_Candidate, ...]:
         return tuple(
-            (price, since, _is_own(price, model[len(prefix) :]))
-            for price, prefix, since in self._rows
-            if price.upstream == upstream and model.startswith(prefix)
+            _candidate(price, is_own=_is_own(price, model))
+            for price in self.prices
+            if price.upstream == upstream and model.startswith(price.model.removesuffix("*"))
         )
 
-    def cost(self, upstream: str, model: str, day: int, usage: Usage, *, estimated: bool = False) -> Cost:
-        """Return what one request cost.
+    def cost(self, upstream: str, model: str, day: int, usage: Counts, *, estimated: bool = False) -> Cost:
+        """Return what one request cost; about a microsecond, for the ledger asks it for every row.
 
         Args:
             upstream: that answered.
             model: as it was asked for.
             day: since 1970-01-01 (UTC).
-            usage: what the request used.
+            usage: what the request used, as in :class:`Usage`.
             estimated: the counts in ``usage`` are an estimate, so the cost is one.
         """
         if not any(usage):
-            return Cost(0, "", is_estimate=False)
-        price, is_own = self.find(upstream, model, day, usage.input + usage.cache_read + usage.cache_write)
-        return Cost(min(rounded(pico(price.rates, usage)), LARGEST), price.id, estimated or not is_own)
+            return _NOTHING
+        row = self._find(upstream, model, day, usage[0] + usage[2] + usage[3])
+        micro = rounded(pico(row.rates, usage))
+        return Cost(min(micro, LARGEST), row.id, estimated or not row.is_own)
 
 
-def pico(rates: Rates, usage: Usage) -> int:
+def pico(rates: Rates, usage: Counts) -> int:
     """Return the exact cost in pico-units."""
-    return (
-        usage.input * rates.input
-        + usage.output * rates.output
-        + usage.cache_read * rates.cache_read
-        + max(usage.cache_write - usage.cache_write_1h, 0) * rates.cache_write_5m
-        + usage.cache_write_1h * rates.cache_write_1h
-        + usage.web_searches * rates.web_search
-    )
+    fresh, output, cache_read, cache_write, cache_write_1h, web_searches = usage
+    for_fresh, for_output, for_read, for_5m, for_1h, for_search = rates
+    exact = fresh * for_fresh + output * for_output + cache_read * for_read
+    if cache_write > cache_write_1h:
+        exact += (cache_write - cache_write_1h) * for_5m
+    return exact + cache_write_1h * for_1h + web_searches * for_search
 
 
 def rounded(pico_units: int) -> int:
     """Return micro-units: the nearest, of two equally near ones the larger."""
-    return (pico_units * 2 * MICRO + PICO) // (2 * PICO)
+    return (pico_units + _HALF) // _STEP
 
 
 def amount(micro: int, places: int = 6) -> str:
@@ -187,6 +210,10 @@ def _specific(price: Price) -> tuple[int, date, int]:
     return len(price.model.removesuffix("*")), price.since, price.prompt_over
 
 
-def _is_own(price: Price, rest: str) -> bool:
-    """Return whether a name that goes on with ``rest`` is still the model that the row is for."""
-    return price.model.endswith("*") or _SAME_MODEL.fullmatch(rest) is not None
+def _candidate(price: Price, *, is_own: bool) -> _Candidate:
+    return _Candidate((price.since - _EPOCH).days, price.prompt_over, price.rates, price.id, is_own, price)
+
+
+def _is_own(price: Price, model: str) -> bool:
+    """Return whether the name, beyond what the row says of it, is still that of the model the row is for."""
+    return price.model.endswith("*") or _SAME_MODEL.fullmatch(model[len(price.model) :]) is not None

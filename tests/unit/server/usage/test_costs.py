@@ -229,3 +229,34 @@ def test_repricing_takes_the_prices_of_the_file(
     monkeypatch.setenv("KEYSTEAD_SERVER_PRICE_BOOK_FILE", str(file))
     told = json.loads(run(monkeypatch, "usage-reprice", "--since", "2026-01-01", "--json"))
     assert (told["changed"], told["before"], told["after"], told["estimates"]) == (1, "0.005000", "0.001000", 0)
+
+
+def test_a_running_server_writes_costs_by_its_book(administrator: "Membership") -> None:
+    from keystead.server import background
+    from keystead.server.organizations import operations
+    from keystead.server.usage.models import UsageEntry
+    from keystead.server.usage.prices import Price, PriceBook, Rates
+    from keystead.testing.clock import FakeClock
+
+    workspace = operations.default_workspace(administrator.organization)
+    owner = [ids.dump("organization", administrator.organization_id), ids.dump("workspace", workspace.id), ""]
+    values: list[Any] = [
+        uuid7().hex,
+        "req_1",
+        *owner,
+        "session",
+        "gra_1",
+        "sdk",
+        "",
+        "anthropic",
+        KEY,
+        200,
+        NOW.timestamp(),
+        5,
+    ]
+    values += [7, 0, 0, 0, False, False, False]
+    rates = Rates(*[10**6] * 5)
+    book = PriceBook([Price("anthropic", KEY, NOW.date(), rates)], Price("default", "*", NOW.date(), rates))
+    with background.at_work(FakeClock(NOW.timestamp()), book) as running:
+        running.ledger.append(UsageRecord(*values))
+    assert UsageEntry.objects.values_list("cost_micro", "price").get() == (7, f"anthropic/{KEY}@2026-11-26#")
