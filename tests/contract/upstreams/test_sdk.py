@@ -36,13 +36,14 @@ def test_stream_arrives_and_is_written_down(running: "Running", client: anthropi
         client.messages.stream(
             model="keystead-test-1",
             max_tokens=9,
-            messages=[{"role": "user", "content": "x-keystead-fake: cache, pings=1, words=40"}],
+            messages=[{"role": "user", "content": "x-keystead-fake: cache, searches=3, pings=1, words=40"}],
         ) as stream,
     ):
         usage = stream.get_final_message().usage
     (row,) = running.ledger.wait()
     assert (row.input_tokens, row.output_tokens) == (usage.input_tokens, usage.output_tokens)
     assert (row.cache_read_tokens, row.cache_write_tokens) == (2048, 64)
+    assert (row.cache_write_1h_tokens, row.web_searches) == (24, 3)
     assert (row.streamed, row.aborted, row.estimated) == (True, False, False)
 
 

@@ -74,13 +74,17 @@ def pieces(body: dict[str, Any], scenario: Scenario) -> list[str]:
     return plain + [f" word{number}".ljust(scenario.size, "-") for number in range(1, scenario.words + 1)]
 
 
-def usage(body: dict[str, Any], scenario: Scenario) -> dict[str, int]:
+def usage(body: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
     """Return the ``usage`` of the whole answer: one output token per piece."""
+    written = {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 24}
+    searched = {"server_tool_use": {"web_search_requests": scenario.searches}}
     return {
         "input_tokens": input_tokens(body),
         "cache_creation_input_tokens": 64 if scenario.cache else 0,
         "cache_read_input_tokens": 2048 if scenario.cache else 0,
         "output_tokens": len(pieces(body, scenario)),
+        **({"cache_creation": written} if scenario.cache else {}),
+        **(searched if scenario.searches else {}),
     }
 
 

@@ -20,6 +20,7 @@ class Scenario:
     Attributes:
         error: answer with this status and its documented error type.
         cache: report cache tokens in ``usage`` too.
+        searches: report so many web searches in ``usage``.
         words: send this many words after the plain sentence, one event each when streaming.
         size: fill each of these words up to this many characters.
         pings: send this many ``ping`` events after ``message_start``.
@@ -35,6 +36,7 @@ class Scenario:
 
     error: int | None = None
     cache: bool = False
+    searches: int = 0
     words: int = 0
     size: int = 0
     pings: int = 0
@@ -51,6 +53,7 @@ class Scenario:
 _WORDS: Final[dict[str, Callable[[str], Any]]] = {
     "error": int,
     "cache": lambda _: True,
+    "searches": int,
     "words": int,
     "size": int,
     "pings": int,
