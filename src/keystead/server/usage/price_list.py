@@ -13,7 +13,8 @@ from keystead.server.usage.prices import Price, PriceBook, Rates
 VERSION: Final = "2026-11-26"
 """Names the state of the table in every row of the ledger that was computed with it; changed with every row."""
 
-_SEARCH: Final = 10 * 10**9  # 10 USD per 1,000: docs.anthropic.com, "Web search tool"; read 2026-11-26
+_SEARCH: Final = 10 * 10**9
+"""10 USD per 1,000, as the vendor's documentation of the tool has had it; the edition of [P] could not be checked."""
 _ALWAYS: Final = date(2024, 1, 1)
 
 
