@@ -174,10 +174,6 @@ def test_no_header_moves_the_issuer_or_a_redirect(site: Site, address: str, past
     assert site.url + "/" in site.ask(address, "/v1/models", headers=ELSEWHERE, past=past).headers["WWW-Authenticate"]
 
 
-TRIES = 6
-"""nginx says 502 when a connection ends while it still sends, as one does that is refused early; on a busy machine."""
-
-
 def test_nginx_takes_http_2_and_bodies_that_only_keystead_limits(site: Site) -> None:
     site.trust.set_alpn_protocols(["h2", "http/1.1"])
     with (
@@ -186,10 +182,10 @@ def test_nginx_takes_http_2_and_bodies_that_only_keystead_limits(site: Site) -> 
     ):
         assert stream.selected_alpn_protocol() == "h2"
     site.trust.set_alpn_protocols(["http/1.1"])
-    tries = (site.ask("127.0.0.10", "/v1/messages", {"filling": "x" * 2_000_000}) for _ in range(TRIES))
-    answer = next(one for one in tries if one.status != 502)
-    assert answer.status == 401
-    assert answer.document["error"]["type"] == "authentication_error"
+    for _ in range(8):
+        answer = site.ask("127.0.0.10", "/v1/messages", {"filling": "x" * 2_000_000})
+        assert answer.status == 401
+        assert answer.document["error"]["type"] == "authentication_error"
 
 
 def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,15 +195,11 @@ def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, monkeypatch: 
     question = {"role": "user", "content": "x-keystead-fake: hang=3"}
     body = json.dumps({"model": "claude-sonnet-4-5", "max_tokens": 9, "stream": True, "messages": [question]})
     headers = {"x-api-key": key, "content-type": "application/json", "anthropic-version": "2023-06-01"}
-    for left in reversed(range(TRIES)):
-        with closing(site.connection("127.0.0.13", past=False)) as connection:
-            connection.request("POST", "/v1/messages", body, headers)
-            with connection.getresponse() as answer:
-                if answer.status == 502 and left:
-                    continue
-                assert answer.status == 200
-                assert answer.readline() == b"event: message_start\n"
-                return
+    with closing(site.connection("127.0.0.13", past=False)) as connection:
+        connection.request("POST", "/v1/messages", body, headers)
+        with connection.getresponse() as answer:
+            assert answer.status == 200
+            assert answer.readline() == b"event: message_start\n"
 
 
 def test_a_request_goes_on_as_it_comes(site: Site) -> None:

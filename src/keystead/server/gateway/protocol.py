@@ -39,6 +39,7 @@ class GatewayProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._gateway = gateway
+        self.timeout_keep_alive = int(gateway.limits.keep_alive_seconds)  # after what uvicorn has answered, too
         self._exchange: Exchange | None = None
         self._known: KnownHead | None = None
         self._between = True
@@ -106,8 +107,9 @@ class GatewayProtocol(HttpToolsProtocol):
         """
         self._surplus = True
         self._discarded += size
-        if self._discarded > _LINGER_BYTES:
-            self.transport.abort()
+        if self._discarded > _LINGER_BYTES and self.transport.is_reading():
+            # Not cut off: the reset would overtake the answer, and a proxy that sends on before it reads says 502.
+            self.transport.pause_reading()
 
     # -- from the parser -----------------------------------------------------------------------------------------
 
