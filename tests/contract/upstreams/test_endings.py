@@ -1,4 +1,4 @@
-"""How a connection with a client ends: never so that an answer is lost, and not before the other side reckons with it."""
+"""How a connection with a client ends: no answer is lost, and the other side is not surprised."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
