@@ -25,8 +25,10 @@ from keystead.server import background, certificate, client_address, data_direct
 from keystead.server.background import Running
 from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
-from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits, Upstream
+from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits
+from keystead.server.gateway.credential import FixedCredential
 from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
+from keystead.server.gateway.ports import Kind, Upstream
 from keystead.server.housekeeping import Chore
 from keystead.server.mail.routes import route
 from keystead.server.policy import Principal
@@ -227,12 +229,13 @@ async def _serve(
             origin=settings.base_url,
             proofs=_proofs(),
             ledger=running.ledger,
-            upstream=upstream,
+            upstreams=lambda _: upstream,
             limits=Limits(body_bytes=settings.max_body_bytes),
             ready=_database_answers,
             managed_settings=_managed_settings,
             allowed_models=running.models.of,
         )
+        gateway.pools.of(upstream[0])  # an address that cannot be one stops the server here
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
         try:
@@ -327,16 +330,17 @@ async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIA
 
 
 @contextlib.asynccontextmanager
-async def _upstream(settings: ServerSettings) -> AsyncIterator[Upstream]:
+async def _upstream(settings: ServerSettings) -> AsyncIterator[tuple[Upstream, ...]]:
     """Give the configured upstream, or start the built-in test upstream beside the gateway."""
     if settings.upstream_api_key is not None:
-        yield Upstream(name="anthropic", base_url=settings.upstream_url, api_key=settings.upstream_api_key)
+        credential = FixedCredential(settings.upstream_api_key)
+        yield (Upstream("default", "anthropic", Kind.ANTHROPIC, settings.upstream_url, credential),)
         return
     from keystead.testing.messages_api import MessagesApi
 
     fake = MessagesApi()
     try:
-        yield Upstream(name="test", base_url=await fake.serve())
+        yield (Upstream("default", "test", Kind.MESSAGES, await fake.serve()),)
     finally:
         await fake.close()
 

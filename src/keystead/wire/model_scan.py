@@ -17,6 +17,8 @@ _ESCAPED_LETTER: Final = b"\\u00"
 """Letters are never escaped by an encoder; a key could hide behind it, so such a body is read in full."""
 _MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"[ \t\r\n]*[,}]')
 _STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*(true|false)[ \t\r\n]*[,}]')
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]', re.DOTALL)
+"""What a JSON text is made of, as far as its structure goes; numbers and words have none."""
 _ANY_MODEL: Final = re.compile(rb'"[Mm][Oo][Dd][Ee][Ll]"')
 """The key as parsers take it that do not mind upper and lower case."""
 _BLANK: Final = b" \t\r\n"
@@ -84,6 +86,39 @@ class _Pairs:
         if self.repeated and [key for key, _ in pairs].count("model") > 1:
             self.ambiguous = True
         return found
+
+
+def renamed(body: bytes, model: str) -> bytes:
+    """Return ``body`` with another top-level ``model``; every byte outside that value stays what it is.
+
+    Args:
+        body: one that :func:`scan` found no fault with.
+        model: what to write there.
+    """
+    start, end = _place_of_model(body)
+    return b"%b%b%b" % (body[:start], json.dumps(model).encode("ascii"), body[end:])
+
+
+def _place_of_model(body: bytes) -> tuple[int, int]:
+    """Return where the value of the top-level ``model`` begins and ends, its quotes included."""
+    if len(_ANY_MODEL.findall(body)) == 1 and _ESCAPED_LETTER not in body:
+        found = _MODEL.search(body)
+        if found is not None:
+            return found.start(1) - 1, found.end(1) + 1
+    depth, name, is_name = 0, b"", True
+    for token in _TOKEN.finditer(body):
+        text = token[0]
+        if text in b"{[":
+            depth += 1
+        elif text in b"}]":
+            depth -= 1
+        elif text in b":,":
+            is_name = text == b","
+        elif depth == 1 and is_name:
+            name = text
+        elif depth == 1 and json.loads(name) == "model":
+            return token.span()
+    raise ValueError("the body has no model; scan would have found a fault with it")
 
 
 def _thorough(body: bytes) -> RequestFacts | BodyFault:

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import uvicorn
 import uvloop
+from upstreams import UPSTREAM_KEY, upstream
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.secret import Secret
 from keystead.server.dpop import Checker, Memory, Nonces
-from keystead.server.gateway import Gateway, Limits, Upstream
+from keystead.server.gateway import Gateway, Limits
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.usage.record import UsageRecord
 from keystead.testing.messages_api import MessagesApi
 from keystead.wire.tokens import TokenKind, digest, mint
 
-UPSTREAM_KEY = "upstream-key-canary"
 KEY = mint(TokenKind.API_KEY, lambda size: b"\1" * size)
 OTHER_KEY = mint(TokenKind.API_KEY, lambda size: b"\2" * size)
 BEARER = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwZXJfMSJ9.c2lnbmF0dXJl"
@@ -175,11 +175,11 @@ def serving(api: MessagesApi, limits: Limits | None = None, **more: Any) -> Iter
         bearers={hashlib.sha256(BEARER.encode()).digest(): principal(PrincipalKind.SESSION, "gra_1")},
     )
     ledger = Ledger()
-    upstream = Upstream("test", api.base_url, Secret(UPSTREAM_KEY))
+    upstreams = more.pop("upstreams", None) or (upstream(api.base_url),)
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
     proofs = Checker(Nonces(b"only for tests"), Memory().spend)
-    given = {"directory": directory, "ledger": ledger, "upstream": upstream, "clock": SYSTEM_CLOCK, **more}
+    given = {"directory": directory, "ledger": ledger, "upstreams": lambda _: upstreams, "clock": SYSTEM_CLOCK, **more}
     gateway = Gateway(limits=limits or Limits(), **{"origin": origin, "proofs": proofs, **given})
     config = uvicorn.Config(
         gateway.asgi(), http=gateway.http_protocol, ws="none", lifespan="off", log_config=None, server_header=False

@@ -10,10 +10,9 @@ import anthropic
 import pytest
 from local_server import Answer as Canned
 from local_server import local_server
+from upstreams import upstream
 
 from keystead.clock import SYSTEM_CLOCK
-from keystead.secret import Secret
-from keystead.server.gateway import Upstream
 from keystead.server.policy import Principal
 from keystead.server.policy.model_access import ModelAccess, Unreadable
 
@@ -155,11 +154,9 @@ def listing(*names: str, more: bool = False) -> dict[str, Any]:
     return {"data": data, "has_more": more, "first_id": names[0], "last_id": names[-1]}
 
 
-def ask_list(serve: "Callable[..., Running]", upstream: Canned, *entries: str) -> tuple[int, Any]:
-    with local_server({"GET /v1/models": upstream}) as other:
-        running = serve(
-            upstream=Upstream("other", other.url, Secret("upstream-key")), allowed_models=allowing(*entries)
-        )
+def ask_list(serve: "Callable[..., Running]", canned: Canned, *entries: str) -> tuple[int, Any]:
+    with local_server({"GET /v1/models": canned}) as other:
+        running = serve(upstreams=[upstream(other.url, "other")], allowed_models=allowing(*entries))
         line = f"GET /v1/models?limit=1000 HTTP/1.1\r\nhost: x\r\nx-api-key: {running.key}\r\n\r\n"
         answer = running.send(line.encode())
         return answer.status, json.loads(answer.body)

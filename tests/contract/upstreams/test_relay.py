@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from upstreams import upstream
 
-from keystead.server.gateway import DirectoryUnavailable, Limits, Upstream
+from keystead.server.gateway import DirectoryUnavailable, Limits
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Answer, Running
@@ -183,7 +184,7 @@ def test_upstream_that_dies_in_the_stream_is_no_clean_end(running: "Running", wr
 def test_unreachable_upstream_is_named(serve: Callable[..., "Running"]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    running = serve(upstream=Upstream("anthropic", address))
+    running = serve(upstreams=[upstream(address, "anthropic")])
     answer = running.ask()
     assert answer.status == 502
     assert "cannot reach its upstream 'anthropic'" in answer.error["message"]
@@ -193,7 +194,7 @@ def test_unreachable_upstream_is_named(serve: Callable[..., "Running"]) -> None:
 
 def test_upstream_that_speaks_no_http_is_502(serve: Callable[..., "Running"]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as odd:
-        running = serve(upstream=Upstream("anthropic", f"http://127.0.0.1:{odd.getsockname()[1]}"))
+        running = serve(upstreams=[upstream(f"http://127.0.0.1:{odd.getsockname()[1]}")])
         thread = threading.Thread(target=_speak, args=(odd, b"SSH-2.0-OpenSSH\r\n\r\n"))
         thread.start()
         answer = running.ask()

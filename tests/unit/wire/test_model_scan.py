@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.wire.model_scan import BodyFault, RequestFacts, scan
+from keystead.wire.model_scan import BodyFault, RequestFacts, renamed, scan
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -24,6 +24,36 @@ def test_finds_the_top_level_fields_wherever_they_stand(
     fields = list({**more, "model": model, "stream": stream}.items())
     body = json.dumps(dict(data.draw(st.permutations(fields))), ensure_ascii=escaped).encode()
     assert scan(body)[:2] == (model, stream)  # type: ignore[index]  # a fault would fail just so
+
+
+@given(NAME, NAME, st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.booleans(), st.data())
+def test_another_name_changes_that_value_and_no_other_byte(
+    model: str, other: str, more: dict[str, Any], escaped: bool, data: st.DataObject
+) -> None:
+    fields = list({**more, "model": model, "stream": True}.items())
+    document = dict(data.draw(st.permutations(fields)))
+    body = json.dumps(document, ensure_ascii=escaped, indent=1).encode()
+    changed = renamed(body, other)
+    assert list(json.loads(changed).items()) == list((document | {"model": other}).items())
+    was, now = (
+        json.dumps(name, ensure_ascii=ascii_only).encode() for name, ascii_only in ((model, escaped), (other, True))
+    )
+    places = [start for start in range(len(body)) if body.startswith(was, start)]
+    assert changed in [body[:start] + now + body[start + len(was) :] for start in places]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{ "mod\\u0065l" :\t"o\\u006cd" , "x":1.0e2}',
+        b'{"tools":[{"model":"old"}],"model":"old"}',
+        b'{"x":"\\"model\\":","a":["model",{"model":"m"}],"model":"old","b":{}}',
+    ],
+)
+def test_another_name_finds_the_value_however_it_is_written(body: bytes) -> None:
+    changed = renamed(body, 'n"w')
+    assert json.loads(changed) == json.loads(body) | {"model": 'n"w'}
+    assert changed.count(b'"n\\"w"') == 1
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))

@@ -2,7 +2,7 @@
 
 How :mod:`keystead.server.app` puts it together::
 
-    gateway = Gateway(directory=…, ledger=…, upstream=Upstream(name="anthropic", base_url=…, api_key=…))
+    gateway = Gateway(directory=…, ledger=…, upstreams=…)
     config = uvicorn.Config(
         gateway.asgi(otherwise=control_plane),   # /v1/models, /healthz, /protocol, …; the rest goes to `otherwise`
         http=gateway.http_protocol,              # /v1/messages never becomes ASGI
@@ -24,6 +24,7 @@ from typing import Any, Final
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.server.dpop import Checker
 from keystead.server.gateway.pages import ASGIApp, Pages
+from keystead.server.gateway.pools import Pools
 from keystead.server.gateway.ports import (
     AllowedModels,
     Directory,
@@ -32,12 +33,11 @@ from keystead.server.gateway.ports import (
     Limits,
     ManagedSettings,
     Readiness,
-    Upstream,
+    Upstreams,
 )
 from keystead.server.gateway.possession import Possession
 from keystead.server.gateway.protocol import GatewayProtocol
 from keystead.server.gateway.refusals import Refusal
-from keystead.server.gateway.upstream import Pool
 from keystead.server.identifiers import new_hex
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
@@ -53,7 +53,6 @@ __all__ = [
     "Limits",
     "ManagedSettings",
     "Readiness",
-    "Upstream",
 ]
 
 _LOG: Final = logging.getLogger("keystead.gateway")
@@ -80,7 +79,7 @@ class Gateway:
         origin: the address clients use, without a trailing slash.
         proofs: checks that whoever sends a bound token holds its key.
         ledger: where usage is written down.
-        upstream: the Messages API behind it.
+        upstreams: the model servers behind it, for each caller.
         limits: sizes and times.
         ready: whether the rest of the server can work; ``/readyz`` asks it.
         managed_settings: what ``/managed/settings`` answers.
@@ -88,9 +87,6 @@ class Gateway:
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
-
-    Raises:
-        ConfigurationError: the upstream's address or key cannot be used.
     """
 
     def __init__(
@@ -98,7 +94,7 @@ class Gateway:
         *,
         directory: Directory,
         ledger: Ledger,
-        upstream: Upstream,
+        upstreams: Upstreams,
         origin: str,
         proofs: Checker,
         limits: Limits | None = None,
@@ -120,7 +116,8 @@ class Gateway:
         self.monotonic = clock.monotonic
         self.new_hex = new_hex
         self.now = clock.now
-        self.pool = Pool(upstream, self.limits)
+        self.upstreams = upstreams
+        self.pools = Pools(self.limits)
         self._connections: set[GatewayProtocol] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -138,8 +135,8 @@ class Gateway:
         return Pages(self, otherwise)
 
     def close(self) -> None:
-        """Close the connections to the upstream. Call it after the last client has gone."""
-        self.pool.close()
+        """Close the connections to the upstreams. Call it after the last client has gone."""
+        self.pools.close()
         if self._sweep is not None:
             self._sweep.cancel()
 
@@ -169,5 +166,5 @@ class Gateway:
         now = loop.time()
         for connection in [one for one in self._connections if one.deadline <= now]:
             connection.expire()
-        self.pool.close_idle(now - self.limits.upstream_idle_seconds)
+        self.pools.sweep(now - self.limits.upstream_idle_seconds)
         self._sweep = loop.call_later(self.limits.sweep_seconds, self._look, loop) if self._connections else None

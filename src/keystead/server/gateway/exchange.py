@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from keystead.server.gateway import models
+from keystead.server.gateway import choice, models
 from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("keystead.gateway")
 _EVENTS: Final = b"text/event-stream"
 _NOTHING: Final = TokenCounts()
-_SMALL: Final = 16_384
 
 _NOT_RELAYED: Final = (
     b"alt-svc",
@@ -108,6 +107,7 @@ class Exchange:
         "_status",
         "_stream",
         "_streamed",
+        "_upstream",
         "_warning",
         "client",
         "connection",
@@ -136,6 +136,7 @@ class Exchange:
         self._streamed = False
         self._close = False
         self._pending = b""
+        self._upstream = ""
         self._dechunk = False
 
     @property
@@ -191,28 +192,30 @@ class Exchange:
         if isinstance(facts, model_scan.BodyFault):
             raise Refusal(400, facts.reason)
         self._model, self._stream, _ = facts
-        self._check(facts)
+        principal = self._check(facts)
         self.dispatched = True
         self.client.awaiting(gateway.limits.first_byte_seconds)
-        lines, length = head.upstream_lines(gateway.pool), len(body)
-        if length < _SMALL:  # one buffer costs less than a vector of two
-            gateway.pool.send(self, (b"%b%d\r\n\r\n%b" % (lines, length, body),))
-        else:
-            gateway.pool.send(self, (b"%b%d\r\n\r\n" % (lines, length), body))
+        pool = gateway.pools.of(choice.of_caller(gateway, principal)[0])
+        adapter, self._upstream = pool.adapter, pool.upstream.name
+        request = adapter.prepare(pool, head, facts, body)
+        pool.send(self if adapter.translated is None else adapter.translated(self, facts), request)
 
-    def _check(self, facts: model_scan.RequestFacts) -> None:
-        """Refuse a model that is not the caller's to use, and write that down.
+    def _check(self, facts: model_scan.RequestFacts) -> Principal:
+        """Return the caller; refuse a model that is not theirs to use, and write that down.
 
         Raises:
             Refusal: 400, it is not; 503, that cannot be known now.
         """
         principal = self._principal
-        access = None if principal is None else models.access_of(self._gateway, principal)
+        if principal is None:
+            raise RuntimeError("dispatched before it was admitted")
+        access = models.access_of(self._gateway, principal)
         refused = None if access is None else models.outside(access, facts)
         if refused is not None:
             self._model, self._status = refused, 400
             self._record(_NOTHING)
             raise models.not_allowed(refused)
+        return principal
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         """Pass an answer on that came in one piece, in one piece."""
@@ -279,7 +282,7 @@ class Exchange:
 
     def on_failure(self, failure: Failure) -> None:
         """The upstream failed: say so if nothing of the answer has gone out, else cut the connection."""
-        _LOG.warning("%s: upstream %s: %s", self.request_id, self._gateway.pool.upstream.name, failure.detail)
+        _LOG.warning("%s: upstream %s: %s", self.request_id, self._upstream, failure.detail)
         if self._status:
             self._record_abort()
             self.client.cut()
@@ -336,7 +339,7 @@ class Exchange:
             principal.id,
             head.client,
             head.session_id,
-            gateway.pool.upstream.name if self.dispatched else "",
+            self._upstream,
             self._model,
             self._status,
             self._started_at,

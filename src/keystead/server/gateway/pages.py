@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from keystead.server.gateway import models, request_head
+from keystead.server.gateway import choice, models, request_head
 from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
 from keystead.server.gateway.request_head import METERED, RequestHead
 from keystead.server.gateway.upstream import Connection, Failure
+from keystead.server.policy import Principal
 from keystead.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:
@@ -161,14 +162,15 @@ class Pages:
         """Relay the upstream's list of models, narrowed to the caller's."""
         caller, head = self._authenticate(scope)
         access = models.access_of(self._gateway, caller.principal)
-        status, body = await self._upstreams_models(scope, head.forward)
+        status, body = await self._upstreams_models(scope, head.forward, caller.principal)
         return Page(body if access is None or status != 200 else models.listed(body, access), JSON, status=status)
 
-    async def _upstreams_models(self, scope: Scope, forward: bytes) -> tuple[int, bytes]:
+    async def _upstreams_models(self, scope: Scope, forward: bytes, principal: Principal) -> tuple[int, bytes]:
         """Return status and body of the upstream's list of models."""
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        pool = self._gateway.pool
-        request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b\r\n" % (pool.prefix, query, pool.head, forward)
+        pool = self._gateway.pools.of(choice.of_caller(self._gateway, principal)[0])
+        lines = (pool.head, pool.credential.fixed or b"", forward)
+        request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b%b\r\n" % (pool.prefix, query, *lines)
         fetch = Fetch()
         try:
             async with asyncio.timeout(self._gateway.limits.connect_seconds):

@@ -30,11 +30,13 @@ _READ: Final = frozenset(
 
 _DROPPED: Final = frozenset(
     {
-        # other places a credential can stand (G-07)
+        # other places a credential or its signature can stand (G-07)
         b"api-key",
         b"cookie",
         b"cookie2",
         b"proxy-authorization",
+        b"x-amz-content-sha256",
+        b"x-amz-date",
         b"x-amz-security-token",
         b"x-goog-api-key",
         # about this connection only (RFC 9110 section 7.6.1)
@@ -79,6 +81,8 @@ class RequestHead:
     target: bytes = b""
     metered: bool = False
     _upstream: bytes = field(default=b"", repr=False)
+    _pool: "Pool | None" = field(default=None, repr=False)
+    _version: int = 0
 
     @property
     def length(self) -> int | None:
@@ -87,11 +91,28 @@ class RequestHead:
         return None if value is None else int(value)
 
     def upstream_lines(self, pool: "Pool") -> bytes:
-        """Return the head for the upstream up to the value of Content-Length, which is the last line of all."""
-        if not self._upstream:
+        """Return the head for the upstream up to the value of Content-Length, the last line that is always the same.
+
+        It is made once for as long as the client repeats its head and the upstream's credential stays what it is.
+        """
+        version = pool.credential.version
+        if self._pool is not pool or self._version != version:
             line = b"POST %b%b HTTP/1.1\r\n" % (pool.prefix, self.target)
-            self._upstream = b"%b%b%bcontent-length: " % (line, pool.head, self.forward)
+            forward = self.forward
+            if pool.overridden:
+                forward = b"".join([b"%b: %b\r\n" % one for one in self.headers_for(pool, own=False)])
+            credential = pool.credential.fixed or b""
+            self._upstream = b"%b%b%b%bcontent-length: " % (line, pool.head, credential, forward)
+            self._pool, self._version = pool, version
         return self._upstream
+
+    def headers_for(self, pool: "Pool", *, own: bool = True) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the client's headers that go to this upstream, and its ``own`` ones; names in lower case."""
+        lines = [line.partition(b": ") for line in self.forward.split(b"\r\n") if line]
+        passed = [(name, value) for name, _, value in lines if name not in pool.overridden]
+        if own:
+            passed += [(name.encode("ascii"), value.encode("ascii")) for name, value in pool.upstream.headers]
+        return tuple(passed)
 
 
 def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:

@@ -10,12 +10,16 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Protocol, cast
+from urllib.parse import SplitResult, urlsplit
 
 from keystead.errors import ConfigurationError
+from keystead.server.gateway.credential import NO_CREDENTIAL
 from keystead.server.gateway.ports import Limits, Upstream
 from keystead.wire.http1 import Body, CloseBody, MalformedResponse, ResponseHead, parse_head
+
+if TYPE_CHECKING:
+    from keystead.server.gateway.upstreams import Adapter
 
 _LOG: Final = logging.getLogger("keystead.gateway")
 _LARGEST_HEAD: Final = 65_536
@@ -215,36 +219,37 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """The connections to one upstream.
+    """The connections to one upstream, and what every request to it begins with.
+
+    Attributes:
+        upstream: what was configured.
+        adapter: how its kind is asked.
+        credential: what it is shown.
+        prefix: path of the base URL, before every target.
+        host: value of the Host header.
+        head: the lines that are the same every time, but for the credential's.
+        overridden: names of the upstream's own headers; a client's of the same name are not sent.
 
     Raises:
         ConfigurationError: the base URL is not usable.
     """
 
-    def __init__(self, upstream: Upstream, limits: Limits) -> None:
-        parts = urlsplit(upstream.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ConfigurationError(
-                f"The upstream address {upstream.base_url!r} is not of the form https://host[:port][/prefix].",
-                hint="Correct KEYSTEAD_SERVER_UPSTREAM_URL.",
-                move="operator",
-            )
-        if parts.username or parts.password:
-            raise ConfigurationError(
-                "The upstream address contains a user name or password.",
-                hint="Put the credential into KEYSTEAD_SERVER_UPSTREAM_API_KEY.",
-                move="operator",
-            )
+    def __init__(self, upstream: Upstream, limits: Limits, adapter: "Adapter") -> None:
+        parts = _place(upstream.base_url)
         self.upstream = upstream
+        self.adapter = adapter
+        self.credential = upstream.credential or NO_CREDENTIAL
         self.prefix = parts.path.rstrip("/").encode("ascii")
+        self.host = parts.netloc.encode("ascii")
+        self.head, self.overridden = _fixed_lines(upstream, self.host)
         self._limits = limits
-        self._host = parts.hostname
+        self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = (upstream.tls or ssl.create_default_context()) if parts.scheme == "https" else None
-        self.head = _fixed_lines(upstream, parts.netloc)
         self._idle: deque[Connection] = deque()
         self._waiting: deque[tuple[Listener, Sequence[bytes]]] = deque()
         self._open = 0
+        self._retired = False
         self._connecting: set[asyncio.Task[None]] = set()
 
     def send(self, listener: Listener, request: Sequence[bytes]) -> None:
@@ -269,12 +274,9 @@ class Pool:
         task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, listener: Listener, request: Sequence[bytes]) -> None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self), self._host, self._port, ssl=self._tls
-                )
+                connection = await self._opened()
         except (OSError, TimeoutError, ssl.CertificateError) as error:
             self._open -= 1
             if not listener.gone:
@@ -285,6 +287,30 @@ class Pool:
         else:
             connection.start(listener, request, reused=False)
 
+    async def _opened(self) -> Connection:
+        """Return a new connection: to the first of the permitted addresses that takes it, or wherever the name leads.
+
+        Raises:
+            OSError: there is none.
+        """
+        loop = asyncio.get_running_loop()
+        if self.upstream.addresses is None:
+            places = [self._host]
+        else:
+            places = list(await self.upstream.addresses(self._host, self._port))
+        name = self._host if self._tls is not None else None
+        error = OSError("the name leads to no address")
+        for place in places:
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self), place, self._port, ssl=self._tls, server_hostname=name
+                )
+            except OSError as failed:
+                error = failed
+            else:
+                return connection
+        raise error
+
     def give_back(self, connection: Connection) -> None:
         """Take a connection whose answer is complete; whoever waits longest gets it."""
         while self._waiting:
@@ -292,6 +318,9 @@ class Pool:
             if not listener.gone:
                 connection.start(listener, request, reused=True)
                 return
+        if self._retired:
+            connection.transport.close()
+            return
         connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
 
@@ -310,6 +339,16 @@ class Pool:
         while self._idle and self._idle[0].idle_since < older_than:
             self._idle.popleft().transport.close()
 
+    @property
+    def unused(self) -> bool:
+        """Whether nothing is open, being opened or waited for."""
+        return self._open == 0 and not self._waiting
+
+    def retire(self) -> None:
+        """Take no connection back any more; what is under way is finished."""
+        self._retired = True
+        self.close_idle(float("inf"))
+
     def close(self) -> None:
         """Close every idle connection and give up those being opened."""
         self.close_idle(float("inf"))
@@ -317,21 +356,29 @@ class Pool:
             task.cancel()
 
 
-def _fixed_lines(upstream: Upstream, host: str) -> bytes:
-    """Return the request lines that are the same every time: host, credential, encoding."""
-    lines = [f"host: {host}", "accept-encoding: identity"]
-    if upstream.api_key is not None:
-        secret = upstream.api_key.reveal()
-        if not secret.isascii() or not secret.isprintable() or " " in secret or not secret:
-            raise ConfigurationError(
-                "The upstream API key is empty or contains a character that cannot be sent.",
-                hint="Set KEYSTEAD_SERVER_UPSTREAM_API_KEY to the key alone, on one line.",
-                move="operator",
-            )
-        lines.append(
-            f"authorization: Bearer {secret}" if upstream.header == "authorization" else f"x-api-key: {secret}"
+def _place(base_url: str) -> SplitResult:
+    """Return the parts of an upstream's address."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"The upstream address {base_url!r} is not of the form https://host[:port][/prefix].",
+            hint="Correct KEYSTEAD_SERVER_UPSTREAM_URL.",
+            move="operator",
         )
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    if parts.username or parts.password:
+        raise ConfigurationError(
+            "The upstream address contains a user name or password.",
+            hint="Put the credential into KEYSTEAD_SERVER_UPSTREAM_API_KEY.",
+            move="operator",
+        )
+    return parts
+
+
+def _fixed_lines(upstream: Upstream, host: bytes) -> tuple[bytes, frozenset[bytes]]:
+    """Return the request lines that are the same every time, and the names that the upstream's own lines have."""
+    own = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in upstream.headers]
+    lines = [(b"host", host), (b"accept-encoding", b"identity"), *own]
+    return b"".join([b"%b: %b\r\n" % line for line in lines]), frozenset(name for name, _ in own)
 
 
 def _unreachable(upstream: Upstream, error: Exception) -> Failure:
