@@ -19,8 +19,8 @@ _MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*"([\x20\x21\x23-\x5b\x
 _STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*(true|false)[ \t\r\n]*[,}]')
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]', re.DOTALL)
 """What a JSON text is made of, as far as its structure goes; numbers and words have none."""
-_ANY_MODEL: Final = re.compile(rb'"[Mm][Oo][Dd][Ee][Ll]"')
-"""The key as parsers take it that do not mind upper and lower case."""
+_MODEL_KEY: Final = b'"model"'
+"""Looked for in lower case: some parsers do not mind upper and lower case."""
 _BLANK: Final = b" \t\r\n"
 _CONVERSATION: Final = frozenset({"messages", "metadata", "system"})
 """Fields in which a ``model`` is what somebody said, and not one to be used."""
@@ -53,7 +53,7 @@ def scan(body: bytes) -> RequestFacts | BodyFault:
 
 def _fast(body: bytes) -> RequestFacts | None:
     """Return the facts when they are beyond doubt, else None."""
-    if len(_ANY_MODEL.findall(body)) != 1 or _ESCAPED_LETTER in body or not _looks_like_object(body):
+    if body.lower().count(_MODEL_KEY) != 1 or _ESCAPED_LETTER in body or not _looks_like_object(body):
         return None
     model = _MODEL.search(body)
     streams = body.count(b'"stream"')
@@ -101,7 +101,7 @@ def renamed(body: bytes, model: str) -> bytes:
 
 def _place_of_model(body: bytes) -> tuple[int, int]:
     """Return where the value of the top-level ``model`` begins and ends, its quotes included."""
-    if len(_ANY_MODEL.findall(body)) == 1 and _ESCAPED_LETTER not in body:
+    if body.lower().count(_MODEL_KEY) == 1 and _ESCAPED_LETTER not in body:
         found = _MODEL.search(body)
         if found is not None:
             return found.start(1) - 1, found.end(1) + 1

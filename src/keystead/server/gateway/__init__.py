@@ -18,6 +18,7 @@ How :mod:`keystead.server.app` puts it together::
 import asyncio
 import functools
 import logging
+import random
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ from keystead.server.gateway.ports import (
 from keystead.server.gateway.possession import Possession
 from keystead.server.gateway.protocol import GatewayProtocol
 from keystead.server.gateway.refusals import Refusal
+from keystead.server.gateway.routing import Health, Sessions
 from keystead.server.identifiers import new_hex
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
@@ -118,6 +120,8 @@ class Gateway:
         self.now = clock.now
         self.upstreams = upstreams
         self.pools = Pools(self.limits)
+        self.health = Health(random.random)
+        self.sessions = Sessions()
         self._connections: set[GatewayProtocol] = set()
         self._sweep: asyncio.TimerHandle | None = None
 

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from keystead.server.gateway import routing
 from keystead.server.gateway.caller import unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable, Upstream
 from keystead.server.gateway.refusals import Refusal
+from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.upstreams import ADAPTERS
 from keystead.server.policy import Principal
 
 if TYPE_CHECKING:
@@ -29,3 +32,24 @@ def of_caller(gateway: "Gateway", principal: Principal) -> Sequence[Upstream]:
             log=f"{principal.organization_id} has no upstream",
         )
     return upstreams
+
+
+def for_request(
+    gateway: "Gateway", principal: Principal, upstreams: Sequence[Upstream], head: RequestHead, model: str
+) -> list[Upstream]:
+    """Return those of the caller's upstreams to try for a request, one after the other, at least one.
+
+    Raises:
+        Refusal: 404, none serves the model; 501, none that serves it counts tokens.
+    """
+    asked = [one for one in upstreams if one.kind in ADAPTERS]
+    session_at = gateway.sessions.of(principal.organization_id, head.session_id)
+    found = routing.candidates(asked, model, session_at, gateway.health, gateway.monotonic())
+    if not found:
+        raise Refusal(404, f"No upstream of your organization serves the model {model}. An administrator adds one.")
+    if head.metered:
+        return found
+    counting = [one for one in found if ADAPTERS[one.kind].counts_tokens]
+    if not counting:
+        raise Refusal(501, f"The upstream that serves the model {model} cannot count tokens.")
+    return counting

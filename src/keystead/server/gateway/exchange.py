@@ -8,18 +8,25 @@
     on_answer()                                        the whole answer in one piece, from the upstream's connection
     on_head()  on_body()*  on_end() | on_failure()     the same in pieces
     client_lost()                                      any time
+
+With several upstreams, what fails before a byte of it has gone out leads to the next one (:mod:`routing` says what
+fails and who is next), so that everything from ``on_answer`` on can happen once for each; the client sees one answer.
 """
 
 import logging
-import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from keystead.server.gateway import choice, models
+from keystead.errors import ConfigurationError
+from keystead.server.gateway import choice, models, response_head
+from keystead.server.gateway.attempts import Attempts, Kept
 from keystead.server.gateway.caller import of_request
+from keystead.server.gateway.client import Client
+from keystead.server.gateway.ports import CredentialUnavailable, Kind, Upstream
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
-from keystead.server.gateway.upstream import Connection, Failure
+from keystead.server.gateway.routing import BLAMED, FAILED
+from keystead.server.gateway.upstream import Connection, Failure, Listener, Pool, unusable
 from keystead.server.policy import Principal
 from keystead.server.usage.record import UsageRecord
 from keystead.wire import model_scan
@@ -32,55 +39,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("keystead.gateway")
 _EVENTS: Final = b"text/event-stream"
 _NOTHING: Final = TokenCounts()
-
-_NOT_RELAYED: Final = (
-    b"alt-svc",
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-connection",
-    b"set-cookie",
-    b"strict-transport-security",
-    b"trailer",
-    b"upgrade",
-    b"x-request-id",
-)
-"""Headers of the answer that are about the upstream's own connection, host or cookies."""
-
-
-def _lines_of(names: Iterable[bytes]) -> "re.Pattern[bytes]":
-    """Return what matches each header line of these names, from its line break on."""
-    return re.compile(rb"\r\n(?:%b):[^\r\n]*" % b"|".join(names), re.IGNORECASE)
-
-
-_UNWANTED: Final = _lines_of(_NOT_RELAYED)
-_UNWANTED_WITHOUT_CHUNKS: Final = _lines_of([*_NOT_RELAYED, b"transfer-encoding"])
-
-
-class Client(Protocol):
-    """The connection a request came in on."""
-
-    @property
-    def write(self) -> Callable[[bytes], None]:
-        """Send bytes to the client; the transport's own method, without a step between."""
-
-    def awaiting(self, seconds: float) -> None:
-        """Expect the next sign of life within ``seconds``."""
-
-    def closes_after(self) -> bool:
-        """Return whether the connection ends with this answer."""
-
-    def is_old(self) -> bool:
-        """Return whether the client speaks HTTP/1.0, which knows no chunks."""
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer by ourselves."""
-
-    def finished(self, *, close: bool) -> None:
-        """The answer is complete."""
-
-    def cut(self) -> None:
-        """End the connection in a way that cannot be taken for a complete answer."""
+_NOWHERE: Final = Upstream("", "", Kind.MESSAGES, "")
 
 
 class Exchange:
@@ -92,6 +51,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_attempts",
         "_body",
         "_close",
         "_dechunk",
@@ -99,6 +59,7 @@ class Exchange:
         "_head",
         "_model",
         "_pending",
+        "_pool",
         "_principal",
         "_reader",
         "_size",
@@ -107,6 +68,7 @@ class Exchange:
         "_status",
         "_stream",
         "_streamed",
+        "_translator",
         "_upstream",
         "_warning",
         "client",
@@ -136,7 +98,10 @@ class Exchange:
         self._streamed = False
         self._close = False
         self._pending = b""
-        self._upstream = ""
+        self._attempts: Attempts | None = None
+        self._pool: Pool | None = None
+        self._translator: Listener | None = None
+        self._upstream = _NOWHERE
         self._dechunk = False
 
     @property
@@ -183,7 +148,7 @@ class Exchange:
         Raises:
             Refusal: the body cannot be relayed.
         """
-        gateway, head = self._gateway, self._head
+        gateway = self._gateway
         if self._size > gateway.limits.body_bytes:
             raise self._too_large()
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -193,12 +158,60 @@ class Exchange:
             raise Refusal(400, facts.reason)
         self._model, self._stream, _ = facts
         principal = self._check(facts)
-        self.dispatched = True
-        self.client.awaiting(gateway.limits.first_byte_seconds)
-        pool = gateway.pools.of(choice.of_caller(gateway, principal)[0])
-        adapter, self._upstream = pool.adapter, pool.upstream.name
-        request = adapter.prepare(pool, head, facts, body)
-        pool.send(self if adapter.translated is None else adapter.translated(self, facts), request)
+        upstreams = choice.of_caller(gateway, principal)
+        if len(upstreams) == 1 and self._head.metered and not upstreams[0].serves:  # nothing to choose
+            self.dispatched = True
+            self._try(upstreams[0], facts, body)
+        else:
+            self._attempts = attempts = Attempts(self._candidates(principal, upstreams), facts, body)
+            self.dispatched = True
+            self._ask_next(attempts)
+
+    def _candidates(self, principal: Principal, upstreams: Sequence[Upstream]) -> list[Upstream]:
+        """Return the upstreams to try; a request that has none for its model is written down.
+
+        Raises:
+            Refusal: there is none.
+        """
+        try:
+            return choice.for_request(self._gateway, principal, upstreams, self._head, self._model)
+        except Refusal as refusal:
+            self._status = refusal.status
+            self._record(_NOTHING)
+            raise
+
+    def _ask_next(self, attempts: Attempts) -> None:
+        """Send the request to the next upstream."""
+        upstream = attempts.left.pop(0)
+        self._gateway.health.tried(upstream.id, self._gateway.monotonic())
+        self._try(upstream, attempts.facts, attempts.body)
+
+    def _try(self, upstream: Upstream, facts: model_scan.RequestFacts, body: bytes) -> None:
+        """Send the request to one upstream."""
+        gateway = self._gateway
+        self._upstream, self._translator = upstream, None
+        self.client.awaiting(upstream.first_byte_seconds or gateway.limits.first_byte_seconds)
+        try:
+            pool = self._pool = gateway.pools.of(upstream)
+            adapter = pool.adapter
+            request = adapter.prepare(pool, self._head, facts, body)
+        except (CredentialUnavailable, ConfigurationError) as error:
+            self.on_failure(unusable(upstream, error))
+            return
+        except Refusal as refusal:
+            self._refuse(refusal)
+            return
+        if adapter.translated is None:
+            pool.send(self, request)
+        else:
+            self._translator = adapter.translated(self, facts)
+            pool.send(self._translator, request)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer by ourselves a request that counts as one that reached an upstream."""
+        self._status = refusal.status
+        self._record(_NOTHING)
+        self.client.refuse(refusal)
 
     def _check(self, facts: model_scan.RequestFacts) -> Principal:
         """Return the caller; refuse a model that is not theirs to use, and write that down.
@@ -219,6 +232,11 @@ class Exchange:
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         """Pass an answer on that came in one piece, in one piece."""
+        attempts = self._attempts
+        if attempts is not None and self._asks_another(head, attempts):
+            attempts.take(body, body)
+            self.on_end()
+            return
         client = self.client
         client.write(self._open(head) + body)
         if head.content_type == _EVENTS:
@@ -233,6 +251,8 @@ class Exchange:
 
     def on_head(self, head: ResponseHead, *, more: bool) -> None:
         """Pass the upstream's head on, with our request id."""
+        if self._attempts is not None and self._asks_another(head, self._attempts):
+            return
         lines = self._open(head)
         self._read(head)
         if more:
@@ -240,21 +260,33 @@ class Exchange:
         else:
             self.client.write(lines)
 
+    def _asks_another(self, head: ResponseHead, attempts: Attempts) -> bool:
+        """Learn how the upstream did; returns whether this answer is set aside for another upstream's."""
+        gateway, upstream = self._gateway, self._upstream
+        if head.status not in FAILED:
+            gateway.health.succeeded(upstream.id)
+            if self._principal is not None:
+                gateway.sessions.served(self._principal.organization_id, self._head.session_id, upstream.id)
+        elif head.status in BLAMED:
+            gateway.health.failed(upstream.id, gateway.monotonic())
+        if head.status not in FAILED or not attempts.left:
+            self._attempts = None
+            return False
+        self._log(f"answered {head.status}, so {attempts.left[0].name} is asked")
+        attempts.begin(upstream, head)
+        self.client.awaiting(gateway.limits.rest_seconds)
+        return True
+
     def _open(self, head: ResponseHead) -> bytes:
         """Begin the answer; returns its head for the client."""
         client = self.client
-        self._status = status = head.status
+        self._status = head.status
         unframed = False
         if head.length is None:
             self._dechunk = head.chunked and client.is_old()
             unframed = self._dechunk or not (head.chunked or head.bodiless)
-        fields = (_UNWANTED_WITHOUT_CHUNKS if self._dechunk else _UNWANTED).sub(b"", head.fields)
-        if self._warning:
-            fields += b"\r\nx-keystead-warning: %b" % self._warning.encode()
-        self._close = unframed or client.closes_after()
-        if self._close:
-            fields += b"\r\nconnection: close"
-        return b"HTTP/1.1 %d %b\r\nx-request-id: %b\r\n\r\n" % (status, fields, self.request_id.encode())
+        self._close = close = unframed or client.closes_after()
+        return response_head.for_client(head, self.request_id, self._warning, dechunked=self._dechunk, close=close)
 
     def _read(self, head: ResponseHead) -> None:
         """Prepare to read the usage off the answer."""
@@ -264,6 +296,9 @@ class Exchange:
 
     def on_body(self, raw: bytes, payload: bytes) -> None:
         """Pass a piece of the answer on, then look at it."""
+        if self._attempts is not None:
+            self._attempts.take(raw, payload)
+            return
         data = payload if self._dechunk else raw
         if self._pending:
             data, self._pending = self._pending + data, b""
@@ -274,6 +309,10 @@ class Exchange:
 
     def on_end(self) -> None:
         """The answer is complete: write it down."""
+        if self._attempts is not None:
+            self._attempts.end()
+            self._ask_next(self._attempts)
+            return
         reader = self._reader
         if reader is not None:
             reader.finish()
@@ -281,15 +320,35 @@ class Exchange:
         self.client.finished(close=self._close)
 
     def on_failure(self, failure: Failure) -> None:
-        """The upstream failed: say so if nothing of the answer has gone out, else cut the connection."""
-        _LOG.warning("%s: upstream %s: %s", self.request_id, self._upstream, failure.detail)
+        """The upstream failed: ask the next or say so while nothing of the answer has gone out, else cut the line."""
+        attempts = self._attempts
+        if attempts is not None and attempts.reading is not None:  # the rest of an answer that nobody will see
+            attempts.reading = None
+            self._ask_next(attempts)
+            return
+        self._log(failure.detail)
+        if attempts is not None:
+            self._gateway.health.failed(self._upstream.id, self._gateway.monotonic())
         if self._status:
             self._record_abort()
             self.client.cut()
-            return
-        self._status = failure.status
+        elif attempts is not None and attempts.left:
+            self._ask_next(attempts)
+        elif attempts is not None and attempts.kept is not None:
+            self._give(attempts.kept)
+        else:
+            self._refuse(Refusal(failure.status, failure.message))
+
+    def _log(self, detail: str) -> None:
+        _LOG.warning("%s: upstream %s: %s", self.request_id, self._upstream.name, detail)
+
+    def _give(self, kept: Kept) -> None:
+        """Pass on an answer that was set aside: no other one came."""
+        self._attempts = None
+        self._upstream = kept.upstream
+        self.client.write(self._open(kept.head) + (kept.payload if self._dechunk else kept.raw))
         self._record(_NOTHING)
-        self.client.refuse(Refusal(failure.status, failure.message))
+        self.client.finished(close=self._close)
 
     def time_out(self) -> None:
         """The upstream has been silent for too long."""
@@ -300,16 +359,19 @@ class Exchange:
         """The client went away: stop the upstream's work and count what was used."""
         if self.gone:
             return
+        self.gone = True
         self._leave()
         if self.dispatched:
             self._status = self._status or 499
             self._record_abort()
 
     def _leave(self) -> None:
-        self.gone = True
+        """Give up the connection, or the place in line for one."""
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abandon()
+        elif self._pool is not None:
+            self._pool.withdraw(self._translator or self)
 
     def _record_abort(self) -> None:
         """Write down what the upstream counted before the end or, if it did not, at least what must have been used."""
@@ -326,6 +388,7 @@ class Exchange:
     def _record(self, counts: TokenCounts, *, aborted: bool = False, estimated: bool = False) -> None:
         """Append this request's one row. Nothing that fails here may reach the client."""
         self.gone = True
+        self._attempts = self._translator = None
         principal, gateway, head = self._principal, self._gateway, self._head
         if principal is None or not head.metered:
             return
@@ -339,7 +402,7 @@ class Exchange:
             principal.id,
             head.client,
             head.session_id,
-            self._upstream,
+            self._upstream.name,
             self._model,
             self._status,
             self._started_at,

@@ -195,6 +195,7 @@ class Limits:
         keep_alive_seconds: how long an idle client connection stays open.
         connect_seconds: to reach the upstream, TLS included.
         first_byte_seconds: how long the upstream may think before it answers.
+        rest_seconds: for the rest of an error whose head is there, before the next upstream is asked.
         silence_seconds: between two bytes of an answer, in either direction.
         linger_seconds: how long a refused client is listened to, so that it can read the refusal.
         sweep_seconds: how often the times above are looked at; each is kept to within this.
@@ -211,6 +212,7 @@ class Limits:
     keep_alive_seconds: float = 75.0
     connect_seconds: float = 10.0
     first_byte_seconds: float = 600.0
+    rest_seconds: float = 5.0
     silence_seconds: float = 300.0
     linger_seconds: float = 2.0
     sweep_seconds: float = 1.0

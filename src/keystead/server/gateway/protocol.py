@@ -27,7 +27,7 @@ _LINGER_BYTES: Final = 1 << 20
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One client connection. Implements :class:`~keystead.server.gateway.exchange.Client`."""
+    """One client connection. Implements :class:`~keystead.server.gateway.client.Client`."""
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -140,7 +141,7 @@ class Connection(asyncio.Protocol):
         except MalformedResponse as error:
             self._fail(Failure(502, "The upstream's answer is not valid HTTP.", f"malformed answer: {error}"))
             return
-        if body is not None and body.done:
+        if body is not None and body.done and self._listener is listener:
             self._finish(listener)
 
     def _relay(self, listener: Listener, body: Body, data: bytes) -> None:
@@ -218,6 +219,18 @@ class Connection(asyncio.Protocol):
             )
 
 
+@dataclass(slots=True)
+class _Order:
+    """A request that has no connection yet."""
+
+    listener: Listener | None
+    request: Sequence[bytes]
+
+    def wanted_by(self) -> Listener | None:
+        """Return who waits for it, if somebody still does."""
+        return None if self.listener is None or self.listener.gone else self.listener
+
+
 class Pool:
     """The connections to one upstream, and what every request to it begins with.
 
@@ -225,6 +238,7 @@ class Pool:
         upstream: what was configured.
         adapter: how its kind is asked.
         credential: what it is shown.
+        models: its names for models.
         prefix: path of the base URL, before every target.
         host: value of the Host header.
         head: the lines that are the same every time, but for the credential's.
@@ -238,6 +252,7 @@ class Pool:
         parts = _place(upstream.base_url)
         self.upstream = upstream
         self.adapter = adapter
+        self.models = upstream.models
         self.credential = upstream.credential or NO_CREDENTIAL
         self.prefix = parts.path.rstrip("/").encode("ascii")
         self.host = parts.netloc.encode("ascii")
@@ -247,10 +262,10 @@ class Pool:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = (upstream.tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._idle: deque[Connection] = deque()
-        self._waiting: deque[tuple[Listener, Sequence[bytes]]] = deque()
+        self._waiting: deque[_Order] = deque()
         self._open = 0
         self._retired = False
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: dict[asyncio.Task[None], _Order] = {}
 
     def send(self, listener: Listener, request: Sequence[bytes]) -> None:
         """Send ``request`` on an idle connection, a new one, or the next that becomes free."""
@@ -262,30 +277,39 @@ class Pool:
         if self._open < self._limits.upstream_connections:
             self.send_fresh(listener, request)
         elif len(self._waiting) < self._limits.upstream_waiting:
-            self._waiting.append((listener, request))
+            self._waiting.append(_Order(listener, request))
         else:
             listener.on_failure(Failure(529, "The gateway is at its limit of open requests.", "too many waiting"))
 
     def send_fresh(self, listener: Listener, request: Sequence[bytes]) -> None:
         """Send ``request`` on a new connection."""
         self._open += 1
-        task = asyncio.get_running_loop().create_task(self._connect(listener, request))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        order = _Order(listener, request)
+        task = asyncio.get_running_loop().create_task(self._connect(order))
+        self._connecting[task] = order
+        task.add_done_callback(self._connecting.pop)
 
-    async def _connect(self, listener: Listener, request: Sequence[bytes]) -> None:
+    def withdraw(self, listener: Listener) -> None:
+        """Forget a request that has no connection yet; whoever sent it has turned elsewhere."""
+        for order in (*self._waiting, *self._connecting.values()):
+            if order.listener is listener:
+                order.listener = None
+
+    async def _connect(self, order: _Order) -> None:
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
                 connection = await self._opened()
         except (OSError, TimeoutError, ssl.CertificateError) as error:
             self._open -= 1
-            if not listener.gone:
+            listener = order.wanted_by()
+            if listener is not None:
                 listener.on_failure(_unreachable(self.upstream, error))
             return
-        if listener.gone:
+        listener = order.wanted_by()
+        if listener is None:
             self.give_back(connection)
         else:
-            connection.start(listener, request, reused=False)
+            connection.start(listener, order.request, reused=False)
 
     async def _opened(self) -> Connection:
         """Return a new connection: to the first of the permitted addresses that takes it, or wherever the name leads.
@@ -314,9 +338,10 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """Take a connection whose answer is complete; whoever waits longest gets it."""
         while self._waiting:
-            listener, request = self._waiting.popleft()
-            if not listener.gone:
-                connection.start(listener, request, reused=True)
+            order = self._waiting.popleft()
+            listener = order.wanted_by()
+            if listener is not None:
+                connection.start(listener, order.request, reused=True)
                 return
         if self._retired:
             connection.transport.close()
@@ -330,9 +355,10 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
         while self._waiting and self._open < self._limits.upstream_connections:
-            listener, request = self._waiting.popleft()
-            if not listener.gone:
-                self.send_fresh(listener, request)
+            order = self._waiting.popleft()
+            listener = order.wanted_by()
+            if listener is not None:
+                self.send_fresh(listener, order.request)
 
     def close_idle(self, older_than: float) -> None:
         """Close connections that were given back before ``older_than`` (loop time)."""
@@ -389,4 +415,13 @@ def _unreachable(upstream: Upstream, error: Exception) -> Failure:
         502,
         f"The gateway cannot reach its upstream {upstream.name!r}: {reason}. The operator of the gateway must look.",
         f"unreachable: {error!r}",
+    )
+
+
+def unusable(upstream: Upstream, error: Exception) -> Failure:
+    """Return the failure of an upstream that cannot even be asked."""
+    return Failure(
+        503,
+        f"The gateway cannot ask its upstream {upstream.name!r} at the moment. The operator of the gateway must look.",
+        f"cannot be asked: {error}",
     )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from keystead.testing.messages_api.scenarios import Scenario
@@ -38,15 +38,18 @@ def is_known_model(name: str) -> bool:
     return _KNOWN_MODEL.fullmatch(name) is not None
 
 
-def models() -> dict[str, Any]:
+def models(names: Sequence[str]) -> dict[str, Any]:
     """Return the page that ``GET /v1/models`` answers."""
-    entry = {
-        "type": "model",
-        "id": MODEL,
-        "display_name": "Keystead test upstream (not a model)",
-        "created_at": "2026-01-01T00:00:00Z",
-    }
-    return {"data": [entry], "has_more": False, "first_id": MODEL, "last_id": MODEL}
+    data = [
+        {
+            "type": "model",
+            "id": name,
+            "display_name": "Keystead test upstream (not a model)",
+            "created_at": "2026-01-01T00:00:00Z",
+        }
+        for name in names
+    ]
+    return {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
 
 
 def question(body: dict[str, Any]) -> str:

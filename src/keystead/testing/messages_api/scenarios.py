@@ -83,9 +83,9 @@ def parse(text: str) -> Scenario:
     return scenario
 
 
-def requested(headers: dict[str, str], question: str) -> Scenario:
-    """Return the scenario of a request: the header counts first, then the words in the question."""
+def requested(headers: dict[str, str], question: str, usual: Scenario) -> Scenario:
+    """Return the scenario of a request: the header counts first, then the words in the question, then what is usual."""
     if HEADER in headers:
         return parse(headers[HEADER])
     found = _IN_TEXT.search(question)
-    return parse(found[1]) if found else Scenario()
+    return parse(found[1]) if found else usual

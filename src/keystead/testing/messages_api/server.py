@@ -7,7 +7,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
@@ -53,9 +53,22 @@ class MessagesApi:
 
     Args:
         api_key: the only credential it accepts, as ``x-api-key`` or bearer; without it every request is answered.
+        lists: the models of its list.
+
+    Attributes:
+        behaviour: what it does with every request that asks for nothing else, in the words of a scenario.
     """
 
-    def __init__(self, *, api_key: Secret | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: Secret | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        lists: Sequence[str] = (answers.MODEL,),
+    ) -> None:
+        self.behaviour = ""
+        self.lists = tuple(lists)
         self._api_key = api_key
         self._host, self._port = host, port
         self._changed = threading.Condition()
@@ -70,6 +83,11 @@ class MessagesApi:
     def base_url(self) -> str:
         """The address, such as ``http://127.0.0.1:43211``; known once it serves."""
         return f"http://{self._host}:{self._port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
 
     @property
     def requests(self) -> list[Recorded]:
@@ -165,8 +183,8 @@ class _Connection(asyncio.Protocol):
         self.lost.set()
         self.writable.set()
         recorded = self.current
-        if recorded is not None and not recorded.finished:
-            self.api.note(lambda _: setattr(recorded, "disconnected", True))
+        unanswered = recorded is not None and not recorded.finished
+        self.api.note(lambda _: setattr(recorded, "disconnected", True) if unanswered else None)
 
     def pause_writing(self) -> None:
         self.writable.clear()
@@ -240,15 +258,18 @@ class _Answer:
         recorded, request_id = self.recorded, f"req_fake_{self.id}"
         if not self.connection.api.accepts(recorded.headers):
             return 401, answers.error(401, request_id), False
+        usual = self.scenario = scenarios.parse(self.connection.api.behaviour)
+        if usual.error is not None:
+            return usual.error, answers.error(usual.error, request_id), False
         if recorded.path == "/v1/models" and recorded.method == "GET":
-            return 200, answers.models(), False
+            return 200, answers.models(self.connection.api.lists), False
         if recorded.path not in ("/v1/messages", "/v1/messages/count_tokens"):
             return 404, answers.error(404, request_id), False
         if recorded.method != "POST":
             return 405, answers.error(405, request_id), False
         try:
             body = json.loads(recorded.body)
-            self.scenario = scenarios.requested(recorded.headers, answers.question(body))
+            self.scenario = scenarios.requested(recorded.headers, answers.question(body), usual)
         except (ValueError, AttributeError) as error:
             return 400, answers.error(400, request_id, f"The request body is not valid JSON: {error}"), False
         return self._answer(body, request_id)

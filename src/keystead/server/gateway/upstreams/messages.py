@@ -16,17 +16,17 @@ _SMALL: Final = 16_384
 
 def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -> Sequence[bytes]:
     """Return the request with the upstream's credential in place of the client's, and its name for the model."""
-    models = pool.upstream.models
-    if models and facts.model in models:
-        body = model_scan.renamed(body, models[facts.model])
+    model = pool.models.get(facts.model)
+    if model is not None:
+        body = model_scan.renamed(body, model)
     lines, length = head.upstream_lines(pool), len(body)
-    end = b"" if pool.credential.fixed is not None else _signature(pool, head, body)
+    end = b"\r\n\r\n" if pool.credential.fixed is not None else _signature(pool, head, body)
     if length < _SMALL:  # one buffer costs less than a vector of two
-        return (b"%b%d\r\n%b\r\n%b" % (lines, length, end, body),)
-    return (b"%b%d\r\n%b\r\n" % (lines, length, end), body)
+        return (b"%b%d%b%b" % (lines, length, end, body),)
+    return (b"%b%d%b" % (lines, length, end), body)
 
 
 def _signature(pool: "Pool", head: RequestHead, body: bytes) -> bytes:
-    """Return the credential's lines where they depend on the request."""
-    target = pool.prefix + head.target
-    return pool.credential.lines(Unsigned(b"POST", pool.host, target, head.headers_for(pool), body))
+    """Return the end of the head where the credential's lines depend on the request."""
+    unsigned = Unsigned(b"POST", pool.host, pool.prefix + head.target, head.headers_for(pool), body)
+    return b"\r\n%b\r\n" % pool.credential.lines(unsigned)
