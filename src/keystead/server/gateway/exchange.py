@@ -392,7 +392,7 @@ class Exchange:
         principal, gateway, head = self._principal, self._gateway, self._head
         if principal is None or not head.metered:
             return
-        record = UsageRecord(  # by place: naming 24 fields would cost as much as checking the key
+        record = UsageRecord(  # by place: naming 25 fields would cost as much as checking the key
             self.request_id[-32:],
             self.request_id,
             principal.organization_id,
@@ -417,6 +417,7 @@ class Exchange:
             principal.service_account_id or "",
             counts.cache_write_1h,
             counts.web_searches,
+            self._upstream.kind._value_ if self.dispatched else "",
         )
         try:
             gateway.ledger.append(record)

@@ -30,8 +30,9 @@ COLUMNS: Final = (
     "unpriced_requests",
     "cache_write_1h_tokens",
     "web_searches",
+    "upstream_kind",
 )
-_BY: Final = ("member_id", "service_account_id", "principal_id", "workspace_id", "upstream", "model")
+_BY: Final = ("member_id", "service_account_id", "principal_id", "workspace_id", "upstream", "model", "upstream_kind")
 _COST: Final = COLUMNS.index("cost_usd")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\N{FULLWIDTH EQUALS SIGN}")
 
@@ -57,13 +58,13 @@ def as_csv(member: Membership, now: datetime, period: Period) -> str:
 
 
 def _line(row: tuple[Any, ...], names: Names) -> list[str]:
-    day, person, service, key, workspace, upstream, model, *numbers = row
+    day, person, service, key, workspace, upstream, model, kind, *numbers = row
     owner = str(person or service)
     texts = (names.owners.get(owner, owner), names.key(key), names.workspaces.get(str(workspace), str(workspace)))
     counts = [str(int(number or 0)) for number in numbers]
     line = [day.isoformat(), *map(harmless, (*texts, upstream, model)), *counts]
     line[_COST] = amount(int(line[_COST]))
-    return line
+    return [*line, kind]
 
 
 def harmless(text: str) -> str:

@@ -189,6 +189,7 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         int(record.started_at) // 86_400,
         record[14:18] + record[22:24],  # the record's tokens and searches are in the order of `Usage`
         estimated=record.estimated,
+        kind=record.upstream_kind,
     )
     return (
         record.id,
@@ -200,7 +201,7 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         record.principal_id,
         record.client[:200],
         record.session_id[:200],
-        record.upstream,
+        record.upstream[:32],
         record.model[:200],
         record.status,
         _moment(int(record.started_at * 1000)),
@@ -208,4 +209,5 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         _hex("service_account", record.service_account_id) if record.service_account_id else None,
         *record[22:24],
         *cost,
+        record.upstream_kind,
     )

@@ -10,8 +10,8 @@ from keystead.server.organizations.models import Membership, Organization, Works
 class UsageEntry(models.Model):
     """One request as the ledger keeps it; the fields are those of :class:`keystead.server.usage.record.UsageRecord`.
 
-    Rows are only added; only their cost may be computed again. The last five fields are empty in rows that are older
-    than prices. ``cost_micro`` is in micro-units; ``price`` names the row of the price book, empty if nothing was used.
+    Rows are only added; only their cost may be computed again. The counts and costs at the end are empty in rows that
+    are older than prices, and so is ``upstream_kind`` in those that are older than there being several. ``cost_micro`` is in micro-units; ``price`` names the row of the price book, empty if nothing was used.
     The relations carry no database constraint: a record of what an upstream was paid for is kept whatever has happened
     to the rows it names.
     """
@@ -45,6 +45,7 @@ class UsageEntry(models.Model):
     cost_micro = models.PositiveBigIntegerField(null=True)
     price = models.CharField(max_length=200, null=True)
     cost_is_estimate = models.BooleanField(null=True)
+    upstream_kind = models.CharField(max_length=16, default="")
 
     class Meta:
         indexes = [models.Index(fields=["organization", "started_at"], name="usage_by_day")]

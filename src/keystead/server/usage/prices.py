@@ -65,7 +65,7 @@ class Price(NamedTuple):
     """One row of the book.
 
     Attributes:
-        upstream: whose price it is, as the ledger names upstreams.
+        upstream: whose price it is: an upstream's name in the ledger, or a kind of upstreams.
         model: how the names of its models begin; with ``*`` at the end, however they go on.
         since: the first day (UTC) on which it holds, until a later row of the same upstream and model does.
         rates: what is paid.
@@ -129,32 +129,38 @@ class PriceBook:
         self._last = _candidate(default, is_own=False)._replace(since=-LARGEST, prompt_over=0)
         self._candidates = lru_cache(maxsize=1024)(self._matching)  # few models stand behind many records
 
-    def find(self, upstream: str, model: str, day: int, prompt: int) -> tuple[Price, bool]:
+    def find(self, upstream: str, model: str, day: int, prompt: int, kind: str = "") -> tuple[Price, bool]:
         """Return the row with the longest matching name that holds on ``day``, and whether it is the model's own.
+
+        A row for the upstream's name comes before every row for its kind.
 
         Args:
             upstream: that answered.
             model: as it was asked for.
             day: since 1970-01-01 (UTC).
             prompt: tokens of the prompt, cached ones included.
+            kind: of that upstream, if it is known.
         """
-        found = self._find(upstream, model, day, prompt)
+        found = self._find((upstream, kind), model, day, prompt)
         return found.price, found.is_own
 
-    def _find(self, upstream: str, model: str, day: int, prompt: int) -> _Candidate:
-        for row in self._candidates(upstream, model):
+    def _find(self, sellers: tuple[str, str], model: str, day: int, prompt: int) -> _Candidate:
+        for row in self._candidates(sellers, model):
             if row.since <= day and (not row.prompt_over or prompt > row.prompt_over):
                 return row
         return self._last
 
-    def _matching(self, upstream: str, model: str) -> tuple[_Candidate, ...]:
+    def _matching(self, sellers: tuple[str, str], model: str) -> tuple[_Candidate, ...]:
         return tuple(
             _candidate(price, is_own=_is_own(price, model))
+            for seller in dict.fromkeys(sellers)
             for price in self.prices
-            if price.upstream == upstream and model.startswith(price.model.removesuffix("*"))
+            if price.upstream == seller and model.startswith(price.model.removesuffix("*"))
         )
 
-    def cost(self, upstream: str, model: str, day: int, usage: Counts, *, estimated: bool = False) -> Cost:
+    def cost(
+        self, upstream: str, model: str, day: int, usage: Counts, *, estimated: bool = False, kind: str = ""
+    ) -> Cost:
         """Return what one request cost; about a microsecond, for the ledger asks it for every row.
 
         Args:
@@ -163,10 +169,11 @@ class PriceBook:
             day: since 1970-01-01 (UTC).
             usage: what the request used, as in :class:`Usage`.
             estimated: the counts in ``usage`` are an estimate, so the cost is one.
+            kind: of that upstream, if it is known; its prices count where the upstream itself has none.
         """
         if not any(usage):
             return _NOTHING
-        row = self._find(upstream, model, day, usage[0] + usage[2] + usage[3])
+        row = self._find((upstream, kind), model, day, usage[0] + usage[2] + usage[3])
         micro = rounded(pico(row.rates, usage))
         return Cost(min(micro, LARGEST), row.id, estimated or not row.is_own)
 

@@ -29,6 +29,7 @@ class UsageRecord(NamedTuple):
         service_account_id: ``svac_…``, or empty for a person.
         cache_write_1h_tokens: those of ``cache_write_tokens`` that the cache keeps for an hour.
         web_searches: searches that the upstream made for the request.
+        upstream_kind: what that upstream is, such as ``anthropic`` or ``bedrock``; empty where ``upstream`` is.
     """
 
     id: str
@@ -55,3 +56,4 @@ class UsageRecord(NamedTuple):
     service_account_id: str = ""
     cache_write_1h_tokens: int = 0
     web_searches: int = 0
+    upstream_kind: str = ""

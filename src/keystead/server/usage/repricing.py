@@ -110,4 +110,5 @@ def _cost(row: UsageEntry, book: PriceBook) -> Cost:
         row.web_searches or 0,
     )
     day = int(row.started_at.timestamp()) // 86_400
-    return book.cost(row.upstream, row.model, day, usage, estimated=row.estimated or unknown)
+    estimated = row.estimated or unknown
+    return book.cost(row.upstream, row.model, day, usage, estimated=estimated, kind=row.upstream_kind)

@@ -81,6 +81,9 @@ def test_each_row_holds_its_cost_the_price_and_whether_it_is_an_estimate(databas
             record(
                 request_id="req_5", model="claude-sonnet-4-5", **used | {"input_tokens": 0}, cache_write_tokens=1_000
             )._replace(cache_write_1h_tokens=400, web_searches=2),
+            record(request_id="req_6", model="claude-opus-4-5", **used | {"upstream": "x" * 40})._replace(
+                upstream_kind="anthropic"
+            ),
         ]
     )
     kept = UsageEntry.objects.order_by("request_id").values_list("cost_micro", "price", "cost_is_estimate")
@@ -91,9 +94,12 @@ def test_each_row_holds_its_cost_the_price_and_whether_it_is_an_estimate(databas
         (5_000, False, True),
         (0, False, False),
         (600 * 375 // 100 + 400 * 6 + 20_000, False, False),
+        (5_000, True, False),
     ]
     last = UsageEntry.objects.get(request_id="req_5")
-    assert (last.cache_write_1h_tokens, last.web_searches) == (400, 2)
+    assert (last.cache_write_1h_tokens, last.web_searches, last.upstream_kind) == (400, 2, "")
+    named = UsageEntry.objects.get(request_id="req_6")
+    assert (named.upstream, named.upstream_kind) == ("x" * 32, "anthropic")
 
 
 def test_the_same_record_twice_counts_once(database: Path) -> None:

@@ -115,6 +115,14 @@ def test_own_rows_replace_the_shipped_ones_of_their_model_whatever_their_day() -
     assert both.cost("anthropic", "new", DAY, ONE).micro == 7 * USD
 
 
+def test_a_row_for_the_upstreams_name_comes_before_every_row_for_its_kind() -> None:
+    prices = book(price("m-9", 1, upstream="kind"), price("m", 2, upstream="mine"), price("other", 3, upstream="kind"))
+    assert prices.cost("mine", "m-9", DAY, ONE, kind="kind").micro == 2 * USD
+    assert prices.cost("mine", "other", DAY, ONE, kind="kind").micro == 3 * USD
+    assert prices.cost("mine", "other", DAY, ONE).micro == 9 * USD
+    assert prices.cost("kind", "m-9", DAY, ONE, kind="kind").micro == USD
+
+
 @given(rates, usages)
 def test_a_cost_is_the_exact_sum_of_its_parts_rounded_once(given_rates: Rates, usage: Usage) -> None:
     long = min(usage.cache_write_1h, usage.cache_write)
