@@ -10,10 +10,10 @@ from keystead.server.organizations.models import Membership, Organization, Works
 class UsageEntry(models.Model):
     """One request as the ledger keeps it; the fields are those of :class:`keystead.server.usage.record.UsageRecord`.
 
-    Rows are only added; only their cost may be computed again. The counts and costs at the end are empty in rows that
-    are older than prices, and so is ``upstream_kind`` in those that are older than there being several. ``cost_micro`` is in micro-units; ``price`` names the row of the price book, empty if nothing was used.
-    The relations carry no database constraint: a record of what an upstream was paid for is kept whatever has happened
-    to the rows it names.
+    Rows are only added; only their cost may be computed again. What prices need is empty in rows that are older than
+    prices, and ``upstream_kind`` in those that are older than it. ``cost_micro`` is in micro-units; ``price`` names the
+    row of the price book, empty if nothing was used. The relations carry no database constraint: a record of what an
+    upstream was paid for is kept whatever has happened to the rows it names.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
