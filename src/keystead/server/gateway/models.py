@@ -47,9 +47,24 @@ def listed(answer: bytes, access: ModelAccess) -> bytes:
     Raises:
         Refusal: 502, the list cannot be read.
     """
+    document, found = entries(answer)
+    data = [one for one in found if access.allows(str(one["id"]))]
+    document["data"] = data
+    if not document.get("has_more"):
+        document["first_id"] = data[0]["id"] if data else None
+        document["last_id"] = data[-1]["id"] if data else None
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def entries(answer: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return an upstream's list of models as a document, and its entries, each of which has an ``id``.
+
+    Raises:
+        Refusal: 502, the list cannot be read.
+    """
     try:
         document: dict[str, Any] = json.loads(answer)
-        data = [one for one in document["data"] if access.allows(str(one["id"]))]
+        found: list[dict[str, Any]] = [one for one in document["data"] if str(one["id"])]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Refusal(
             502,
@@ -57,8 +72,4 @@ def listed(answer: bytes, access: ModelAccess) -> bytes:
             "must look.",
             log=f"list of models: {type(error).__name__}",
         ) from error
-    document["data"] = data
-    if not document.get("has_more"):
-        document["first_id"] = data[0]["id"] if data else None
-        document["last_id"] = data[-1]["id"] if data else None
-    return json.dumps(document, separators=(",", ":")).encode()
+    return document, found

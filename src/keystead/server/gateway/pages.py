@@ -1,19 +1,15 @@
 """Everything of the gateway that is not relayed raw: one table of paths, as a small ASGI application."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from keystead.server.gateway import choice, models, request_head
+from keystead.server.gateway import listing, request_head
 from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
 from keystead.server.gateway.request_head import METERED, RequestHead
-from keystead.server.gateway.upstream import Connection, Failure
-from keystead.server.policy import Principal
-from keystead.wire.http1 import ResponseHead
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -24,7 +20,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PLAIN: Final = "text/plain; charset=utf-8"
-_LARGEST_ANSWER: Final = 1 << 22
 
 
 class Page:
@@ -40,45 +35,6 @@ class Page:
         self.status, self.body = 304, b""
         self.headers = [header for header in self.headers if not header[0].startswith("content-")]
         return self
-
-
-class Fetch:
-    """A small answer from the upstream, as a whole. Implements ``Listener``."""
-
-    def __init__(self) -> None:
-        self.connection: Connection | None = None
-        self.gone = False
-        self.status = 0
-        self._parts: list[bytes] = []
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def on_head(self, head: ResponseHead, *, more: bool) -> None:  # noqa: ARG002  part of the shape
-        self.status = head.status
-
-    def on_body(self, _raw: bytes, payload: bytes) -> None:
-        self._parts.append(payload)
-        if sum(map(len, self._parts)) > _LARGEST_ANSWER and self.connection is not None:
-            self.connection.abandon()
-            self.on_failure(Failure(502, "The upstream's list of models is too long.", "answer too large"))
-
-    def on_answer(self, head: ResponseHead, body: bytes) -> None:
-        self.on_head(head, more=True)
-        self.on_body(body, body)
-        self.on_end()
-
-    def on_end(self) -> None:
-        if not self.answer.done():
-            self.answer.set_result(b"".join(self._parts))
-
-    def on_failure(self, failure: Failure) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(failure)
-
-    def leave(self) -> None:
-        """Stop waiting."""
-        self.gone = True
-        if self.connection is not None:
-            self.connection.abandon()
 
 
 _OTHERWISE: Final = {"/v1/oauth/token"}
@@ -159,30 +115,10 @@ class Pages:
         return page.unchanged() if any(_names(one, delivery.checksum) for one in known) else page
 
     async def _models(self, scope: Scope) -> Page:
-        """Relay the upstream's list of models, narrowed to the caller's."""
+        """Give the models of the caller's upstreams, narrowed to the caller's."""
         caller, head = self._authenticate(scope)
-        access = models.access_of(self._gateway, caller.principal)
-        status, body = await self._upstreams_models(scope, head.forward, caller.principal)
-        return Page(body if access is None or status != 200 else models.listed(body, access), JSON, status=status)
-
-    async def _upstreams_models(self, scope: Scope, forward: bytes, principal: Principal) -> tuple[int, bytes]:
-        """Return status and body of the upstream's list of models."""
-        query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        pool = self._gateway.pools.of(choice.of_caller(self._gateway, principal)[0])
-        lines = (pool.head, pool.credential.fixed or b"", forward)
-        request = b"GET %b/v1/models%b HTTP/1.1\r\n%b%b%b\r\n" % (pool.prefix, query, *lines)
-        fetch = Fetch()
-        try:
-            async with asyncio.timeout(self._gateway.limits.connect_seconds):
-                pool.send(fetch, (request,))
-                body = await fetch.answer
-        except Failure as failure:
-            raise Refusal(failure.status, failure.message, log=failure.detail) from failure
-        except TimeoutError as error:
-            raise Refusal(504, "The upstream did not answer in time.") from error
-        finally:
-            fetch.leave()
-        return fetch.status, body
+        status, body = await listing.of_caller(self._gateway, caller.principal, head, scope["query_string"])
+        return Page(body, JSON, status=status)
 
     async def _wrong_method(self, scope: Scope) -> Page:
         allowed = [method for method, path in self._table if path == scope["path"]]

@@ -20,7 +20,7 @@ _MESSAGES: Final = Adapter(messages.prepare)
 ADAPTERS: Final[Mapping[Kind, Adapter]] = {
     Kind.ANTHROPIC: _MESSAGES,
     Kind.AWS: _MESSAGES,
-    Kind.FOUNDRY: _MESSAGES,
+    Kind.FOUNDRY: Adapter(messages.prepare, lists_models=False),
     Kind.MESSAGES: _MESSAGES,
 }
 """A kind without a row cannot be asked on the messages path."""

@@ -30,3 +30,14 @@ def _signature(pool: "Pool", head: RequestHead, body: bytes) -> bytes:
     """Return the end of the head where the credential's lines depend on the request."""
     unsigned = Unsigned(b"POST", pool.host, pool.prefix + head.target, head.headers_for(pool), body)
     return b"\r\n%b\r\n" % pool.credential.lines(unsigned)
+
+
+def list_request(pool: "Pool", head: RequestHead, query: bytes) -> bytes:
+    """Return the request for the upstream's list of models."""
+    target = b"%b/v1/models%b" % (pool.prefix, b"?" + query if query else b"")
+    passed = b"".join([b"%b: %b\r\n" % line for line in head.headers_for(pool, own=False)])
+    unsigned = Unsigned(b"GET", pool.host, target, head.headers_for(pool), b"")
+    credential = pool.credential.fixed
+    if credential is None:
+        credential = pool.credential.lines(unsigned)
+    return b"GET %b HTTP/1.1\r\n%b%b%b\r\n" % (target, pool.head, credential, passed)
