@@ -91,6 +91,7 @@ def relayed(running: "Running") -> tuple[bytes, bool]:
     return raw, len(body) == length
 
 
+@pytest.mark.requirement("G-01 any byte")
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("status", [200, 529])
 def test_alone(serve: "Callable[..., Running]", framing: str, status: int) -> None:
@@ -113,6 +114,7 @@ def test_alone(serve: "Callable[..., Running]", framing: str, status: int) -> No
     assert [row.aborted for row in rows] == [len(head) <= n < len(head + body) for n in range(len(rows))]
 
 
+@pytest.mark.requirement("G-01 any byte", "G-01 failover")
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("status", [200, 529])
 def test_with_another_behind_it(

@@ -49,6 +49,7 @@ def counts(apis: Sequence[MessagesApi]) -> list[int]:
 # -- who is asked next -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("G-01 failover")
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "trouble", [*(f"error={n}" for n in (401, 403, 404, 429, 500, 502, 503, 529)), "slow=0.001, abort=0"]
@@ -80,6 +81,7 @@ def test_any_other_answer_is_the_requests_own_and_final(two: "Running", apis: li
     assert (row.upstream, row.status) == ("a", status)
 
 
+@pytest.mark.requirement("G-11 answers")
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 @pytest.mark.parametrize("split", [0, 1])
 def test_when_all_fail_the_last_answer_passes_as_it_is(
@@ -253,6 +255,7 @@ def test_each_model_goes_where_it_is_served(serve: "Callable[..., Running]", api
     assert [(row.upstream, row.status) for row in running.ledger.wait(4)][3] == ("", 404)
 
 
+@pytest.mark.requirement("G-11 names")
 def test_a_models_name_is_changed_and_nothing_else(serve: "Callable[..., Running]", apis: list[MessagesApi]) -> None:
     apis[0].behaviour = "error=500"
     first, second = named(apis[:2])

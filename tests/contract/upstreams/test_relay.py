@@ -29,6 +29,7 @@ def body(text: str = "hello", *, stream: bool = False) -> bytes:
 # -- byte for byte ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("G-11 golden")
 @pytest.mark.parametrize(
     "path", ["/v1/messages", "/v1/messages?beta=true", "/v1/messages/count_tokens?beta=true&x=%20"]
 )
@@ -90,6 +91,7 @@ def test_open_lists_of_headers_pass_and_private_ones_do_not(running: "Running") 
     assert (row.session_id, row.client, row.principal_id) == ("s1", "agent/1", "gra_1")
 
 
+@pytest.mark.requirement("G-11 answers")
 @pytest.mark.parametrize(
     "scenario", ["", "framing=close", "framing=chunked", "split=1", "split=3", "informational", "error=529"]
 )

@@ -26,6 +26,7 @@ def test_finds_the_top_level_fields_wherever_they_stand(
     assert scan(body)[:2] == (model, stream)  # type: ignore[index]  # a fault would fail just so
 
 
+@pytest.mark.requirement("G-11 names")
 @given(NAME, NAME, st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.booleans(), st.data())
 def test_another_name_changes_that_value_and_no_other_byte(
     model: str, other: str, more: dict[str, Any], escaped: bool, data: st.DataObject
