@@ -1,11 +1,15 @@
 """An upstream that cannot be reached, or is none, is the operator's to look at, and the answer names it."""
 
+import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import pytest
 from upstreams import upstream
+
+from keystead.server.gateway import Limits
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
@@ -39,3 +43,57 @@ def _speak(listener: socket.socket, data: bytes) -> None:
         connection.recv(65536)
         connection.sendall(data)
         connection.recv(65536)
+
+
+# -- where a name leads ----------------------------------------------------------------------------------------------
+
+
+def leading_to(*places: str) -> Callable[[str, int], object]:
+    async def addresses(_host: str, _port: int) -> Sequence[str]:
+        return places
+
+    return addresses
+
+
+def test_a_connection_goes_to_the_given_addresses_and_the_name_stays(
+    serve: "Callable[..., Running]", running: "Running"
+) -> None:
+    port = running.api.base_url.rpartition(":")[2]
+    pinned = upstream(f"http://models.invalid:{port}", addresses=leading_to("127.0.0.99", "127.0.0.1"))
+    assert serve(upstreams=[pinned]).ask().status == 200
+    assert running.api.requests[-1].headers["host"] == f"models.invalid:{port}"
+
+
+@pytest.mark.parametrize("trouble", [PermissionError("127.0.0.1 is not permitted"), ValueError("odd"), None])
+def test_a_name_that_leads_nowhere_permitted_is_502(serve: "Callable[..., Running]", trouble: Exception | None) -> None:
+    async def addresses(_host: str, _port: int) -> Sequence[str]:
+        if trouble is not None:
+            raise trouble
+        return ()
+
+    answer = serve(upstreams=[upstream("http://models.invalid:1", addresses=addresses)]).ask()
+    assert answer.status == 502
+    assert "cannot reach its upstream 'test'" in answer.error["message"]
+    assert "permitted" not in answer.error["message"]
+
+
+def test_a_request_that_went_elsewhere_is_not_sent_when_the_name_is_found_at_last(
+    serve: "Callable[..., Running]", running: "Running"
+) -> None:
+    found, asked = threading.Event(), threading.Event()
+
+    async def addresses(_host: str, _port: int) -> Sequence[str]:
+        asked.set()
+        await asyncio.to_thread(found.wait)
+        return ("127.0.0.1",)
+
+    port = running.api.base_url.rpartition(":")[2]
+    slow = upstream(f"http://models.invalid:{port}", "slow", addresses=addresses, first_byte_seconds=0.05)
+    both = serve(Limits(sweep_seconds=0.02), upstreams=[slow, upstream(running.api.base_url, "b")])
+    assert both.ask().status == 200
+    assert asked.is_set()
+    found.set()
+    running.api.wait_for(lambda _: running.api.connections == 2)
+    assert len(running.api.requests) == 1
+    (row,) = both.ledger.wait()
+    assert row.upstream == "b"

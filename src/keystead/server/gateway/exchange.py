@@ -22,86 +22,48 @@ from keystead.server.gateway import choice, models, response_head
 from keystead.server.gateway.attempts import Attempts, Kept
 from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.client import Client
-from keystead.server.gateway.ports import CredentialUnavailable, Kind, Upstream
+from keystead.server.gateway.metering import EVENTS, NOTHING, Metered
+from keystead.server.gateway.ports import CredentialUnavailable, Upstream
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.routing import BLAMED, FAILED
-from keystead.server.gateway.upstream import Connection, Failure, Listener, Pool, unusable
+from keystead.server.gateway.upstream import Connection, Failure, Pool, unusable
 from keystead.server.policy import Principal
-from keystead.server.usage.record import UsageRecord
 from keystead.wire import model_scan
 from keystead.wire.http1 import ResponseHead
-from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, UsageReader, document_counts
+from keystead.wire.usage import document_counts
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
 
 _LOG: Final = logging.getLogger("keystead.gateway")
-_EVENTS: Final = b"text/event-stream"
-_NOTHING: Final = TokenCounts()
-_NOWHERE: Final = Upstream("", "", Kind.MESSAGES, "")
 
 
-class Exchange:
-    """One request and its answer. Implements :class:`~keystead.server.gateway.upstream.Listener`.
-
-    Attributes:
-        request_id: what the client and the ledger call this request.
-        dispatched: it has gone upstream, so it ends in a row of the ledger.
-    """
+class Exchange(Metered):
+    """One request and its answer. Implements :class:`~keystead.server.gateway.upstream.Listener`."""
 
     __slots__ = (
         "_attempts",
         "_body",
         "_close",
         "_dechunk",
-        "_gateway",
-        "_head",
-        "_model",
         "_pending",
         "_pool",
-        "_principal",
-        "_reader",
-        "_size",
-        "_started",
-        "_started_at",
-        "_status",
-        "_stream",
-        "_streamed",
-        "_translator",
-        "_upstream",
         "_warning",
         "client",
         "connection",
-        "dispatched",
-        "gone",
-        "request_id",
     )
 
     def __init__(self, gateway: "Gateway", client: Client) -> None:
+        super().__init__(gateway)
         self.client = client
         self.connection: Connection | None = None
-        self.gone = False
-        self.dispatched = False
-        self.request_id = gateway.request_id()
-        self._gateway = gateway
         self._body: list[bytes] = []
-        self._size = 0
-        self._principal: Principal | None = None
         self._warning = ""
-        self._model = ""
-        self._stream = False
-        self._reader: UsageReader | None = None
-        self._started = gateway.monotonic()
-        self._started_at = gateway.now()
-        self._status = 0
-        self._streamed = False
-        self._close = False
-        self._pending = b""
         self._attempts: Attempts | None = None
         self._pool: Pool | None = None
-        self._translator: Listener | None = None
-        self._upstream = _NOWHERE
+        self._close = False
+        self._pending = b""
         self._dechunk = False
 
     @property
@@ -177,7 +139,7 @@ class Exchange:
             return choice.for_request(self._gateway, principal, upstreams, self._head, self._model)
         except Refusal as refusal:
             self._status = refusal.status
-            self._record(_NOTHING)
+            self._record(NOTHING)
             raise
 
     def _ask_next(self, attempts: Attempts) -> None:
@@ -189,7 +151,7 @@ class Exchange:
     def _try(self, upstream: Upstream, facts: model_scan.RequestFacts, body: bytes) -> None:
         """Send the request to one upstream."""
         gateway = self._gateway
-        self._upstream, self._translator = upstream, None
+        self._upstream = upstream
         self.client.awaiting(upstream.first_byte_seconds or gateway.limits.first_byte_seconds)
         try:
             pool = self._pool = gateway.pools.of(upstream)
@@ -201,16 +163,12 @@ class Exchange:
         except Refusal as refusal:
             self._refuse(refusal)
             return
-        if adapter.translated is None:
-            pool.send(self, request)
-        else:
-            self._translator = adapter.translated(self, facts)
-            pool.send(self._translator, request)
+        pool.send(self if adapter.translated is None else adapter.translated(self, facts), request)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer by ourselves a request that counts as one that reached an upstream."""
         self._status = refusal.status
-        self._record(_NOTHING)
+        self._record(NOTHING)
         self.client.refuse(refusal)
 
     def _check(self, facts: model_scan.RequestFacts) -> Principal:
@@ -226,7 +184,7 @@ class Exchange:
         refused = None if access is None else models.outside(access, facts)
         if refused is not None:
             self._model, self._status = refused, 400
-            self._record(_NOTHING)
+            self._record(NOTHING)
             raise models.not_allowed(refused)
         return principal
 
@@ -239,14 +197,14 @@ class Exchange:
             return
         client = self.client
         client.write(self._open(head) + body)
-        if head.content_type == _EVENTS:
+        if head.content_type == EVENTS:
             self._read(head)
             if self._reader is not None:
                 self._reader.feed(body)
             self.on_end()
             return
         counts = document_counts(body) if head.status < 400 and self._head.metered else None
-        self._record(counts or _NOTHING)
+        self._record(counts or NOTHING)
         client.finished(close=self._close)
 
     def on_head(self, head: ResponseHead, *, more: bool) -> None:
@@ -268,7 +226,7 @@ class Exchange:
             if self._principal is not None:
                 gateway.sessions.served(self._principal.organization_id, self._head.session_id, upstream.id)
         elif head.status in BLAMED:
-            gateway.health.failed(upstream.id, gateway.monotonic())
+            self._blame()
         if head.status not in FAILED or not attempts.left:
             self._attempts = None
             return False
@@ -287,12 +245,6 @@ class Exchange:
             unframed = self._dechunk or not (head.chunked or head.bodiless)
         self._close = close = unframed or client.closes_after()
         return response_head.for_client(head, self.request_id, self._warning, dechunked=self._dechunk, close=close)
-
-    def _read(self, head: ResponseHead) -> None:
-        """Prepare to read the usage off the answer."""
-        self._streamed = head.content_type == _EVENTS
-        if head.status < 400 and self._head.metered:
-            self._reader = StreamUsage() if self._streamed else DocumentUsage()
 
     def on_body(self, raw: bytes, payload: bytes) -> None:
         """Pass a piece of the answer on, then look at it."""
@@ -316,7 +268,7 @@ class Exchange:
         reader = self._reader
         if reader is not None:
             reader.finish()
-        self._record(_NOTHING if reader is None else reader.counts)
+        self._record(NOTHING if reader is None else reader.counts)
         self.client.finished(close=self._close)
 
     def on_failure(self, failure: Failure) -> None:
@@ -328,7 +280,7 @@ class Exchange:
             return
         self._log(failure.detail)
         if attempts is not None:
-            self._gateway.health.failed(self._upstream.id, self._gateway.monotonic())
+            self._blame()
         if self._status:
             self._record_abort()
             self.client.cut()
@@ -339,6 +291,13 @@ class Exchange:
         else:
             self._refuse(Refusal(failure.status, failure.message))
 
+    def _blame(self) -> None:
+        """Count a failure against the upstream."""
+        gateway, upstream = self._gateway, self._upstream
+        seconds = gateway.health.failed(upstream.id, gateway.monotonic())
+        if seconds:
+            _LOG.warning("upstream %s has failed again and is left alone for %.1f s", upstream.name, seconds)
+
     def _log(self, detail: str) -> None:
         _LOG.warning("%s: upstream %s: %s", self.request_id, self._upstream.name, detail)
 
@@ -347,7 +306,7 @@ class Exchange:
         self._attempts = None
         self._upstream = kept.upstream
         self.client.write(self._open(kept.head) + (kept.payload if self._dechunk else kept.raw))
-        self._record(_NOTHING)
+        self._record(NOTHING)
         self.client.finished(close=self._close)
 
     def time_out(self) -> None:
@@ -371,58 +330,7 @@ class Exchange:
         if connection is not None:
             connection.abandon()
         elif self._pool is not None:
-            self._pool.withdraw(self._translator or self)
-
-    def _record_abort(self) -> None:
-        """Write down what the upstream counted before the end or, if it did not, at least what must have been used."""
-        reader = self._reader
-        if reader is not None and reader.final:
-            self._record(reader.counts, aborted=True)
-            return
-        counts = TokenCounts() if reader is None else reader.counts
-        if reader is None or not reader.seen:
-            counts.input = self._size // 4
-        counts.output = 0 if reader is None else reader.floor()
-        self._record(counts, aborted=True, estimated=True)
-
-    def _record(self, counts: TokenCounts, *, aborted: bool = False, estimated: bool = False) -> None:
-        """Append this request's one row. Nothing that fails here may reach the client."""
-        self.gone = True
-        self._attempts = self._translator = None
-        principal, gateway, head = self._principal, self._gateway, self._head
-        if principal is None or not head.metered:
-            return
-        record = UsageRecord(  # by place: naming 25 fields would cost as much as checking the key
-            self.request_id[-32:],
-            self.request_id,
-            principal.organization_id,
-            principal.workspace_id,
-            principal.member_id or "",
-            principal.kind._value_,  # `value` is a property in Python, for the same text
-            principal.id,
-            head.client,
-            head.session_id,
-            self._upstream.name,
-            self._model,
-            self._status,
-            self._started_at,
-            int((gateway.monotonic() - self._started) * 1000),
-            counts.input,
-            counts.output,
-            counts.cache_read,
-            counts.cache_write,
-            self._streamed or self._stream,
-            aborted,
-            estimated,
-            principal.service_account_id or "",
-            counts.cache_write_1h,
-            counts.web_searches,
-            self._upstream.kind._value_ if self.dispatched else "",
-        )
-        try:
-            gateway.ledger.append(record)
-        except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
-            _LOG.exception("%s: the ledger took no record.", self.request_id)
+            self._pool.withdraw(self)
 
 
 def _unwritable() -> Refusal:

@@ -11,12 +11,14 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import SplitResult, urlsplit
 
 from keystead.errors import ConfigurationError
 from keystead.server.gateway.credential import NO_CREDENTIAL
 from keystead.server.gateway.ports import Limits, Upstream
+from keystead.server.gateway.upstreams.translation import Translation
 from keystead.wire.http1 import Body, CloseBody, MalformedResponse, ResponseHead, parse_head
 
 if TYPE_CHECKING:
@@ -260,7 +262,7 @@ class Pool:
         self._limits = limits
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = (upstream.tls or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._tls = (upstream.tls or _usual_tls()) if parts.scheme == "https" else None
         self._idle: deque[Connection] = deque()
         self._waiting: deque[_Order] = deque()
         self._open = 0
@@ -289,17 +291,18 @@ class Pool:
         self._connecting[task] = order
         task.add_done_callback(self._connecting.pop)
 
-    def withdraw(self, listener: Listener) -> None:
-        """Forget a request that has no connection yet; whoever sent it has turned elsewhere."""
+    def withdraw(self, asked: Listener) -> None:
+        """Forget a request that has no connection yet; whoever asked, also by a translator, turned elsewhere."""
         for order in (*self._waiting, *self._connecting.values()):
-            if order.listener is listener:
+            listener = order.listener
+            if listener is asked or (isinstance(listener, Translation) and listener.asked is asked):
                 order.listener = None
 
     async def _connect(self, order: _Order) -> None:
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
                 connection = await self._opened()
-        except (OSError, TimeoutError, ssl.CertificateError) as error:
+        except Exception as error:  # noqa: BLE001  whatever failed, whoever waits must hear of it
             self._open -= 1
             listener = order.wanted_by()
             if listener is not None:
@@ -380,6 +383,12 @@ class Pool:
         self.close_idle(float("inf"))
         for task in list(self._connecting):
             task.cancel()
+
+
+@lru_cache(maxsize=1)
+def _usual_tls() -> ssl.SSLContext:
+    """Return the context with the system's authorities; reading them takes longer than many requests."""
+    return ssl.create_default_context()
 
 
 def _place(base_url: str) -> SplitResult:
