@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
             elif data:
                 self._keep_alive = False
         except MalformedResponse as error:
-            self._fail(Failure(502, "The upstream's answer is not valid HTTP.", f"malformed answer: {error}"))
+            self._fail(_malformed(error))
             return
         if body is not None and body.done and self._listener is listener:
             self._finish(listener)
@@ -168,7 +168,10 @@ class Connection(asyncio.Protocol):
                 self._keep_alive = head.keep_alive
                 if head.length == len(data) and not head.bodiless:
                     self._release(listener)
-                    listener.on_answer(head, data)
+                    try:
+                        listener.on_answer(head, data)
+                    except MalformedResponse as error:
+                        listener.on_failure(_malformed(error))
                     return b""
                 self._body = head.body()
                 listener.on_head(head, more=bool(data) and not self._body.done)
@@ -180,7 +183,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, listener: Listener) -> None:
         self._release(listener)
-        listener.on_end()
+        _end(listener)
 
     def _release(self, listener: Listener) -> None:
         """The answer is complete: the next request may have this connection."""
@@ -214,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._pool.send_fresh(listener, self._request)
         elif isinstance(self._body, CloseBody) and self._eof and error is None:
             self._body.done = True
-            listener.on_end()
+            _end(listener)
         else:
             listener.on_failure(
                 Failure(502, "The upstream closed the connection before its answer was complete.", f"lost: {error}")
@@ -414,6 +417,18 @@ def _fixed_lines(upstream: Upstream, host: bytes) -> tuple[bytes, frozenset[byte
     own = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in upstream.headers]
     lines = [(b"host", host), (b"accept-encoding", b"identity"), *own]
     return b"".join([b"%b: %b\r\n" % line for line in lines]), frozenset(name for name, _ in own)
+
+
+def _end(listener: Listener) -> None:
+    """Tell that the answer is complete, its connection being free; a translator may find only then that it is none."""
+    try:
+        listener.on_end()
+    except MalformedResponse as error:
+        listener.on_failure(_malformed(error))
+
+
+def _malformed(error: MalformedResponse) -> Failure:
+    return Failure(502, "The upstream's answer is not valid HTTP.", f"malformed answer: {error}")
 
 
 def _unreachable(upstream: Upstream, error: Exception) -> Failure:

@@ -18,6 +18,9 @@ class Translation:
     asked, so that a slow client still slows the upstream down and a lost one still stops it. What is passed on must be
     framed as the head that was passed on says: :func:`events` and :func:`chunk` make a chunked stream of events.
 
+    An answer that cannot be translated raises :class:`~keystead.wire.http1.MalformedResponse`, which becomes this
+    upstream's failure; any other exception would be a defect of the translator.
+
     Args:
         asked: who wants the answer in Messages form.
     """
