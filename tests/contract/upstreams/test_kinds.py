@@ -134,9 +134,9 @@ def test_a_kind_without_a_row_is_asked_for_nothing(serve: "Callable[..., Running
 @pytest.mark.parametrize(
     ("header", "sent"),
     [
-        ("x-api-key", ("x-api-key", "k")),
-        ("api-key", ("api-key", "k")),
-        ("authorization", ("authorization", "Bearer k")),
+        ("x-api-key", "k"),
+        ("api-key", "k"),
+        ("authorization", "Bearer k"),
     ],
 )
 def test_a_prefix_and_the_place_of_the_key_are_the_upstreams(

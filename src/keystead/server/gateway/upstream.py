@@ -11,11 +11,9 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, cast
-from urllib.parse import SplitResult, urlsplit
 
-from keystead.errors import ConfigurationError
+from keystead.server.gateway.address import fixed_lines, place_of, usual_tls
 from keystead.server.gateway.credential import NO_CREDENTIAL
 from keystead.server.gateway.ports import Limits, Upstream
 from keystead.server.gateway.upstreams.translation import Translation
@@ -254,18 +252,18 @@ class Pool:
     """
 
     def __init__(self, upstream: Upstream, limits: Limits, adapter: "Adapter") -> None:
-        parts = _place(upstream.base_url)
+        parts = place_of(upstream.base_url)
         self.upstream = upstream
         self.adapter = adapter
         self.models = upstream.models
         self.credential = upstream.credential or NO_CREDENTIAL
         self.prefix = parts.path.rstrip("/").encode("ascii")
         self.host = parts.netloc.encode("ascii")
-        self.head, self.overridden = _fixed_lines(upstream, self.host)
+        self.head, self.overridden = fixed_lines(upstream, self.host)
         self._limits = limits
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = (upstream.tls or _usual_tls()) if parts.scheme == "https" else None
+        self._tls = (upstream.tls or usual_tls()) if parts.scheme == "https" else None
         self._idle: deque[Connection] = deque()
         self._waiting: deque[_Order] = deque()
         self._open = 0
@@ -386,37 +384,6 @@ class Pool:
         self.close_idle(float("inf"))
         for task in list(self._connecting):
             task.cancel()
-
-
-@lru_cache(maxsize=1)
-def _usual_tls() -> ssl.SSLContext:
-    """Return the context with the system's authorities; reading them takes longer than many requests."""
-    return ssl.create_default_context()
-
-
-def _place(base_url: str) -> SplitResult:
-    """Return the parts of an upstream's address."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"The upstream address {base_url!r} is not of the form https://host[:port][/prefix].",
-            hint="Correct KEYSTEAD_SERVER_UPSTREAM_URL.",
-            move="operator",
-        )
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            "The upstream address contains a user name or password.",
-            hint="Put the credential into KEYSTEAD_SERVER_UPSTREAM_API_KEY.",
-            move="operator",
-        )
-    return parts
-
-
-def _fixed_lines(upstream: Upstream, host: bytes) -> tuple[bytes, frozenset[bytes]]:
-    """Return the request lines that are the same every time, and the names that the upstream's own lines have."""
-    own = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in upstream.headers]
-    lines = [(b"host", host), (b"accept-encoding", b"identity"), *own]
-    return b"".join([b"%b: %b\r\n" % line for line in lines]), frozenset(name for name, _ in own)
 
 
 def _end(listener: Listener) -> None:
