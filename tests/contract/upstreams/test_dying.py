@@ -126,7 +126,7 @@ def test_with_another_behind_it(
         running = serve(upstreams=[first, upstream(healthy.base_url, "b")])
         for number in range(len(head + body) + 1):
             dying.bytes = number
-            running.gateway.health.succeeded(first.id)
+            running.gateway.health.succeeded(first)
             raw, whole = relayed(running)
             case = f"{number} of {len(head)} + {len(body)} bytes: {raw!r}"
             passed = status == 200 and number >= len(head)

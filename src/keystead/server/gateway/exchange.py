@@ -145,7 +145,7 @@ class Exchange(Metered):
     def _ask_next(self, attempts: Attempts) -> None:
         """Send the request to the next upstream."""
         upstream = attempts.left.pop(0)
-        self._gateway.health.tried(upstream.id, self._gateway.monotonic())
+        self._gateway.health.tried(upstream, self._gateway.monotonic())
         self._try(upstream, attempts.facts, attempts.body)
 
     def _try(self, upstream: Upstream, facts: model_scan.RequestFacts, body: bytes) -> None:
@@ -222,7 +222,7 @@ class Exchange(Metered):
         """Learn how the upstream did; returns whether this answer is set aside for another upstream's."""
         gateway, upstream = self._gateway, self._upstream
         if head.status not in FAILED:
-            gateway.health.succeeded(upstream.id)
+            gateway.health.succeeded(upstream)
             if self._principal is not None:
                 gateway.sessions.served(self._principal.organization_id, self._head.session_id, upstream.id)
         elif head.status in BLAMED:
@@ -294,7 +294,7 @@ class Exchange(Metered):
     def _blame(self) -> None:
         """Count a failure against the upstream."""
         gateway, upstream = self._gateway, self._upstream
-        seconds = gateway.health.failed(upstream.id, gateway.monotonic())
+        seconds = gateway.health.failed(upstream, gateway.monotonic())
         if seconds:
             _LOG.warning("upstream %s has failed again and is left alone for %.1f s", upstream.name, seconds)
 

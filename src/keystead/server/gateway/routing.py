@@ -42,12 +42,24 @@ class Circuit(NamedTuple):
     """What is remembered of an upstream that failed last time.
 
     Attributes:
+        upstream: as it was configured then; once that or its credential has changed, nothing counts any more.
+        version: of its credential.
         failures: in a row.
         until: the time before which it is left alone.
     """
 
-    failures: int = 0
-    until: float = 0.0
+    upstream: Upstream
+    version: int
+    failures: int
+    until: float
+
+    def is_of(self, upstream: Upstream) -> bool:
+        """Return whether this is still about ``upstream`` as it is."""
+        return (self.upstream is upstream or self.upstream == upstream) and self.version == _version(upstream)
+
+
+def _version(upstream: Upstream) -> int:
+    return 0 if upstream.credential is None else upstream.credential.version
 
 
 def pause(failures: int, chance: float) -> float:
@@ -69,31 +81,33 @@ class Health:
         self._chance = chance
         self._circuits: OrderedDict[str, Circuit] = OrderedDict()
 
-    def is_open(self, upstream: str, now: float) -> bool:
+    def is_open(self, upstream: Upstream, now: float) -> bool:
         """Return whether it is to be left alone at ``now``."""
-        circuit = self._circuits.get(upstream)
-        return circuit is not None and now < circuit.until
+        circuit = self._circuits.get(upstream.id)
+        return circuit is not None and now < circuit.until and circuit.is_of(upstream)
 
-    def tried(self, upstream: str, now: float) -> None:
+    def tried(self, upstream: Upstream, now: float) -> None:
         """A request goes there. After a pause it is the trial, and others wait for its end for as long again."""
-        circuit = self._circuits.get(upstream)
+        circuit = self._circuits.get(upstream.id)
         if circuit is not None and circuit.failures >= PATIENCE:
-            self._keep(upstream, circuit._replace(until=now + pause(circuit.failures, self._chance())))
+            self._keep(circuit._replace(until=now + pause(circuit.failures, self._chance())))
 
-    def failed(self, upstream: str, now: float) -> float:
+    def failed(self, upstream: Upstream, now: float) -> float:
         """It failed; returns the seconds it is left alone from now on, 0 for none."""
-        failures = self._circuits.get(upstream, Circuit()).failures + 1
+        circuit = self._circuits.get(upstream.id)
+        failures = circuit.failures + 1 if circuit is not None and circuit.is_of(upstream) else 1
         seconds = pause(failures, self._chance())
-        self._keep(upstream, Circuit(failures, now + seconds))
+        self._keep(Circuit(upstream, _version(upstream), failures, now + seconds))
         return seconds
 
-    def succeeded(self, upstream: str) -> None:
+    def succeeded(self, upstream: Upstream) -> None:
         """It answered as it should."""
-        self._circuits.pop(upstream, None)
+        self._circuits.pop(upstream.id, None)
 
-    def _keep(self, upstream: str, circuit: Circuit) -> None:
-        self._circuits[upstream] = circuit
-        self._circuits.move_to_end(upstream)
+    def _keep(self, circuit: Circuit) -> None:
+        name = circuit.upstream.id
+        self._circuits[name] = circuit
+        self._circuits.move_to_end(name)
         if len(self._circuits) > MOST_CIRCUITS:
             self._circuits.popitem(last=False)
 
@@ -137,7 +151,7 @@ def candidates(
     serving = [one for one in upstreams if serves(one, model)]
     if len(serving) < 2:
         return serving
-    serving = [one for one in serving if not health.is_open(one.id, now)] or serving
+    serving = [one for one in serving if not health.is_open(one, now)] or serving
     if session_at:
         serving.sort(key=lambda one: one.id != session_at)  # stable: the others keep their order
     return serving
