@@ -23,7 +23,25 @@ http {{
 @contextmanager
 def nginx(here: Path, port: int, server_port: int, certificate: Path) -> Iterator[None]:
     """Serve TLS on 127.0.0.1 at ``port`` for the block, before the server at ``server_port``."""
-    (here / "keystead.conf").write_text(_placed(port, server_port, certificate))
+    with _running(here, _placed(port, server_port, certificate)):
+        yield
+
+
+@contextmanager
+def plain_nginx(here: Path, port: int, upstream_port: int) -> Iterator[None]:
+    """Pass on what comes to 127.0.0.1 at ``port``, for the block, with nginx's own checks and our size of headers."""
+    place = "proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off;"
+    with _running(
+        here,
+        f"large_client_header_buffers 4 64k; server {{ listen 127.0.0.1:{port};\n"
+        f"location / {{ proxy_pass http://127.0.0.1:{upstream_port}; {place} }} }}\n",
+    ):
+        yield
+
+
+@contextmanager
+def _running(here: Path, configuration: str) -> Iterator[None]:
+    (here / "keystead.conf").write_text(configuration)
     (here / "nginx.conf").write_text(_AROUND.format(here=here))
     command = ["nginx", "-e", "stderr", "-p", str(here), "-c", str(here / "nginx.conf")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)

@@ -314,6 +314,7 @@ async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIA
     from django.db import connection
 
     from keystead.server.site.direct import Direct
+    from keystead.server.site.gathered import Gathered
     from keystead.server.site.lanes import Lanes
     from keystead.server.site.wsgi import application
 
@@ -322,9 +323,10 @@ async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIA
     async def django(scope: Scope, receive: Receive, send: Send) -> None:
         await threads(client_address.resolved(scope, proxies), receive, send)
 
+    gathered = Gathered(django)
     lanes = Lanes(WORKERS, together=connection.vendor == "sqlite")
     try:
-        yield Direct(django, lanes, proxies)
+        yield Direct(gathered, lanes, proxies)
     finally:
         await asyncio.to_thread(lanes.close)
 

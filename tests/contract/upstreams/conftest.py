@@ -19,6 +19,7 @@ from keystead.clock import SYSTEM_CLOCK
 from keystead.secret import Secret
 from keystead.server.dpop import Checker, Memory, Nonces
 from keystead.server.gateway import Gateway, Limits
+from keystead.server.gateway.pages import ASGIApp
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.usage.record import UsageRecord
 from keystead.testing.messages_api import MessagesApi
@@ -165,7 +166,9 @@ def _complete(raw: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def serving(api: MessagesApi, limits: Limits | None = None, **more: Any) -> Iterator[Running]:
+def serving(
+    api: MessagesApi, limits: Limits | None = None, otherwise: ASGIApp | None = None, **more: Any
+) -> Iterator[Running]:
     """Run a gateway in a thread until the end of the block."""
     directory = Directory(
         keys={
@@ -182,7 +185,12 @@ def serving(api: MessagesApi, limits: Limits | None = None, **more: Any) -> Iter
     given = {"directory": directory, "ledger": ledger, "upstreams": lambda _: upstreams, "clock": SYSTEM_CLOCK, **more}
     gateway = Gateway(limits=limits or Limits(), **{"origin": origin, "proofs": proofs, **given})
     config = uvicorn.Config(
-        gateway.asgi(), http=gateway.http_protocol, ws="none", lifespan="off", log_config=None, server_header=False
+        gateway.asgi(otherwise),
+        http=gateway.http_protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        server_header=False,
     )
     server = uvicorn.Server(config)
 

@@ -3,52 +3,10 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from malformed import AMBIGUOUS, BODY, LENGTH, RAW
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
-
-BODY = b'{"model":"keystead-test-1","max_tokens":1,"messages":[]}'
-SMUGGLED = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
-LENGTH = f"content-length: {len(BODY)}"
-
-AMBIGUOUS = {
-    "length and chunks": ([LENGTH, "transfer-encoding: chunked"], BODY),
-    "chunks and length": (["transfer-encoding: chunked", LENGTH], BODY),
-    "two different lengths": ([LENGTH, "content-length: 5"], BODY),
-    "the same length twice": ([LENGTH, LENGTH], BODY),
-    "a list of lengths": ([f"{LENGTH}, {len(BODY)}"], BODY),
-    "a signed length": ([f"content-length: +{len(BODY)}"], BODY),
-    "a negative length": (["content-length: -1"], BODY),
-    "a hexadecimal length": (["content-length: 0x10"], BODY),
-    "an empty length": (["content-length:"], BODY),
-    "an enormous length": (["content-length: 99999999999999999999999999"], BODY),
-    "a blank before the colon": ([f"content-length : {len(BODY)}"], BODY),
-    "an unknown coding": (["transfer-encoding: xchunked"], b"0\r\n\r\n"),
-    "chunked not last": (["transfer-encoding: chunked, identity"], b"0\r\n\r\n"),
-    "chunked twice": (["transfer-encoding: chunked", "transfer-encoding: chunked"], b"0\r\n\r\n"),
-    "gzip before chunked": (["transfer-encoding: gzip, chunked"], b"0\r\n\r\n"),
-    "identity": (["transfer-encoding: identity", LENGTH], BODY),
-    "vertical tab before chunked": (["transfer-encoding: \x0bchunked"], b"0\r\n\r\n"),
-    "a folded header": (["x-a: 1", " transfer-encoding: chunked", LENGTH], BODY),
-    "a header without a name": ([": value", LENGTH], BODY),
-    "a header without a colon": (["no colon here", LENGTH], BODY),
-    "a NUL in a header": (["x-a: a\0b", LENGTH], BODY),
-    "a bare carriage return in a header": (["x-a: a\rb", LENGTH], BODY),
-    "a bare line feed in a header": (["x-a: a\nx-api-key: b", LENGTH], BODY),
-    "a chunk size that is no number": (["transfer-encoding: chunked"], b"zz\r\n" + BODY),
-    "a chunk size with a sign": (["transfer-encoding: chunked"], b"+5\r\nhello\r\n0\r\n\r\n"),
-    "a chunk size in 0x": (["transfer-encoding: chunked"], b"0x5\r\nhello\r\n0\r\n\r\n"),
-    "a chunk longer than its size": (["transfer-encoding: chunked"], b"5\r\nhelloo\r\n0\r\n\r\n"),
-    "a chunk size that overflows": (["transfer-encoding: chunked"], b"fffffffffffffffff\r\n"),
-    "chunks ended by bare line feeds": (["transfer-encoding: chunked"], b"5\nhello\n0\n\n"),
-    "two hosts": (["host: other", LENGTH], BODY),
-    "two keys": (["x-api-key: other", LENGTH], BODY),
-    "an upgrade": (["connection: upgrade", "upgrade: h2c", LENGTH], BODY),
-    "an unknown expectation": (["expect: 200-ok", LENGTH], BODY),
-    "a compressed body": (["content-encoding: gzip", LENGTH], BODY),
-    "a second request at once": ([LENGTH], BODY + SMUGGLED),
-    "garbage after the body": ([LENGTH], BODY + b"GARBAGE / x\r\n\r\n"),
-}
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
@@ -60,19 +18,6 @@ def test_ambiguous_request_is_refused_and_the_connection_closed(running: "Runnin
     assert answer.error["type"] == "invalid_request_error"
     assert running.api.requests == []
     assert running.ledger.rows == []
-
-
-RAW = {
-    "no host": b"POST /v1/messages HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
-    "an empty host": b"POST /v1/messages HTTP/1.1\r\nhost:\r\ncontent-length: 0\r\n\r\n",
-    "a version nobody speaks": b"POST /v1/messages HTTP/3.7\r\nhost: x\r\n\r\n",
-    "a blank in the target": b"POST /v1/mess ages HTTP/1.1\r\nhost: x\r\n\r\n",
-    "a control character in the target": b"POST /v1/messages\x01 HTTP/1.1\r\nhost: x\r\n\r\n",
-    "an unknown method": b"BREW /v1/messages HTTP/1.1\r\nhost: x\r\n\r\n",
-    "a lower-case method": b"post /v1/messages HTTP/1.1\r\nhost: x\r\n\r\n",
-    "TLS on a plain port": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64,
-    "line feeds only": b"POST /v1/messages HTTP/1.1\nhost: x\ncontent-length: 0\n\n",
-}
 
 
 @pytest.mark.parametrize("case", RAW)

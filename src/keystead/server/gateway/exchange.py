@@ -97,6 +97,11 @@ class Exchange(Metered):
             self._body.append(data)
 
     @property
+    def size(self) -> int:
+        """How many bytes of the body have arrived."""
+        return self._size
+
+    @property
     def overflowed(self) -> bool:
         """Whether more of the body arrived than is accepted."""
         return self._size > self._gateway.limits.body_bytes

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_BYTES: Final = 1 << 20
+_FRAMING_EACH: Final = 8
+"""Bytes of framing that each byte of a body may cost; chunks of a single byte cost five more."""
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -47,6 +49,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.deadline = math.inf
         self._in_head = False
         self._unfinished = 0
+        self._arrived = 0
         self._surplus = False
         self._complete = False
         self._keep_alive = True
@@ -76,6 +79,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._known = None
         self._segment = data if self._between else b""
         super().data_received(data)
+        self._arrived += len(data)
         if self._exchange is not None and not self._closing:
             self._advance(self._exchange)
         elif not self._closing:
@@ -121,12 +125,12 @@ class GatewayProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._in_head = True
-        self._unfinished = 0
+        self._unfinished = self._arrived = 0
         self._complete = False
         self.awaiting(self._gateway.limits.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._surplus:
+        if not self._surplus and self._exchange is None:  # a trailer says nothing that is acted upon
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -154,7 +158,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.url = url
         for name, value in headers:
             super().on_header(name, value)
-        self.deadline = math.inf
+        self.awaiting(self._gateway.limits.body_seconds)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -169,6 +173,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._exchange is not None:
             self._complete = True
         elif not self._surplus and not self._head_is_large():
+            self.deadline = math.inf  # whoever answers now has their own
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -189,6 +194,8 @@ class GatewayProtocol(HttpToolsProtocol):
                 raise Refusal(400, "The Upgrade header is not supported at this address.")
             if self._surplus:
                 raise Refusal(400, "A second request was sent before the first was answered (pipelining). Wait for it.")
+            if self._arrived > 2 * self._gateway.limits.head_bytes + _FRAMING_EACH * exchange.size:
+                raise Refusal(400, "The request's body is nearly all framing. Send larger chunks, and few trailers.")
             if not exchange.admitted:
                 self._admit(exchange)
             if self._complete or exchange.overflowed:
@@ -280,9 +287,21 @@ class GatewayProtocol(HttpToolsProtocol):
         if exchange is not None and exchange.dispatched:
             exchange.time_out()
         elif exchange is not None or (self._in_head and not self._closing):
-            self.refuse(Refusal(408, "The request did not arrive in time. Send it again."), close=True)
+            self.refuse(_late(), close=True)
+        elif not self._between and not self._closing:
+            self._withdraw()
         else:
             self.transport.close()
+
+    def _withdraw(self) -> None:
+        """Take back a request that was handed over and whose body did not arrive in time."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_started:
+            self.transport.close()
+            return
+        cycle.disconnected = True
+        cycle.message_event.set()
+        self.refuse(_late(), close=True)
 
     def shutdown(self) -> None:
         """Finish the answer under way, then close."""
@@ -290,3 +309,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._keep_alive = False
         else:
             super().shutdown()
+
+
+def _late() -> Refusal:
+    return Refusal(408, "The request did not arrive in time. Send it again.")

@@ -4,7 +4,7 @@ Sessions, messages, forms and accounts mean nothing to these endpoints, and goin
 answer. What is not quite ordinary goes Django's way as before, so that there is one place for every odd case.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -19,12 +19,9 @@ from keystead.server.authorization.parameters import MAX_BYTES
 from keystead.server.authorization.views import endpoints
 from keystead.server.authorization.views.posted import Asked, Endpoint, Reply
 from keystead.server.client_address import Proxies, Scope, of_scope
+from keystead.server.site.gathered import ASGIApp, Receive, Send, whole
 from keystead.server.site.lanes import Lanes
 from keystead.server.site.middleware import security_headers
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ROUTES: Final[Mapping[str, Endpoint]] = {
     f"/{PATHS['token_endpoint']}": endpoints.token,
@@ -58,7 +55,7 @@ class Direct:
         if endpoint is None or known is None:
             await self._otherwise(scope, receive, send)
             return
-        body = await _whole(receive)
+        body = await whole(receive, MAX_BYTES)
         if body is None:
             return  # whoever asked has gone
         reply = await self._lanes.reply(endpoint, _asked(scope, known, of_scope(scope, self._proxies), body))
@@ -98,18 +95,6 @@ def _ordinary(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str] | None:
 def _is_ours(host: str) -> bool:
     domain, _ = split_domain_port(host)
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
-
-
-async def _whole(receive: Receive) -> bytes | None:
-    """Return the body, or None when the client left before its end; how long it can be has been checked."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
 
 
 def _asked(scope: Scope, known: Mapping[bytes, str], address: str | None, body: bytes) -> Asked:
