@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from keystead.secret import Secret
-from keystead.server.gateway.credential import FixedCredential
+from keystead.server.fixed_credential import FixedCredential
 from keystead.server.gateway.ports import Kind, Upstream
 
 UPSTREAM_KEY: Final = "upstream-key-canary"

@@ -25,8 +25,8 @@ from keystead.server import background, certificate, client_address, data_direct
 from keystead.server.background import Running
 from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
+from keystead.server.fixed_credential import FixedCredential
 from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits
-from keystead.server.gateway.credential import FixedCredential
 from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
 from keystead.server.gateway.ports import Kind, Upstream
 from keystead.server.housekeeping import Chore

@@ -8,8 +8,8 @@ import pytest
 from upstreams import upstream
 
 from keystead.secret import Secret
+from keystead.server.fixed_credential import FixedCredential
 from keystead.server.gateway import Limits
-from keystead.server.gateway.credential import FixedCredential
 from keystead.server.gateway.ports import Kind
 from keystead.server.gateway.upstream import Failure
 from keystead.server.gateway.upstreams import ADAPTERS, Adapter, messages

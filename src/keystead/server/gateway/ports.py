@@ -3,16 +3,39 @@
 :mod:`keystead.server.app` passes the real ones in, tests pass simple ones.
 """
 
-import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.policy.model_access import ModelAccess
+from keystead.server.upstream_shape import (
+    Addresses,
+    CredentialUnavailable,
+    Kind,
+    Unsigned,
+    Upstream,
+    UpstreamCredential,
+)
 from keystead.server.usage.record import UsageRecord
+
+__all__ = [
+    "Addresses",
+    "AllowedModels",
+    "CredentialUnavailable",
+    "Directory",
+    "DirectoryUnavailable",
+    "Kind",
+    "Ledger",
+    "Limits",
+    "ManagedSettings",
+    "Readiness",
+    "Unsigned",
+    "Upstream",
+    "UpstreamCredential",
+    "Upstreams",
+]
 
 
 class DirectoryUnavailable(Exception):
@@ -75,100 +98,6 @@ class Readiness(Protocol):
 
     async def __call__(self) -> str | None:
         """Return None when ready, or one sentence that says what is missing."""
-
-
-class Kind(StrEnum):
-    """What an upstream is, which decides how it is asked."""
-
-    ANTHROPIC = "anthropic"
-    AWS = "aws"
-    """Claude Platform on AWS."""
-    BEDROCK = "bedrock"
-    VERTEX = "vertex"
-    FOUNDRY = "foundry"
-    MESSAGES = "messages"
-    """Any other address that speaks the Messages API."""
-    OPENAI = "openai"
-    """Any address that speaks OpenAI's API."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unsigned:
-    """What a signature covers: a request as it will be sent, but for the credential's own lines.
-
-    Attributes:
-        host: value of the Host header.
-        target: path and query, with the base URL's prefix.
-        headers: names in lower case.
-    """
-
-    method: bytes
-    host: bytes
-    target: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes = field(repr=False)
-
-
-class CredentialUnavailable(Exception):
-    """An upstream's credential cannot be had now; the message is for the operator's log."""
-
-
-class UpstreamCredential(Protocol):
-    """What the gateway shows an upstream. Kept fresh elsewhere: nothing here blocks."""
-
-    def lines(self, request: Unsigned) -> bytes:
-        """Return the header lines of one request, each with its line end.
-
-        Raises:
-            CredentialUnavailable: there is none now.
-        """
-
-    @property
-    def fixed(self) -> bytes | None:
-        """The lines when they are the same for every request until :attr:`version` changes, else None."""
-
-    @property
-    def version(self) -> int:
-        """Grows when the credential was renewed, so that lines made with the old one are made anew."""
-
-
-Addresses = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Resolves a host and port to the addresses that may be connected to, best first; raises OSError when there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A model server behind the gateway.
-
-    Attributes:
-        id: ``upst_…``, or ``default`` for the one of the settings.
-        name: how it is called in the ledger and in messages, such as ``anthropic`` or ``test``.
-        kind: how it is asked.
-        base_url: ``https://host[:port][/prefix]``; ``http`` is accepted for a test upstream and private networks.
-        credential: replaces the caller's. None sends none.
-        models: the upstream's model identifier by the client's; one that is not there is sent as it is.
-        serves: models that it is asked for, as entries of :class:`~keystead.server.policy.model_access.ModelAccess`;
-            empty is every model.
-        headers: sent with every request, such as ``anthropic-workspace-id``; names in lower case.
-        region: of a cloud, and the next its project.
-        first_byte_seconds: how long it may think before it answers; None is the gateway's own limit.
-        tls: verification context; by default the system's authorities.
-        addresses: where the host may be found; None asks the system.
-    """
-
-    id: str
-    name: str
-    kind: Kind
-    base_url: str
-    credential: UpstreamCredential | None = None
-    models: Mapping[str, str] = field(default_factory=dict)
-    serves: tuple[str, ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-    region: str = ""
-    project: str = ""
-    first_byte_seconds: float | None = None
-    tls: ssl.SSLContext | None = None
-    addresses: Addresses | None = None
 
 
 class Upstreams(Protocol):

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from keystead.server.fixed_credential import NO_CREDENTIAL
 from keystead.server.gateway.address import fixed_lines, place_of, usual_tls
-from keystead.server.gateway.credential import NO_CREDENTIAL
 from keystead.server.gateway.ports import Limits, Upstream
 from keystead.server.gateway.upstreams.translation import Translation
 from keystead.wire.http1 import Body, CloseBody, MalformedResponse, ResponseHead, parse_head

@@ -8,8 +8,8 @@ from upstreams import upstream
 
 from keystead.errors import ConfigurationError
 from keystead.secret import Secret
+from keystead.server.fixed_credential import FixedCredential
 from keystead.server.gateway import Limits
-from keystead.server.gateway.credential import FixedCredential
 from keystead.server.gateway.pools import Pools
 from keystead.server.gateway.ports import Kind
 from keystead.server.gateway.request_head import RequestHead

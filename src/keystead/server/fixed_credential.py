@@ -4,13 +4,13 @@ from typing import Final, Literal
 
 from keystead.errors import ConfigurationError
 from keystead.secret import Secret
-from keystead.server.gateway.ports import Unsigned
+from keystead.server.upstream_shape import Unsigned
 
 Header = Literal["x-api-key", "api-key", "authorization"]
 
 
 class FixedCredential:
-    """One header line. Implements :class:`~keystead.server.gateway.ports.UpstreamCredential`.
+    """One header line. Implements :class:`~keystead.server.upstream_shape.UpstreamCredential`.
 
     Args:
         value: the key or token.
