@@ -55,7 +55,7 @@ class Exchange(Metered):
     )
 
     def __init__(self, gateway: "Gateway", client: Client) -> None:
-        super().__init__(gateway)
+        Metered.__init__(self, gateway)  # once per request, and super() is a look-up more
         self.client = client
         self.connection: Connection | None = None
         self._body: list[bytes] = []

@@ -75,26 +75,29 @@ class Health:
 
     Args:
         chance: gives a number from 0 to 1 for the jitter.
+
+    Attributes:
+        circuits: by identifier, the one that failed last at the end.
     """
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
-        self._circuits: OrderedDict[str, Circuit] = OrderedDict()
+        self.circuits: OrderedDict[str, Circuit] = OrderedDict()
 
     def is_open(self, upstream: Upstream, now: float) -> bool:
         """Return whether it is to be left alone at ``now``."""
-        circuit = self._circuits.get(upstream.id)
+        circuit = self.circuits.get(upstream.id)
         return circuit is not None and now < circuit.until and circuit.is_of(upstream)
 
     def tried(self, upstream: Upstream, now: float) -> None:
         """A request goes there. After a pause it is the trial, and others wait for its end for as long again."""
-        circuit = self._circuits.get(upstream.id)
+        circuit = self.circuits.get(upstream.id)
         if circuit is not None and circuit.failures >= PATIENCE:
             self._keep(circuit._replace(until=now + pause(circuit.failures, self._chance())))
 
     def failed(self, upstream: Upstream, now: float) -> float:
         """It failed; returns the seconds it is left alone from now on, 0 for none."""
-        circuit = self._circuits.get(upstream.id)
+        circuit = self.circuits.get(upstream.id)
         failures = circuit.failures + 1 if circuit is not None and circuit.is_of(upstream) else 1
         seconds = pause(failures, self._chance())
         self._keep(Circuit(upstream, _version(upstream), failures, now + seconds))
@@ -102,14 +105,14 @@ class Health:
 
     def succeeded(self, upstream: Upstream) -> None:
         """It answered as it should."""
-        self._circuits.pop(upstream.id, None)
+        self.circuits.pop(upstream.id, None)
 
     def _keep(self, circuit: Circuit) -> None:
         name = circuit.upstream.id
-        self._circuits[name] = circuit
-        self._circuits.move_to_end(name)
-        if len(self._circuits) > MOST_CIRCUITS:
-            self._circuits.popitem(last=False)
+        self.circuits[name] = circuit
+        self.circuits.move_to_end(name)
+        if len(self.circuits) > MOST_CIRCUITS:
+            self.circuits.popitem(last=False)
 
 
 class Sessions:
@@ -148,11 +151,12 @@ def candidates(
         health: the circuits.
         now: seconds of the clock that ``health`` is kept by.
     """
-    serving = [one for one in upstreams if serves(one, model)]
+    serving = [one for one in upstreams if not one.serves or serves(one, model)]
     if len(serving) < 2:
         return serving
-    serving = [one for one in serving if not health.is_open(one, now)] or serving
-    if session_at:
+    if health.circuits:
+        serving = [one for one in serving if not health.is_open(one, now)] or serving
+    if session_at and serving[0].id != session_at:
         serving.sort(key=lambda one: one.id != session_at)  # stable: the others keep their order
     return serving
 
