@@ -18,7 +18,7 @@ from typing import Final
 from keystead.server.changes import Change, Changes
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import MemberFacts, Policy, merged, models, sources_for
-from keystead.server.policy.model_access import ModelAccess, Unreadable
+from keystead.server.policy.model_access import ModelAccess, ModelRules, Unreadable, access_to
 
 _LOG: Final = logging.getLogger("keystead.server")
 _NOBODY: Final = MemberFacts(frozenset(), "")
@@ -55,7 +55,7 @@ def policy_truth() -> PolicyTruth:
 class _Organization:
     """One organization's policies, and what each way to be meant by them gives."""
 
-    def __init__(self, policies: Sequence[Policy], lists: dict[frozenset[str], ModelAccess]) -> None:
+    def __init__(self, policies: Sequence[Policy], lists: dict[ModelRules, ModelAccess]) -> None:
         self.policies = policies
         self.groups = frozenset[str]().union(*(policy.match.groups for policy in policies))
         self._lists = lists
@@ -80,11 +80,11 @@ class _Organization:
 
     def _read(self, sources: tuple[Policy, ...]) -> Access:
         try:
-            entries = models(merged(sources))
+            rules = models(merged(sources))
         except (AttributeError, TypeError, ValueError) as error:
             _LOG.error("policy %s cannot be read: %s", sources[-1].id, error)
             return Unreadable(f"policy {sources[-1].id}")
-        return None if entries is None else self._lists.setdefault(entries, ModelAccess(entries))
+        return None if rules is None else self._lists.setdefault(rules, access_to(rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class AllowedModels:
     def refresh(self) -> None:
         """Read everything again: what other processes may have changed, or a change that could not be read."""
         with self._lock:
-            lists: dict[frozenset[str], ModelAccess] = {}
+            lists: dict[ModelRules, ModelAccess] = {}
             found = self._truth.organizations()
             organizations = {name: _Organization(policies, lists) for name, policies in found.items()}
             members: dict[str, Access] = {}

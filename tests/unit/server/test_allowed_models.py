@@ -228,7 +228,7 @@ def test_who_joins_by_an_address_or_changes_it_is_judged_at_once(
 def test_what_the_snapshot_says_is_what_is_delivered(administrator: "Membership", snapshot: AllowedModels) -> None:
     from keystead.server.policies import operations
     from keystead.server.policy.managed_settings import models
-    from keystead.server.policy.model_access import ModelAccess
+    from keystead.server.policy.model_access import access_to
 
     people = [administrator, *(join(administrator, f"p{number}@{domain}") for number, domain in enumerate(DOMAINS))]
     platform = group_of(administrator, *people[::2])
@@ -240,9 +240,9 @@ def test_what_the_snapshot_says_is_what_is_delivered(administrator: "Membership"
     for member in people:
         delivered = operations.delivery_to(member)
         assert delivered is not None
-        entries = models(delivered.settings)
-        assert entries is not None
-        wanted = [name.split("-")[1] for name in MODELS if ModelAccess(entries).allows(name)]
+        rules = models(delivered.settings)
+        assert rules is not None
+        wanted = [name.split("-")[1] for name in MODELS if access_to(rules).allows(name)]
         assert names(snapshot, of(member)) == wanted
         seen.add(tuple(wanted))
     assert len(seen) == 4, "every policy is somebody's"

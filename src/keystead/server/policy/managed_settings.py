@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from keystead.server.policy.model_access import ModelRules
+
 Document = Mapping[str, Any]
 """A managed-settings document: JSON, its members as the agent's own documentation names them."""
 
@@ -140,8 +142,12 @@ LARGEST: Final = 65_536
 """A document's size in bytes, at most: it is sent to every client, every hour."""
 
 _TEXTS: Final = "a list of strings"
+_PREFIX: Final = "prefix"
+_MATCHES: Final = f'"exact" or "{_PREFIX}"'
 _TYPES: Final[Mapping[str, str]] = {
     "availableModels": _TEXTS,
+    "availableModelsMatch": _MATCHES,
+    "deniedModels": _TEXTS,
     "env": "an object of strings",
     "forceLoginGatewayUrl": "a string",
     "forceLoginMethod": "a string",
@@ -196,6 +202,8 @@ def _is(expected: str, value: Any) -> bool:
     match expected:
         case "a string":
             return isinstance(value, str)
+        case _ if expected == _MATCHES:
+            return value in ("exact", _PREFIX)
         case "a list of strings":
             return isinstance(value, list) and all(isinstance(one, str) for one in value)
         case "an object of strings":
@@ -206,15 +214,20 @@ def _is(expected: str, value: Any) -> bool:
             return isinstance(value, Mapping)
 
 
-def models(settings: Document) -> frozenset[str] | None:
-    """Return the models that the document allows, or None when it does not limit them.
+def models(settings: Document) -> ModelRules | None:
+    """Return what the document says of models, or None when it limits them in no way.
+
+    Whatever ``availableModelsMatch`` is other than its usual value counts as the stricter one.
 
     Raises:
-        ValueError: it names them in a way that cannot be read.
+        ValueError: it names models in a way that cannot be read.
     """
-    allowed = settings.get("availableModels", _ABSENT)
-    if allowed is _ABSENT:
+    allowed, denied = (settings.get(name, _ABSENT) for name in ("availableModels", "deniedModels"))
+    for name, value in (("availableModels", allowed), ("deniedModels", denied)):
+        if not _is(_TEXTS, value):
+            raise ValueError(f"{name} is not {_TEXTS}")
+    if allowed is _ABSENT and not (denied and denied is not _ABSENT):
         return None
-    if not _is(_TEXTS, allowed):
-        raise ValueError(f"availableModels is not {_TEXTS}")
-    return frozenset(allowed)
+    exact = settings.get("availableModelsMatch", _PREFIX) != _PREFIX
+    entries = None if allowed is _ABSENT else frozenset(allowed)
+    return ModelRules(entries, exact, frozenset() if denied is _ABSENT else frozenset(denied))

@@ -18,6 +18,7 @@ from keystead.server.policy.managed_settings import (
     models,
     problems,
 )
+from keystead.server.policy.model_access import ModelRules
 
 ADA = MemberFacts(frozenset({"grp_dev", "grp_all"}), "example.com")
 BASE = Policy("pol_base", "Everybody", Match(), {"availableModels": ["small"], "permissions": {"deny": ["Read"]}})
@@ -123,6 +124,8 @@ def test_the_checksum_tells_whether_the_document_is_the_same_and_nothing_else() 
         ("[]", "must be a JSON object"),
         ('{"model":"a","model":"b"}', "stands twice"),
         ('{"availableModels":"opus"}', "availableModels must be a list of strings."),
+        ('{"deniedModels":[1]}', "deniedModels must be a list of strings."),
+        ('{"availableModelsMatch":"Exact"}', 'availableModelsMatch must be "exact" or "prefix".'),
         ('{"permissions":{"deny":[1]}}', "permissions.deny must be a list of strings."),
         ('{"env":{"A":1}}', "env must be an object of strings."),
         ('{"hooks":{"Stop":{}}}', "hooks must be an object of lists."),
@@ -142,8 +145,8 @@ def test_what_this_server_does_not_know_passes_as_it_is() -> None:
 
 def test_models_are_limited_only_by_a_document_that_names_them() -> None:
     assert models({}) is None
-    assert models({"availableModels": []}) == frozenset()
-    assert models({"availableModels": ["a"]}) == frozenset({"a"})
+    assert models({"availableModels": []}) == ModelRules(frozenset())
+    assert models({"availableModels": ["a"]}) == ModelRules(frozenset({"a"}))
 
 
 @pytest.mark.parametrize("value", [None, "opus", {"opus": True}, [1], ["opus", None]])

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.server.policy.model_access import FAMILIES, ModelAccess, families_of
+from keystead.server.policy.model_access import ModelAccess
+from keystead.server.policy.model_versions import FAMILIES, families_of
 
 SONNET = "claude-sonnet-4-5"
 DATED = "claude-sonnet-4-5-20250929"
