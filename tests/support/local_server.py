@@ -4,7 +4,7 @@ import ipaddress
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -105,8 +105,10 @@ def _bytes(content: object) -> bytes:
     return content.encode() if isinstance(content, str) else json.dumps(content).encode()
 
 
-def make_certificate(directory: Path, *, days: float = 1, file: str = "loopback.pem") -> Path:
-    """Write key and certificate of 127.0.0.1 to one file, which is its own authority; it ends ``days`` from now."""
+def make_certificate(
+    directory: Path, *, days: float = 1, file: str = "loopback.pem", names: Sequence[str] = ()
+) -> Path:
+    """Write key and certificate of 127.0.0.1 and ``names`` to one file, its own authority; ends ``days`` from now."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -114,7 +116,8 @@ def make_certificate(directory: Path, *, days: float = 1, file: str = "loopback.
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    address = x509.SubjectAlternativeName([loopback, *map(x509.DNSName, names)])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from local_server import local_server, make_certificate
 from upstreams import upstream
 
 from keystead.server.gateway import Limits
@@ -62,6 +65,28 @@ def test_a_connection_goes_to_the_given_addresses_and_the_name_stays(
     pinned = upstream(f"http://models.invalid:{port}", addresses=leading_to("127.0.0.99", "127.0.0.1"))
     assert serve(upstreams=[pinned]).ask().status == 200
     assert running.api.requests[-1].headers["host"] == f"models.invalid:{port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "says"),
+    [
+        ("127.0.0.1", True, ""),
+        ("models.test", True, ""),
+        ("other.test", True, "certificate did not verify"),
+        ("models.test", False, "certificate did not verify"),
+    ],
+)
+def test_whoever_answers_shows_the_certificate_of_the_name(
+    serve: "Callable[..., Running]", tmp_path: Path, host: str, trusted: bool, says: str
+) -> None:
+    certificate = make_certificate(tmp_path, names=["models.test"])
+    context = ssl.create_default_context(cafile=str(certificate)) if trusted else None
+    with local_server({"POST /v1/messages": (200, "application/json", {})}, certificate) as other:
+        address = f"https://{host}:{other.url.rpartition(':')[2]}"
+        answer = serve(upstreams=[upstream(address, tls=context, addresses=leading_to("127.0.0.1"))]).ask()
+        assert answer.status == (502 if says else 200)
+        assert len(other.asked) == (0 if says else 1)
+    assert not says or says in answer.error["message"]
 
 
 @pytest.mark.parametrize("trouble", [PermissionError("127.0.0.1 is not permitted"), ValueError("odd"), None])
