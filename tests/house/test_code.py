@@ -54,6 +54,8 @@ REVEALERS = {
     "server/sso/conversation.py": "behind the word Bearer, wrapped again",
     "server/sso/openid.py": "into HTTP Basic, wrapped again",
     "server/factors/authenticator_apps.py": "into the codes it stands for, and into the address that the app reads",
+    "server/upstreams/operations.py": "as the fields that it was encrypted with",
+    "server/upstreams/references.py": "to recognise a credential that may not be an upstream's",
     "server/fixed_credential.py": "onto the wire to the upstream",
     "sources/variables.py": "to look for characters that cannot be sent",
     "stores/federation_cache.py": "into a file of mode 0600",

@@ -50,6 +50,8 @@ VENDOR_SUBSCRIPTION: Final = CredentialRule(
     dated=_DATED,
 )
 
+_SUBSCRIPTION_PREFIX: Final = "sk-ant-oat"
+
 PERSON_SIGN_IN: Final = CredentialRule(
     id="person-sign-in",
     credential="a person's sign-in at a Keystead server",
@@ -115,6 +117,14 @@ RULES: Final = (
         dated=_DATED,
     ),
 )
+
+
+def is_vendor_subscription(value: str) -> bool:
+    """Return whether a value that was given as an API key or token of one's own is an OAuth token of the vendor.
+
+    Where such a value is entered by hand there is nothing else it could be: a workload's token is fetched, never typed.
+    """
+    return value.startswith(_SUBSCRIPTION_PREFIX)
 
 
 def refusal(rule: CredentialRule, thing: str, *, alternative: str | None = None, move: Move = "you") -> PolicyDenied:

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 import uvicorn
 
 from keystead.clock import SYSTEM_CLOCK, Clock
-from keystead.credentials.rules import VENDOR_SUBSCRIPTION, refusal
+from keystead.credentials.rules import VENDOR_SUBSCRIPTION, is_vendor_subscription, refusal
 from keystead.errors import ConfigurationError
 from keystead.server import background, certificate, client_address, data_directory, outbound
 from keystead.server.background import Running
@@ -43,7 +43,6 @@ WORKERS: Final = 8
 _MIGRATION_LOCK: Final = 0x4B45595354
 """Any number that nobody else on the database locks."""
 
-_SUBSCRIPTION_PREFIX: Final = "sk-ant-oat"
 RandomBytes = Callable[[int], bytes]
 
 
@@ -94,7 +93,7 @@ def check_upstream(settings: ServerSettings) -> None:
             move="operator",
         )
     key = settings.upstream_api_key
-    if key is not None and key.reveal().startswith(_SUBSCRIPTION_PREFIX):
+    if key is not None and is_vendor_subscription(key.reveal()):
         # The setting is for API keys; whatever carries this prefix is an OAuth token.
         raise refusal(
             VENDOR_SUBSCRIPTION,

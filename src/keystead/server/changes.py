@@ -20,6 +20,7 @@ Subject = Literal[
     "policy",
     "service_account",
     "signing_key",
+    "upstream",
 ]
 
 

@@ -2,7 +2,8 @@
 
 Only https (http on loopback, where that is allowed at all), only addresses that are public or in a network the
 operator named, checked once and then connected to by number, so that a name cannot change its mind in between. No
-redirect is followed, no proxy is used, no credential is sent; time and size are bounded.
+redirect is followed, no proxy is used; time and size are bounded. Addresses from which a machine in a cloud learns its
+own credentials are never asked, whatever is opened.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -28,6 +29,10 @@ LARGEST: Final = 262_144
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_METADATA: Final = frozenset(
+    map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
+)
+"""Of Alibaba, Azure, Oracle, Amazon and Google: those that are not link-local, one of them even public."""
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -50,37 +55,68 @@ class Reach:
     Attributes:
         networks: those that the operator has opened.
         loopback: whether this machine itself may be, because the server is reached from it only.
+        plain: whether http is taken in the opened networks too, and not only on loopback.
+        setting: by which the operator opens networks.
     """
 
     networks: tuple[Network, ...] = ()
     loopback: bool = False
+    plain: bool = False
+    setting: str = "KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS"
 
 
 def reach(server: ServerSettings) -> Reach:
-    """Return what the operator has opened.
+    """Return what the operator has opened for identity providers and clients.
 
     Raises:
         ConfigurationError: the setting is not a list of networks.
     """
+    return _opened(server.identity_provider_networks, Reach(), server)
+
+
+def upstream_reach(server: ServerSettings) -> Reach:
+    """Return what the operator has opened for upstreams; raises like :func:`reach`."""
+    return _opened(server.upstream_networks, Reach(plain=True, setting="KEYSTEAD_SERVER_UPSTREAM_NETWORKS"), server)
+
+
+def _opened(networks: str, closed: Reach, server: ServerSettings) -> Reach:
     try:
-        named = server.identity_provider_networks.replace(",", " ").split()
-        return Reach(tuple(map(ipaddress.ip_network, named)), origin.is_private_to_machine(server.base_url))
+        named = tuple(map(ipaddress.ip_network, networks.replace(",", " ").split()))
     except ValueError as error:
         raise ConfigurationError(
-            f"KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS is not a list of networks: {error}.",
+            f"{closed.setting} is not a list of networks: {error}.",
             hint="Write it like 10.0.0.0/8, 192.168.7.20/32.",
             move="operator",
         ) from error
+    return replace(closed, networks=named, loopback=origin.is_private_to_machine(server.base_url))
 
 
 def permitted(address: Address, within: Reach) -> bool:
     """Return whether an address may be connected to."""
     inner = _carried(address)
-    if any(inner in network for network in within.networks if network.version == inner.version):
+    if is_metadata(inner):
+        return False
+    if _is_opened(inner, within):
         return True
     if inner.is_loopback:
         return within.loopback
     return inner.is_global and not inner.is_multicast
+
+
+def permitted_plain(address: Address, within: Reach) -> bool:
+    """Return whether a permitted address may be asked without TLS."""
+    inner = _carried(address)
+    return inner.is_loopback or (within.plain and _is_opened(inner, within))
+
+
+def is_metadata(address: Address) -> bool:
+    """Return whether a machine in a cloud learns its own credentials there, or the address is of one link only."""
+    inner = _carried(address)
+    return inner.is_link_local or inner in _METADATA
+
+
+def _is_opened(address: Address, within: Reach) -> bool:
+    return any(address in network for network in within.networks if network.version == address.version)
 
 
 def _carried(address: Address) -> Address:
@@ -150,11 +186,54 @@ def post(url: str, form: Mapping[str, str], within: Reach = Reach(), resolve: Re
             return response.status
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status; no more than :data:`LARGEST` bytes of its body."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+def ask(
+    method: str,
+    url: str,
+    lines: bytes,
+    body: bytes,
+    within: Reach = Reach(),
+    tls: ssl.SSLContext | None = None,
+    resolve: Resolve = _resolve,
+) -> Answer:
+    """Send one request as it stands, with the credential that its lines may carry.
+
+    Args:
+        method: GET or POST.
+        url: where to.
+        lines: header lines, each with its line end, but for those of host, length and connection.
+        body: what the request says; empty for none.
+        within: what may be reached beside all public addresses.
+        tls: how a certificate is verified; by default with the system's authorities.
+        resolve: the addresses of a host.
+
+    Raises:
+        NotFetched: it may not be asked, or did not answer in time.
+    """
+    place = _place(url)
+    about = {"Accept-Encoding": "identity"} | ({"Content-Length": str(len(body))} if body else {})
+    head = _head(place, method, about)
+    with _connected(place, within, None, resolve, tls) as stream:
+        stream.sendall(head[:-2] + lines + b"\r\n" + body)
+        with http.client.HTTPResponse(stream, method=method) as response:
+            response.begin()
+            return Answer(response.status, response.read(LARGEST))
+
+
 @contextlib.contextmanager
-def _connected(place: _Place, within: Reach, ca_pem: str | None, resolve: Resolve) -> Iterator[socket.socket]:
+def _connected(
+    place: _Place, within: Reach, ca_pem: str | None, resolve: Resolve, tls: ssl.SSLContext | None = None
+) -> Iterator[socket.socket]:
     """Give a connection to an allowed address of the place; what goes wrong on it is told as :class:`NotFetched`."""
     address = _allowed(place, _in_time(resolve, place), within)
-    context = _trust(place, ca_pem)
+    context = tls if tls is not None and place.scheme == "https" else _trust(place, ca_pem)
     try:
         with socket.create_connection((str(address), place.port), DEADLINE) as plain, _ended_in_time(plain):
             if context is None:
@@ -226,9 +305,9 @@ def _allowed(place: _Place, addresses: Sequence[str], within: Reach) -> Address:
         if not permitted(address, within):
             raise NotFetched(
                 f"{place.host} leads to an address inside this server's own network; whoever runs the server can open "
-                "it with KEYSTEAD_SERVER_IDENTITY_PROVIDER_NETWORKS."
+                f"it with {within.setting}."
             )
-        if place.scheme == "http" and not _carried(address).is_loopback:
+        if place.scheme == "http" and not permitted_plain(address, within):
             raise NotFetched("Only https addresses are fetched.")
     return parsed[0]
 

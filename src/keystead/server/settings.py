@@ -62,6 +62,22 @@ class ServerSettings:
             "built-in test upstream answers, and says so."
         },
     )
+    upstream_networks: str = field(
+        default="",
+        metadata={
+            "doc": "Networks besides the public ones in which the upstreams that organizations connect may be, such as "
+            "10.0.0.0/8; http is taken there too. Without it, addresses inside are never asked, and loopback only by a "
+            "server that is itself on loopback. Link-local and metadata addresses are never asked."
+        },
+    )
+    upstream_references: str = field(
+        default="",
+        metadata={
+            "doc": "What organizations may use of this machine as credentials of their upstreams, separated by commas "
+            "or line ends, such as file:/run/secrets/key for llm.example.com, env:MODELS_KEY in Example, chain:aws "
+            "(docs/gateway.md). Without HOST it goes to the vendor's own hosts alone."
+        },
+    )
     database_url: Secret | None = field(
         default=None,
         metadata={

@@ -13,6 +13,7 @@ PREFIXES: Final = {
     "group": "grp",
     "invitation": "inv",
     "policy": "pol",
+    "upstream": "upst",
     "person": "per",
     "browser_session": "brs",
     "service_account": "svac",

@@ -29,6 +29,7 @@ APPS = [
     "keystead.server.usage",
     "keystead.server.audit",
     "keystead.server.policies",
+    "keystead.server.upstreams",
     "keystead.server.sso",
     "keystead.server.scim",
     "keystead.server.authorization",

@@ -1,0 +1,86 @@
+"""Where the upstreams that organizations connect may lead: each name is resolved once per connection, and judged.
+
+An administrator types the address that this server then sends prompts to, with a credential. Every address that the
+name has must be permitted, and the gateway connects by number, so that a name cannot change its mind in between.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.server.outbound import Reach, is_metadata, permitted, permitted_plain
+from keystead.server.upstream_shape import Addresses
+
+REMEMBERED_SECONDS: Final = 30.0
+"""How long an answer of the name service is used again."""
+MOST: Final = 1_000
+"""Names that are remembered."""
+
+Resolve = Callable[[str, int], Sequence[str]]
+Judge = Callable[[str], bool]
+
+
+class NotPermitted(OSError):
+    """A name leads to an address that may not be asked; the message is for the operator's log."""
+
+
+class Guard:
+    """Resolves and judges, on the event loop.
+
+    Args:
+        within: what the operator has opened.
+        clock: by which an answer grows old.
+        resolve: asks the name service; called in a thread.
+    """
+
+    def __init__(self, within: Reach, clock: Clock = SYSTEM_CLOCK, resolve: Resolve | None = None) -> None:
+        self._within = within
+        self._clock = clock
+        self._resolve = resolve or _resolve
+        self._known: OrderedDict[tuple[str, int], tuple[float, Sequence[str]]] = OrderedDict()
+
+    def of_organizations(self, base_url: str) -> Addresses:
+        """Return what resolves the host of an upstream that an organization's administrator typed."""
+        return self._judging(self._plain if base_url.startswith("http://") else self._usual)
+
+    @property
+    def of_operator(self) -> Addresses:
+        """What resolves the host of the settings' own upstream: anywhere but where machines learn their credentials."""
+        return self._judging(lambda one: not is_metadata(ipaddress.ip_address(one)))
+
+    def _usual(self, address: str) -> bool:
+        return permitted(ipaddress.ip_address(address), self._within)
+
+    def _plain(self, address: str) -> bool:
+        return self._usual(address) and permitted_plain(ipaddress.ip_address(address), self._within)
+
+    def _judging(self, judge: Judge) -> Addresses:
+        async def addresses(host: str, port: int) -> Sequence[str]:
+            found = await self._resolved(host, port)
+            refused = next((one for one in found if not judge(one)), None)
+            if refused is not None:
+                raise NotPermitted(f"{host} leads to {refused}, which {self._within.setting} does not open")
+            return found
+
+        return addresses
+
+    async def _resolved(self, host: str, port: int) -> Sequence[str]:
+        now = self._clock.monotonic()
+        until, found = self._known.get((host, port), (0.0, ()))
+        if now < until:
+            return found
+        found = await asyncio.get_running_loop().run_in_executor(None, self._resolve, host, port)
+        self._known[host, port] = (now + REMEMBERED_SECONDS, found)
+        self._known.move_to_end((host, port))
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
+        return found
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(info[4][0]).partition("%")[0] for info in found]

@@ -1,0 +1,88 @@
+"""Where an upstream's name may lead: every address is judged, remembered for a while, and never one for metadata."""
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+
+import pytest
+
+from keystead.server.outbound import Reach, is_metadata, permitted
+from keystead.server.upstream_network import MOST, REMEMBERED_SECONDS, Guard, NotPermitted
+from keystead.testing.clock import FakeClock
+
+OPENED = Reach((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("169.254.0.0/16")), plain=True, setting="S")
+METADATA = ["169.254.169.254", "fe80::1", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "::ffff:169.254.169.254"]
+
+
+class Names:
+    """A name service that counts."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked += 1
+        return list(self.answers)
+
+
+def resolved(names: Names, base_url: str = "https://llm.example.com", within: Reach = OPENED) -> list[str]:
+    addresses = Guard(within, FakeClock(), names).of_organizations(base_url)
+    return list(asyncio.run(_of(addresses("llm.example.com", 443))))
+
+
+async def _of(answer: object) -> Sequence[str]:
+    return await answer  # type: ignore[no-any-return, misc]
+
+
+def test_every_address_must_be_permitted() -> None:
+    assert resolved(Names("1.1.1.1", "10.1.2.3")) == ["1.1.1.1", "10.1.2.3"]
+    for inside in ("192.168.0.1", "127.0.0.1", "::1", *METADATA):
+        with pytest.raises(NotPermitted, match=r"llm\.example\.com leads to .*, which S does not open"):
+            resolved(Names("1.1.1.1", inside))
+
+
+def test_without_tls_only_what_is_inside_and_opened_is_asked() -> None:
+    assert resolved(Names("10.1.2.3"), "http://llm.example.com") == ["10.1.2.3"]
+    with pytest.raises(NotPermitted):
+        resolved(Names("1.1.1.1"), "http://llm.example.com")
+    assert resolved(Names("127.0.0.1"), "http://localhost", Reach(loopback=True)) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_metadata_is_never_asked_whatever_is_opened(address: str) -> None:
+    everything = Reach((ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")), loopback=True, plain=True)
+    assert is_metadata(ipaddress.ip_address(address))
+    assert not permitted(ipaddress.ip_address(address), everything)
+    operator = Guard(everything, FakeClock(), Names(address)).of_operator
+    with pytest.raises(NotPermitted):
+        asyncio.run(_of(operator("llm.example.com", 443)))
+
+
+def test_the_operators_own_upstream_may_be_anywhere_else() -> None:
+    operator = Guard(Reach(), FakeClock(), Names("192.168.7.20")).of_operator
+    assert asyncio.run(_of(operator("llm.example.com", 443))) == ["192.168.7.20"]
+
+
+def test_an_answer_is_used_again_for_a_while_and_judged_each_time() -> None:
+    names, clock = Names("1.1.1.1"), FakeClock()
+    guard = Guard(Reach(), clock, names)
+    addresses = guard.of_organizations("https://llm.example.com")
+
+    async def ask() -> None:
+        for port in (443, 443, 8443):
+            await addresses("llm.example.com", port)
+        assert names.asked == 2
+        clock.advance(REMEMBERED_SECONDS)
+        names.answers = ["10.0.0.1"]
+        with pytest.raises(NotPermitted):
+            await addresses("llm.example.com", 443)
+        with pytest.raises(NotPermitted):
+            await addresses("llm.example.com", 443)
+        assert names.asked == 3
+        names.answers = ["1.1.1.1"]
+        for number in range(MOST + 5):
+            await addresses(f"{number}.example.com", 443)
+        assert len(guard._known) == MOST
+
+    asyncio.run(ask())
