@@ -45,7 +45,7 @@ bench-cli:  ## what the client costs, with gh auth token beside it
 	@.venv/bin/python -m benchmarks.cli
 
 bench-tokens:  ## the token endpoint beside npm oidc-provider
-	@scripts/need node nodejs && scripts/need npm npm
+	@scripts/need node nodejs && scripts/need npm npm && scripts/need cc gcc
 	@scripts/bootstrap run
 	@scripts/peers
 	@.venv/bin/python -m benchmarks.tokens

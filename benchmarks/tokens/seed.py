@@ -1,6 +1,7 @@
 """Make a fresh installation with sign-ins and a client of its own name, by the operations a person's clicks would call.
 
-Reads the server's settings from the environment; the first argument says how many sign-ins. Prints JSON.
+Reads the server's settings from the environment, and from standard input ``{count, issuer, key}``: how many sign-ins,
+and whose signed JWTs are to be accepted. Prints JSON.
 """
 
 import json
@@ -8,18 +9,23 @@ import os
 import secrets
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from keystead.server import app
 from keystead.server.settings import load
 
+AUDIENCE: Final = "https://keystead.example.com"
 
-def main(count: int) -> None:
-    """Print refresh tokens and the client."""
+
+def main(told: dict[str, Any]) -> None:
+    """Print refresh tokens, the client, and what a workload sends beside its JWT."""
     app.open_database(load(os.environ), secrets.token_bytes)
     from keystead.server.authorization import clients, registry, sign_ins
     from keystead.server.authorization.models import AuthMethod
     from keystead.server.identity import operations as identity
-    from keystead.server.keys import service_accounts
+    from keystead.server.keys import federation, service_accounts
+    from keystead.server.keys.models import KeySource
+    from keystead.server.policy.federation import parse_conditions
 
     now = datetime.now(UTC)
     code = identity.new_setup_code(now, secrets.token_bytes, timedelta(hours=1))
@@ -33,18 +39,26 @@ def main(count: int) -> None:
         now=now,
     )
     approval = sign_ins.Approval(clients.find("keystead-cli"), member, "openid offline_access")
-    refresh = [sign_ins.begin(approval, "", now).refresh_token for _ in range(count)]
+    refresh = [sign_ins.begin(approval, "", now).refresh_token for _ in range(told["count"])]
+    account = service_accounts.create(member, "benchmark", now=now)
+    keys = {"keys": [told["key"]]}
+    trusted = federation.Issuer("builds", told["issuer"], AUDIENCE, KeySource.INLINE, jwks=keys)
+    issuer = federation.create_issuer(member, trusted, now)
+    accepted = parse_conditions("sub ^= repo:acme/app:")
+    rule = federation.create_rule(member, federation.Rule("builds", issuer, account, accepted, "models:use"), now)
     wanted = registry.Registration(
         name="Benchmark",
         auth_method=AuthMethod.CLIENT_SECRET_BASIC,
         grant_types=["client_credentials"],
         scope="models:use",
-        service_account=service_accounts.create(member, "benchmark", now=now),
+        service_account=account,
     )
     client, secret = registry.register(member, wanted, now, secrets.token_bytes)
     assert secret is not None
-    print(json.dumps({"refresh_tokens": refresh, "client_id": client.client_id, "client_secret": secret.reveal()}))
+    workload = {"organization_id": str(rule.organization_id), "federation_rule_id": rule.wire_id}
+    known = {"client_id": client.client_id, "client_secret": secret.reveal()}
+    print(json.dumps({"refresh_tokens": refresh, "audience": AUDIENCE, "workload": workload, **known}))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(json.load(sys.stdin))
