@@ -21,7 +21,7 @@ import uvicorn
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, is_vendor_subscription, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import background, certificate, client_address, data_directory, outbound
+from keystead.server import background, certificate, client_address, data_directory, outbound, upstream_snapshot
 from keystead.server.background import Running
 from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
@@ -35,6 +35,9 @@ from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
+from keystead.server.upstream_network import Guard
+from keystead.server.upstream_snapshot import UpstreamSnapshot
+from keystead.server.upstreams import references
 
 SETUP_CODE_LIFETIME: Final = timedelta(days=1)
 DRAIN_SECONDS: Final = 15
@@ -74,6 +77,8 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     """
     check_upstream(settings)
     outbound.reach(settings)  # a list of networks that cannot be read stops the server here
+    outbound.upstream_reach(settings)
+    references.allowances(settings)
     route(settings)  # and so does a wrong mail setting
     client_address.proxies(settings)
     tls = certificate.of(settings, clock.now())
@@ -203,8 +208,11 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
 
     tls = installation.certificate
     more = [] if tls is None else [Chore("reading the certificate again", background.REFRESH_SECONDS, tls.refresh)]
-    with background.at_work(clock, book_of(installation.settings), more) as running:
-        _run(_serve(installation, running, announce))
+    with (
+        background.at_work(clock, book_of(installation.settings), more) as running,
+        upstream_snapshot.looking(installation.settings, clock) as upstreams,
+    ):
+        _run(_serve(installation, running, upstreams, announce))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -219,6 +227,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 async def _serve(
     installation: Installation,
     running: Running,
+    upstreams: UpstreamSnapshot,
     announce: Callable[[Ready], None],
 ) -> None:
     settings = installation.settings
@@ -228,9 +237,10 @@ async def _serve(
             origin=settings.base_url,
             proofs=_proofs(),
             ledger=running.ledger,
-            upstreams=lambda _: upstream,
+            upstreams=lambda principal: upstreams.of(principal, upstream),
             limits=Limits(body_bytes=settings.max_body_bytes),
             ready=_database_answers,
+            remark=upstreams.remark,
             managed_settings=_managed_settings,
             allowed_models=running.models.of,
         )
@@ -334,8 +344,9 @@ async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIA
 async def _upstream(settings: ServerSettings) -> AsyncIterator[tuple[Upstream, ...]]:
     """Give the configured upstream, or start the built-in test upstream beside the gateway."""
     if settings.upstream_api_key is not None:
-        credential = FixedCredential(settings.upstream_api_key)
-        yield (Upstream("default", "anthropic", Kind.ANTHROPIC, settings.upstream_url, credential),)
+        credential, guard = FixedCredential(settings.upstream_api_key), Guard(outbound.upstream_reach(settings))
+        url, anywhere = settings.upstream_url, guard.of_operator
+        yield (Upstream("default", "anthropic", Kind.ANTHROPIC, url, credential, addresses=anywhere),)
         return
     from keystead.testing.messages_api import MessagesApi
 

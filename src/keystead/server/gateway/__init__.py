@@ -84,6 +84,7 @@ class Gateway:
         upstreams: the model servers behind it, for each caller.
         limits: sizes and times.
         ready: whether the rest of the server can work; ``/readyz`` asks it.
+        remark: what ``/readyz`` says beside that it is ready.
         managed_settings: what ``/managed/settings`` answers.
         allowed_models: which models a caller may use.
         clock: wall-clock time, for expiry and the ledger.
@@ -101,6 +102,7 @@ class Gateway:
         proofs: Checker,
         limits: Limits | None = None,
         ready: Readiness = _always_ready,
+        remark: Callable[[], str] = str,
         managed_settings: ManagedSettings = _no_policy,
         allowed_models: AllowedModels = _every_model,
         clock: Clock = SYSTEM_CLOCK,
@@ -112,6 +114,7 @@ class Gateway:
         self.ledger = ledger
         self.limits = limits or Limits()
         self.ready = ready
+        self.remark = remark
         self.managed_settings = managed_settings
         self.allowed_models = allowed_models
         self.clock = clock

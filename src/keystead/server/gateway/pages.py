@@ -93,7 +93,7 @@ class Pages:
         missing = await self._gateway.ready()
         if missing is not None:
             return Page(missing.encode(), _PLAIN, ("cache-control", "no-store"), ("retry-after", "5"), status=503)
-        return Page(b"ready", _PLAIN, ("cache-control", "no-store"))
+        return Page(b"ready" + self._gateway.remark().encode(), _PLAIN, ("cache-control", "no-store"))
 
     async def _protocol(self, _: Scope) -> Page:
         return Page(files(__package__).joinpath("protocol.md").read_bytes(), "text/markdown; charset=utf-8")

@@ -1,0 +1,284 @@
+"""Which upstreams each organization's requests may go to, answered from memory, with their credentials at hand.
+
+The gateway asks at every request and must not wait. What is kept lies in a snapshot, filled at start, corrected when
+the control plane publishes a :class:`~keystead.server.changes.Change`, and read again every few seconds; so a file that
+a credential refers to is read again too, and another key in it counts without a restart. What may take long, such as
+a program that prints a key, is asked in a thread of its own.
+
+An upstream whose credential cannot be read is left out and said so; nothing is ever sent without it. An organization
+with upstreams of its own never falls back on the server's.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from keystead.clock import Clock
+from keystead.errors import KeysteadError
+from keystead.server.changes import CHANGES, Change, Changes
+from keystead.server.housekeeping import Chore, Housekeeping
+from keystead.server.outbound import upstream_reach
+from keystead.server.policy import Principal
+from keystead.server.settings import ServerSettings
+from keystead.server.upstream_network import Guard
+from keystead.server.upstream_shape import Kind, Upstream, UpstreamCredential
+from keystead.wire import ids
+
+if TYPE_CHECKING:
+    from keystead.server.upstreams import models
+    from keystead.server.upstreams.credentials import Values
+
+_LOG: Final = logging.getLogger("keystead.server")
+REFRESH_SECONDS: Final = 15.0
+"""How soon a change by another process, or of a file, is seen."""
+ASKED_AGAIN_SECONDS: Final = 300.0
+"""How long what took long to ask is used before it is asked again; a failure is asked again at the next look."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """One upstream that is ready.
+
+    Attributes:
+        version: of the row it was made of.
+        values: its credential's fields, to see whether one has changed.
+        proven: whether it was asked once since.
+    """
+
+    version: int
+    values: "Values" = field(repr=False)
+    shape: Upstream
+    proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What took long to ask, of one version of a row, and when."""
+
+    version: int
+    at: float
+    values: "Values | None" = field(repr=False)
+    error: str = ""
+
+
+class _NotThere(Exception):
+    """What took long to ask was not there; the message is the sentence that was said then."""
+
+
+class UpstreamSnapshot:
+    """The gateway's answer over the rows of the domain.
+
+    Args:
+        server: what the operator has opened and allowed.
+        guard: where the upstreams' names may lead.
+        clock: when an outcome was found, and how old what was asked is.
+        changes: of this process.
+    """
+
+    def __init__(self, server: ServerSettings, guard: Guard, clock: Clock, changes: Changes = CHANGES) -> None:
+        self._server = server
+        self._guard = guard
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[UUID, _Held] = {}
+        self._asked: dict[UUID, _Asked] = {}
+        self._complaints: dict[UUID, str] = {}
+        self._of: Mapping[str, tuple[Upstream, ...]] = {}
+        self._unsubscribe = changes.subscribe(self._hear)
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._unsubscribe()
+
+    def of(self, principal: Principal, otherwise: Sequence[Upstream]) -> Sequence[Upstream]:
+        """Return the upstreams of a caller's organization in their order; ``otherwise`` when it has connected none."""
+        return self._of.get(principal.organization_id, otherwise)
+
+    def remark(self) -> str:
+        """Return what ``/readyz`` says of upstreams that are left out; nothing when none is."""
+        count = len(self._complaints)
+        return f"; upstreams left out: {count} (see the log, or their page)" if count else ""
+
+    def refresh(self) -> None:
+        """Read everything again, but for what may take long."""
+        from keystead.server.upstreams.models import Upstream as Row
+
+        with self._lock:
+            rows = list(Row.objects.select_related("organization").order_by("position", "id"))
+            found: dict[str, list[Upstream]] = {}
+            for row in rows:
+                own = found.setdefault(ids.dump("organization", row.organization_id), [])
+                held = self._ready(row) if row.enabled else None
+                if held is not None:
+                    own.append(held.shape)
+            self._forget_all_but({row.pk for row in rows if row.enabled})
+            self._of = {name: tuple(upstreams) for name, upstreams in found.items()}
+
+    def _forget_all_but(self, there: set[UUID]) -> None:
+        for kept in (self._held, self._asked, self._complaints):
+            for key in kept.keys() - there:
+                del kept[key]
+
+    def _ready(self, row: "models.Upstream") -> _Held | None:
+        """Return the upstream with its credential, or None and the complaint."""
+        before = self._held.get(row.pk)
+        try:
+            values = self._values(row)
+            if values is not None and (before is None or (before.version, before.values) != (row.version, values)):
+                before = _Held(row.version, values, self._shape(row, values))
+        except Exception as error:  # noqa: BLE001  one that cannot be read must not take the others down
+            self._complain(row, _told(error))
+            self._held.pop(row.pk, None)
+            return None
+        if values is None or before is None:
+            return None  # it is being asked in the background
+        self._held[row.pk] = before
+        if self._complaints.pop(row.pk, None) is not None:
+            _LOG.info("upstream %s of %s is used again", row.name, row.organization.name)
+        return before
+
+    def _values(self, row: "models.Upstream") -> "Values | None":
+        from keystead.server.upstreams import credentials
+
+        if not credentials.is_slow(row):
+            return credentials.read(row, self._server)
+        asked = self._asked.get(row.pk)
+        if asked is None or asked.version != row.version:
+            return None
+        if asked.values is None:
+            raise _NotThere(asked.error)
+        return asked.values
+
+    def _shape(self, row: "models.Upstream", values: "Values") -> Upstream:
+        from keystead.server.upstreams import credentials
+
+        credential: UpstreamCredential = credentials.made(row, values)
+        return Upstream(
+            row.wire_id,
+            row.name,
+            Kind(row.kind),
+            row.base_url,
+            credential,
+            models=row.model_names,
+            serves=tuple(row.serves),
+            headers=tuple(row.headers.items()),
+            region=row.region,
+            project=row.project,
+            first_byte_seconds=row.first_byte_seconds,
+            addresses=self._guard.of_organizations(row.base_url),
+        )
+
+    def _complain(self, row: "models.Upstream", sentence: str) -> None:
+        if self._complaints.get(row.pk) != sentence:
+            _LOG.warning("upstream %s of %s is left out: %s", row.name, row.organization.name, sentence)
+            self._note(row, works=False, result=f"It is left out: {sentence}")
+        self._complaints[row.pk] = sentence
+
+    def _note(self, row: "models.Upstream", *, works: bool, result: str) -> None:
+        from keystead.server.upstreams import operations
+
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        operations.note(row, works=works, result=result, now=now)
+
+    def look(self) -> None:
+        """Ask what takes long, read everything again, and prove what is new; in a thread that may wait."""
+        for row in self._rows_to_ask():
+            self._ask(row)
+        self.refresh()
+        for key, held in list(self._held.items()):
+            _keep_fresh(held.shape)
+            if not held.proven:
+                self._prove(key, held)
+
+    def _rows_to_ask(self) -> "Iterator[models.Upstream]":
+        from keystead.server.upstreams import credentials
+        from keystead.server.upstreams.models import Upstream as Row
+
+        for row in Row.objects.filter(enabled=True).select_related("organization"):
+            asked = self._asked.get(row.pk)
+            fresh = asked is not None and asked.version == row.version and asked.values is not None
+            if asked is not None and fresh and self._clock.monotonic() < asked.at + ASKED_AGAIN_SECONDS:
+                continue
+            with contextlib.suppress(KeysteadError):  # what cannot be opened is told by the reading of everything
+                if credentials.is_slow(row):
+                    yield row
+
+    def _ask(self, row: "models.Upstream") -> None:
+        from keystead.server.upstreams import credentials
+
+        values, error = None, ""
+        try:
+            values = credentials.read(row, self._server)
+        except Exception as failed:  # noqa: BLE001  told with the upstream's name, and asked again
+            error = _told(failed)
+        with self._lock:
+            self._asked[row.pk] = _Asked(row.version, self._clock.monotonic(), values, error)
+
+    def _prove(self, key: UUID, held: _Held) -> None:
+        """Ask the upstream once, and write down what became of it."""
+        from keystead.server.upstreams import trial
+        from keystead.server.upstreams.models import Upstream as Row
+
+        held.proven = True
+        row = Row.objects.filter(pk=key, version=held.version).select_related("organization").first()
+        if row is None:
+            return
+        outcome = trial.ask(held.shape, upstream_reach(self._server))
+        level = logging.INFO if outcome.works else logging.WARNING
+        _LOG.log(level, "upstream %s of %s: %s", row.name, row.organization.name, outcome.sentence)
+        self._note(row, works=outcome.works, result=outcome.sentence)
+
+    def _hear(self, change: Change) -> None:
+        if change.subject != "upstream":
+            return
+        try:
+            self.refresh()
+        except Exception as error:  # noqa: BLE001  what was changed is stored; whoever did it need not hear of this
+            _LOG.warning("upstreams are read again within seconds: %s", type(error).__name__)
+
+
+def _keep_fresh(upstream: Upstream) -> None:
+    """Have a credential that ends renewed in time; while it cannot be, the gateway hears so when it asks for it."""
+    refresh = getattr(upstream.credential, "refresh", None)
+    if refresh is None:
+        return
+    try:
+        refresh()
+    except Exception as error:  # noqa: BLE001  the others are looked at too, and this one again
+        _LOG.warning("the credential of upstream %s was not renewed: %s", upstream.name, _told(error))
+
+
+def _told(error: Exception) -> str:
+    """Return an error as a sentence, without what it might hold of a secret."""
+    if isinstance(error, KeysteadError):
+        return f"{error.message} {error.hint}" if error.hint else error.message
+    return str(error) if isinstance(error, _NotThere) else f"It cannot be read: {type(error).__name__}."
+
+
+@contextlib.contextmanager
+def looking(server: ServerSettings, clock: Clock, changes: Changes = CHANGES) -> Iterator[UpstreamSnapshot]:
+    """Keep a snapshot during the block, in a thread of its own: at once, after each change, and again and again."""
+    from django.db import connections
+
+    snapshot = UpstreamSnapshot(server, Guard(upstream_reach(server)), clock, changes)
+    chore = Chore("reading upstreams again", REFRESH_SECONDS, lambda _: snapshot.look())
+    thread = Housekeeping([chore], clock, finished=connections.close_all)
+
+    def hear(change: Change) -> None:
+        if change.subject == "upstream":
+            thread.hurry()
+
+    unsubscribe = changes.subscribe(hear)
+    thread.start()
+    try:
+        yield snapshot
+    finally:
+        unsubscribe()
+        thread.close()
+        snapshot.close()
