@@ -1,7 +1,7 @@
 """An issuer of identity tokens, such as a build platform: a key, the tokens it signs, and what it publishes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,11 +55,12 @@ class TokenIssuer:
 
 
 @contextmanager
-def running_issuer() -> Iterator[TokenIssuer]:
-    """Serve an issuer's discovery document and keys on loopback."""
+def running_issuer(before: Callable[[], object] = lambda: None) -> Iterator[TokenIssuer]:
+    """Serve an issuer's discovery document and keys on loopback; ``before`` runs before the document is given."""
     issuer = TokenIssuer("")
 
     def document(_: object) -> Answer:
+        before()
         return 200, "application/json", {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"}
 
     def keys(_: object) -> Answer:

@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NewType
 
 from joserfc import jwt
@@ -118,9 +119,15 @@ def usable_key(jwk: dict[str, Any], algorithm: str) -> Key | None:
         return None
     public = {name: value for name, value in jwk.items() if name in {"kty", "crv", "x", "y", "n", "e"}}
     try:
-        return JWKRegistry.import_key(public)
+        return _imported(json.dumps(public, sort_keys=True))
     except UNREADABLE:
         return None
+
+
+@lru_cache(maxsize=64)
+def _imported(public: str) -> Key:
+    """Return a public key; remembered, because importing it costs more than verifying with it."""
+    return JWKRegistry.import_key(json.loads(public))
 
 
 def _bits(jwk: dict[str, Any]) -> int:

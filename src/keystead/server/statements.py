@@ -13,7 +13,19 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import DateTimeField, Expression, Field, ForeignKey, Model, QuerySet, UUIDField
+from django.db.models import (
+    BinaryField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Expression,
+    Field,
+    ForeignKey,
+    Model,
+    PositiveIntegerField,
+    QuerySet,
+    UUIDField,
+)
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 
@@ -221,25 +233,40 @@ _FROM_SQLITE: Final[dict[str, Adapt]] = {"convert_uuidfield_value": _uuid, "conv
 """What Django's own converters of these names do, without asking for each value what cannot change."""
 
 
+_UNCHANGED: Final[dict[Any, type]] = {
+    BinaryField: bytes,
+    BooleanField: bool,
+    CharField: str,
+    PositiveIntegerField: int,
+}
+"""What SQLite takes as it is, by the kind of the field."""
+
+
 def _adapter(field: "Field[Any, Any]", here: Any) -> Adapt:
     """Return how a value of this field is given to the database."""
     while isinstance(field, ForeignKey):
         field = field.target_field
     kind = type(field)
+    same = _UNCHANGED.get(kind)
 
     def general(value: Any) -> Any:
         return field.get_db_prep_save(value, here)
 
     def uuid(value: Any) -> Any:
-        return value.hex if type(value) is UUID else general(value)
+        return value.hex if type(value) is UUID else None if value is None else general(value)
 
     def moment(value: Any) -> Any:
         if type(value) is datetime and value.tzinfo is UTC:
             return str(value.replace(tzinfo=None))
-        return general(value)
+        return None if value is None else general(value)
+
+    def plain(value: Any) -> Any:
+        return value if value is None or type(value) is same else general(value)
 
     if here.vendor != "sqlite":
         return general
+    if same is not None:
+        return plain
     return uuid if kind is UUIDField else moment if kind is DateTimeField else general
 
 
@@ -259,21 +286,27 @@ def store(model: type[Model], **values: Any) -> None:
     text.run([adapt(values.get(name)) for name, adapt in adapters])
 
 
+def store_first(model: type[Model], **values: Any) -> bool:
+    """Store a new row as :func:`store` does unless there is one of its key; returns whether there was none."""
+    text, adapters = _insertion(connections[DEFAULT_DB_ALIAS], model, " ON CONFLICT DO NOTHING")
+    return bool(text.run([adapt(values.get(name)) for name, adapt in adapters])[1])
+
+
 def use_up(row: Model, now: datetime) -> bool:
     """Consume a row that works once, by compare-and-swap on ``used_at``; returns whether it was still unused."""
     text, used, key = _consumption(connections[DEFAULT_DB_ALIAS], type(row))
     return bool(text.run([used(now), key(row.pk)])[1])
 
 
-def _insertion(here: Any, model: type[Model]) -> tuple[_Text, list[tuple[str, Adapt]]]:
-    return _once(here, ("insert", model), lambda: _write_insertion(here, model))
+def _insertion(here: Any, model: type[Model], otherwise: str = "") -> tuple[_Text, list[tuple[str, Adapt]]]:
+    return _once(here, ("insert", model, otherwise), lambda: _write_insertion(here, model, otherwise))
 
 
-def _write_insertion(here: Any, model: type[Model]) -> tuple[_Text, list[tuple[str, Adapt]]]:
+def _write_insertion(here: Any, model: type[Model], otherwise: str) -> tuple[_Text, list[tuple[str, Adapt]]]:
     fields = model._meta.concrete_fields
     names = ", ".join(_quoted(here, field.column) for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {_quoted(here, model._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
+    sql = f"INSERT INTO {_quoted(here, model._meta.db_table)} ({names}) VALUES ({places}){otherwise}"  # noqa: S608
     return _text(here, sql, len(fields)), [(field.attname, _adapter(field, here)) for field in fields]
 
 

@@ -6,9 +6,9 @@ Every transaction can be retried whole: what it decided is in the database or wa
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from django.db import OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections, transaction
 
 T = TypeVar("T")
 _TURN: Final = threading.Lock()
@@ -45,6 +45,33 @@ def turn() -> Iterator[None]:
         return
     with _TURN:
         yield
+
+
+@contextmanager
+def undone_alone() -> Iterator[None]:
+    """Enclose what is written whole or not at all: a transaction, or inside another one on SQLite a part of it.
+
+    The part is what :func:`django.db.transaction.atomic` would make of it, at a tenth of the cost: a savepoint, which
+    takes what was to be done on commit with it when it is undone.
+    """
+    here: Any = connections[DEFAULT_DB_ALIAS]
+    if here.vendor != "sqlite" or not here.in_atomic_block or here.needs_rollback:
+        with turn(), transaction.atomic():
+            yield
+        return
+    run, waiting = here.connection.execute, len(here.run_on_commit)
+    run("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        here.needs_rollback = True
+        raise
+    finally:
+        if here.needs_rollback:
+            run("ROLLBACK TO part")
+            del here.run_on_commit[waiting:]
+            here.needs_rollback = False
+        run("RELEASE part")
 
 
 def gave_way(error: OperationalError) -> bool:

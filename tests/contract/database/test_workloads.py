@@ -1,5 +1,6 @@
 """Workloads on both databases: one identity used by many at once, one owner per sign-in, and the ledger."""
 
+import asyncio
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from issuers import TokenIssuer
+from direct_way import Got, Sent, ask, asked_at_once, direct_way
+from issuers import TokenIssuer, running_issuer
 
 from keystead.wire import ids
 
@@ -31,6 +33,57 @@ def account(administrator: Any) -> Any:
     rule = federation.Rule("deploys", trusted, account, parse_conditions("repository = acme/app"), "models:use")
     federation.create_rule(administrator, rule, now())
     return account
+
+
+def signed(number: int) -> str:
+    from keystead.server.authorization.surroundings import now
+
+    return PLATFORM.token(now=now().timestamp(), jti=f"number {number}")
+
+
+def shown(account: Any, token: str) -> Sent:
+    grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    form = {"grant_type": grant, "assertion": token, "organization_id": str(account.organization_id)}
+    return Sent("/v1/oauth/token", form)
+
+
+def test_identities_that_come_at_once_are_taken_each_once(account: Any) -> None:
+    """Both those that are answered together and the one that is sent by many."""
+    from keystead.server.authorization.models import Grant, SpentAssertion
+
+    answers = asked_at_once([shown(account, signed(number)) for number in range(CROWD)])
+    assert Counter(one.status for one in answers) == {200: CROWD}
+    assert Grant.objects.count() == SpentAssertion.objects.count() == CROWD
+    again = asked_at_once([shown(account, signed(CROWD))] * CROWD)
+    assert Counter(one.status for one in again) == {200: 1, 400: CROWD - 1}
+    assert Grant.objects.count() == CROWD + 1
+
+
+def test_nobody_waits_while_the_keys_of_an_issuer_are_fetched(administrator: Any, account: Any) -> None:
+    """The platform answers only once everybody else has been answered."""
+    from keystead.server.authorization.surroundings import issuer, now
+    from keystead.server.keys import federation
+    from keystead.server.keys.models import KeySource
+    from keystead.server.policy.federation import parse_conditions
+
+    seen: list[bool] = []
+    others, tokens = threading.Event(), [signed(number) for number in range(8)]
+
+    async def story(platform: TokenIssuer) -> tuple[list[Got], Got]:
+        async with direct_way() as way:
+            slow = asyncio.create_task(ask(way, shown(account, platform.token(now=now().timestamp()))))
+            quick = list(await asyncio.gather(*(ask(way, shown(account, token)) for token in tokens)))
+            others.set()
+            return quick, await slow
+
+    with running_issuer(lambda: seen.append(others.wait(60))) as platform:
+        wanted = federation.Issuer("slow", platform.url, issuer(), KeySource.DISCOVERY)
+        trusted = federation.create_issuer(administrator, wanted, now())
+        rule = federation.Rule("slow", trusted, account, parse_conditions("repository = acme/app"), "models:use")
+        federation.create_rule(administrator, rule, now())
+        quick, slow = asyncio.run(story(platform))
+    assert [one.status for one in (*quick, slow)] == [200] * 9
+    assert seen == [True], "the others were answered before the keys came"
 
 
 def exchange(account: Any, token: str) -> str:

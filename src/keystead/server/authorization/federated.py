@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import CharField, QuerySet, UUIDField
 
 from keystead.server.assertions import NotVerified, SignedClaims
 from keystead.server.audit import operations as audit
@@ -19,13 +19,14 @@ from keystead.server.authorization.checks import attempts
 from keystead.server.authorization.checks.attempts import Limit
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.parameters import Parameters
-from keystead.server.authorization.refusals import Refusal, invalid_grant, invalid_request
+from keystead.server.authorization.refusals import MustWait, Refusal, invalid_grant, invalid_request
 from keystead.server.authorization.surroundings import server
 from keystead.server.keys import federation, identity_tokens
 from keystead.server.keys.identity_tokens import Examined
 from keystead.server.keys.issuer_keys import Access
 from keystead.server.keys.models import FederationIssuer, FederationRule
 from keystead.server.outbound import NotFetched, reach
+from keystead.server.statements import Parameter, Prepared
 from keystead.wire import ids
 
 _AUDITED: Final = Limit("refused-identities", 100, 600)
@@ -74,42 +75,56 @@ class Identity:
             raise invalid_grant("This identity token was used before. Ask the platform for a new one.")
 
 
-def identify(token: str, parameters: Parameters, client: Client | None, now: datetime) -> Identity:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says beside the token.
+
+    Attributes:
+        parameters: which may name ``federation_rule_id``, ``organization_id``, ``service_account_id`` and
+            ``workspace_id``, as the vendor's SDKs do.
+        client: who asks; it may use its own organization's rules only.
+        at_once: others wait for the answer, so no keys may be fetched.
+    """
+
+    parameters: Parameters
+    client: Client | None
+    at_once: bool = False
+
+
+def identify(token: str, asked: Asked, now: datetime) -> Identity:
     """Return who a token identifies, by the one rule that accepts it.
 
     Args:
         token: the identity token.
-        parameters: which may name ``federation_rule_id``, ``organization_id``, ``service_account_id`` and
-            ``workspace_id``, as the vendor's SDKs do.
-        client: who asks; it may use its own organization's rules only.
+        asked: what else the request says.
         now: when.
 
     Raises:
         Refusal: ``invalid_grant`` without a word about the rules; 503 when the issuer's keys cannot be had.
+        MustWait: it was to be answered at once, and keys may have to be fetched; nothing has been written.
     """
     stated = identity_tokens.read(token)
     if stated is None:
         raise invalid_grant("The identity token is not a signed JWT.")
-    rules = _candidates(parameters, client).filter(issuer__issuer_url=stated.text("iss") or "")
-    candidates = list(rules.order_by("created_at", "id")[:50])
+    candidates = _candidates(asked, stated.text("iss") or "")
     if not candidates:
         raise invalid_grant(NO_RULE)
-    examined = _examined(token, candidates, now)
+    examined = _examined(token, candidates, asked, now)
     accepting = [one for one in examined if one.is_accepted]
     if len(accepting) != 1:
         _write_down(examined, now)
         raise invalid_grant(NO_RULE if not accepting else "More than one rule accepts it: name federation_rule_id.")
-    _check_choice(accepting[0].rule, parameters)
+    _check_choice(accepting[0].rule, asked.parameters)
     return Identity(accepting[0].rule, accepting[0].claims, now)
 
 
-def _examined(token: str, rules: list[FederationRule], now: datetime) -> list[Examined]:
+def _examined(token: str, rules: list[FederationRule], asked: Asked, now: datetime) -> list[Examined]:
     """Verify once for each issuer of that address, and examine its rules; one issuer that fails spoils no other."""
     examined: list[Examined] = []
     fault = invalid_grant(NO_RULE)
     for issuer in {rule.issuer_id: rule.issuer for rule in rules}.values():
         try:
-            claims = _verified(token, issuer, now)
+            claims = _verified(token, issuer, asked, now)
         except Refusal as refusal:
             fault = refusal
             continue
@@ -119,19 +134,29 @@ def _examined(token: str, rules: list[FederationRule], now: datetime) -> list[Ex
     return examined
 
 
-def _candidates(parameters: Parameters, client: Client | None) -> QuerySet[FederationRule]:
+def _of(**more: Parameter) -> QuerySet[FederationRule]:
+    organization, issuer = Parameter("organization", UUIDField()), Parameter("issuer", CharField())
+    rules = federation.living_rules().filter(organization=organization, issuer__issuer_url=issuer, **more)
+    return rules.order_by("created_at", "id")[:50]
+
+
+_RULES: Final = Prepared(_of)
+_RULE: Final = Prepared(lambda: _of(pk=Parameter("rule", UUIDField())))
+
+
+def _candidates(asked: Asked, issuer: str) -> list[FederationRule]:
     """Return the rules that the request may mean; one that names none must come from a client that has a home."""
-    rules = federation.living_rules()
-    organization = _organization(parameters)
-    if client is not None and client.organization_id is not None:
-        rules = rules.filter(organization=client.organization_id)
-    elif organization is None:
+    parameters, named = asked.parameters, _organization(asked.parameters)
+    home = None if asked.client is None else asked.client.organization_id
+    organization = home or named
+    if organization is None:
         raise invalid_request("The parameter organization_id is missing.")
-    if organization is not None:
-        rules = rules.filter(organization=organization)
-    if "federation_rule_id" in parameters:
-        rules = rules.filter(pk=_uuid("federation_rule", parameters["federation_rule_id"]))
-    return rules
+    if named not in (None, organization):
+        return []
+    if "federation_rule_id" not in parameters:
+        return _RULES.all(organization=organization, issuer=issuer)
+    rule = _uuid("federation_rule", parameters["federation_rule_id"])
+    return _RULE.all(organization=organization, issuer=issuer, rule=rule)
 
 
 def _organization(parameters: Parameters) -> UUID | None:
@@ -152,10 +177,14 @@ def _uuid(kind: str, text: str) -> UUID:
         raise invalid_grant(NO_RULE) from error
 
 
-def _verified(token: str, issuer: FederationIssuer, now: datetime) -> SignedClaims:
-    access = Access(reach(server()))
+def _verified(token: str, issuer: FederationIssuer, asked: Asked, now: datetime) -> SignedClaims:
     try:
-        return identity_tokens.verify(token, issuer, access, now)
+        claims = identity_tokens.verify_at_once(token, issuer, now)
+        if claims is not None:
+            return claims
+        if asked.at_once:
+            raise MustWait
+        return identity_tokens.verify(token, issuer, Access(reach(server())), now)
     except NotVerified as error:
         raise invalid_grant(f"The identity token does not hold. {error}") from error
     except NotFetched as error:

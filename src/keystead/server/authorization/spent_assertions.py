@@ -3,10 +3,9 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from django.db import IntegrityError, transaction
-
 from keystead.server.assertions import LEEWAY
 from keystead.server.authorization.models import SpentAssertion
+from keystead.server.statements import store_first
 
 
 def spend(signer: str, jti: str, expires_at: float) -> bool:
@@ -19,9 +18,4 @@ def spend(signer: str, jti: str, expires_at: float) -> bool:
     """
     digest = hashlib.sha256(f"{len(signer)} {signer} {jti}".encode()).digest()
     until = datetime.fromtimestamp(expires_at, UTC) + timedelta(seconds=2 * LEEWAY)
-    try:
-        with transaction.atomic():
-            SpentAssertion.objects.create(digest=digest, expires_at=until)
-    except IntegrityError:
-        return False
-    return True
+    return store_first(SpentAssertion, digest=digest, expires_at=until)

@@ -54,6 +54,19 @@ def verify(token: str, issuer: FederationIssuer, access: Access, now: datetime) 
         return assertions.verify(token, renewed, now.timestamp())
 
 
+def verify_at_once(token: str, issuer: FederationIssuer, now: datetime) -> SignedClaims | None:
+    """Return what :func:`verify` would, or None when the issuer's keys may have to be fetched for it.
+
+    Raises:
+        NotVerified: as there.
+    """
+    keys = issuer_keys.at_hand(issuer, now)
+    try:
+        return None if keys is None else assertions.verify(token, keys, now.timestamp())
+    except UnknownKey:
+        return None
+
+
 def examine(rule: FederationRule, claims: SignedClaims) -> Examined:
     """Hold verified claims against the issuer's expectations and the rule's conditions."""
     issuer = rule.issuer

@@ -67,6 +67,14 @@ def keys_of(issuer: FederationIssuer, access: Access, now: datetime, *, unknown_
         return keys
 
 
+def at_hand(issuer: FederationIssuer, now: datetime) -> Keys | None:
+    """Return the JWK set of an issuer if nobody has to be asked for it, and nobody to be waited for, else None."""
+    if issuer.key_source == KeySource.INLINE:
+        return dict(issuer.jwks or {})
+    kept = cache.get(_name(issuer))
+    return dict(kept["keys"]) if kept is not None and now.timestamp() - kept["at"] < FRESH else None
+
+
 def _kept(kept: dict[str, Any] | None, age: float | None, why_not: str) -> Keys:
     if kept is None or age is None or age >= STALE:
         raise NotFetched(why_not)

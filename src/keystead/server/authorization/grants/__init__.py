@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from django.db import transaction
-
 from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
 from keystead.server.authorization import access_tokens, id_tokens
@@ -28,7 +26,7 @@ from keystead.server.authorization.parameters import required
 from keystead.server.authorization.refusals import Refusal, invalid_client, invalid_grant, refused_refresh
 from keystead.server.authorization.sign_ins import Redeemed
 from keystead.server.identifiers import new_id
-from keystead.server.transactions import turn
+from keystead.server.transactions import undone_alone
 from keystead.wire.oauth import (
     ACCESS_TOKEN_TYPE,
     DEVICE_CODE_GRANT,
@@ -51,8 +49,8 @@ _BEFORE: Final[Mapping[str, Callable[[Question], Question]]] = {
     "refresh_token": vouching.hold,
 }
 """What must happen before the transaction begins, since it may have to wait for somebody else's answer."""
-MAY_WAIT: Final = frozenset({JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT})
-"""Grants that may have to; a refresh learns with its token whether it has to, and says so by ``MustWait``."""
+MAY_WAIT: Final = frozenset({TOKEN_EXCHANGE_GRANT})
+"""Grants that may have to; a refresh and a signed JWT learn on their way whether they must, by ``MustWait``."""
 
 
 def exchange(question: Question) -> TokenResponse:
@@ -74,7 +72,7 @@ def exchange(question: Question) -> TokenResponse:
     prepare = _BEFORE.get(parameters["grant_type"])
     if prepare is not None:
         question = prepare(question)
-    with turn(), transaction.atomic():
+    with undone_alone():
         redeemed = redeem(question)
         if isinstance(redeemed, Redeemed):
             _check(redeemed, parameters["grant_type"])

@@ -15,7 +15,8 @@ def prepare(question: Question) -> Question:
     """Find out who is identified; a workload need not say which client it is."""
     client = question.client or find(WORKLOAD)
     assertion = required(question.parameters, "assertion")
-    identity = federated.identify(assertion, question.parameters, question.client, question.now)
+    asked = federated.Asked(question.parameters, question.client, at_once=question.at_once)
+    identity = federated.identify(assertion, asked, question.now)
     return replace(question, client=client, identity=identity)
 
 

@@ -41,7 +41,7 @@ def prepare(question: Question) -> Question:
     if kind not in _OF_OTHERS:
         raise invalid_request("The subject_token_type must be that of an access token, a JWT or an ID token.")
     try:
-        identity = federated.identify(subject, parameters, client, question.now)
+        identity = federated.identify(subject, federated.Asked(parameters, client), question.now)
     except Refusal as refusal:
         raise _unacceptable(refusal) from refusal
     _check_may_act(identity, client)
