@@ -16,7 +16,7 @@ from click.shell_completion import get_completion_class
 from keystead import __version__, errors
 from keystead.cli.commands import COMMANDS
 from keystead.cli.group import cli
-from keystead.credentials.rules import RULES, CredentialRule
+from keystead.credentials.rules import EVERY_PROGRAM, RULES, CredentialRule, Program
 from keystead.server.settings import PREFIX, ServerSettings
 from keystead.sources import SOURCES
 
@@ -85,13 +85,18 @@ def cited(rule: CredentialRule) -> str:
     return f"[{rule.source}]({rule.url})"
 
 
+def programs(rule: CredentialRule) -> str:
+    """Return which programs a rule has, in the order of the table of them."""
+    return "all" if rule.programs == EVERY_PROGRAM else ", ".join(one for one in Program if one in rule.programs)
+
+
 def rules() -> str:
     """Return who may use which credential where."""
     rows = [
-        [f"`{one.id}`", one.credential, one.allowed, one.denied, one.alternative, cited(one), one.dated]
+        [f"`{one.id}`", one.credential, one.allowed, programs(one), one.denied, one.alternative, cited(one), one.dated]
         for one in RULES
     ]
-    head = ["rule", "credential", "may be used", "so Keystead", "instead", "source", "as of"]
+    head = ["rule", "credential", "may be used", "programs", "so Keystead", "instead", "source", "as of"]
     return "# Who may use which credential where\n\n" + NOTE + "\n" + table(head, rows)
 
 

@@ -5,9 +5,26 @@ alone: workload-identity tokens share a prefix with subscription tokens.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from keystead.errors import Move, PolicyDenied
+
+
+class Program(StrEnum):
+    """Whose a program is, as far as the rules tell them apart."""
+
+    VENDOR = "vendor"
+    """The product of the vendor that gave the credential out."""
+    FIRST_PARTY = "first_party"
+    """A client that an organization registered as its own."""
+    REGISTERED = "registered"
+    """Another client of the registry."""
+    OTHER = "other"
+    """Any other one: it signed in through no client, and shows a key."""
+
+
+EVERY_PROGRAM: Final = frozenset(Program)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +37,7 @@ class CredentialRule:
         allowed: where it may be used.
         denied: what Keystead therefore never does with it; empty when there is nothing to deny.
         alternative: what to use instead.
+        programs: the same as :attr:`allowed`, for a server to hold.
         source: the document and its section.
         url: where the document stands.
         dated: the day on which the document was read, ISO 8601.
@@ -33,6 +51,7 @@ class CredentialRule:
     source: str
     url: str
     dated: str
+    programs: frozenset[Program] = frozenset()
 
 
 _SOURCE: Final = "Legal and compliance, section Authentication and credential use"
@@ -48,6 +67,7 @@ VENDOR_SUBSCRIPTION: Final = CredentialRule(
     source=_SOURCE,
     url=_URL,
     dated=_DATED,
+    programs=frozenset({Program.VENDOR}),
 )
 
 _SUBSCRIPTION_PREFIX: Final = "sk-ant-oat"
@@ -61,6 +81,43 @@ PERSON_SIGN_IN: Final = CredentialRule(
     source=_SOURCE,
     url=_URL,
     dated=_DATED,
+    programs=frozenset({Program.FIRST_PARTY}),
+)
+
+OWN_API_KEY: Final = CredentialRule(
+    id="own-api-key",
+    credential="an API key issued by a Keystead server",
+    allowed="in any product, at the server that issued it, with no right that its owner lacks",
+    denied="",
+    alternative="Create an API key in the console of the server that you ask.",
+    source="Keystead, docs/threats.md",
+    url="https://www.rfc-editor.org/rfc/rfc9700",
+    dated=_DATED,
+    programs=EVERY_PROGRAM,
+)
+
+OWN_SERVICE_TOKEN: Final = CredentialRule(
+    id="own-service-token",
+    credential="a service account's token issued by a Keystead server",
+    allowed="in clients that are registered at the server that issued it",
+    denied="a service account's token is not taken from a client that nobody registered",
+    alternative="Register the client, or exchange a workload's own identity token.",
+    source="Keystead, docs/threats.md",
+    url="https://www.rfc-editor.org/rfc/rfc9700",
+    dated=_DATED,
+    programs=frozenset({Program.FIRST_PARTY, Program.REGISTERED}),
+)
+
+INDIVIDUAL_USE: Final = CredentialRule(
+    id="individual-use",
+    credential="the allowance of a flat-rate plan",
+    allowed="for the ordinary, individual use of people who are signed in",
+    denied="a program in its own name does not draw on people's allowance",
+    alternative="Use an API key or service account of an organization that pays by use.",
+    source=_SOURCE,
+    url=_URL,
+    dated=_DATED,
+    programs=frozenset({Program.VENDOR, Program.FIRST_PARTY}),
 )
 
 RULES: Final = (
@@ -75,6 +132,7 @@ RULES: Final = (
         source=_SOURCE,
         url=_URL,
         dated=_DATED,
+        programs=frozenset({Program.VENDOR}),
     ),
     CredentialRule(
         id="console-api-key",
@@ -85,6 +143,7 @@ RULES: Final = (
         source=_SOURCE,
         url=_URL,
         dated=_DATED,
+        programs=EVERY_PROGRAM,
     ),
     CredentialRule(
         id="cloud-provider",
@@ -95,6 +154,7 @@ RULES: Final = (
         source=_SOURCE,
         url=_URL,
         dated=_DATED,
+        programs=EVERY_PROGRAM,
     ),
     CredentialRule(
         id="workload-identity",
@@ -105,17 +165,11 @@ RULES: Final = (
         source="Workload Identity Federation",
         url="https://platform.claude.com/docs/en/manage-claude/workload-identity-federation",
         dated=_DATED,
+        programs=EVERY_PROGRAM,
     ),
-    CredentialRule(
-        id="own-issuer",
-        credential="token or key issued by a Keystead server",
-        allowed="at the server that issued it, by the clients registered there",
-        denied="",
-        alternative="",
-        source="Keystead, docs/threats.md",
-        url="https://www.rfc-editor.org/rfc/rfc9700",
-        dated=_DATED,
-    ),
+    OWN_API_KEY,
+    OWN_SERVICE_TOKEN,
+    INDIVIDUAL_USE,
 )
 
 

@@ -242,7 +242,8 @@ async def _serve(
             ready=_database_answers,
             remark=upstreams.remark,
             managed_settings=_managed_settings,
-            allowed_models=running.models.of,
+            permits=running.permits.of,
+            denials=running.denials,
         )
         gateway.pools.of(upstream[0])  # an address that cannot be one stops the server here
         ready = Ready(settings, installation.setup_code)

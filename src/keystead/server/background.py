@@ -15,10 +15,12 @@ from keystead.server import remembered
 from keystead.server.allowed_models import AllowedModels, policy_truth
 from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
+from keystead.server.denials import Denials, record
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.errands import ERRANDS
 from keystead.server.gateway import Ledger
 from keystead.server.housekeeping import Chore, Housekeeping
+from keystead.server.permits import Permits, permit_truth
 from keystead.server.telling import telling
 from keystead.server.usage.prices import PriceBook
 
@@ -32,7 +34,8 @@ class Running:
     """What the gateway asks while the work goes on."""
 
     directory: SnapshotDirectory
-    models: AllowedModels
+    permits: Permits
+    denials: Denials
     ledger: Ledger
 
 
@@ -53,13 +56,14 @@ def truth() -> Truth:
     )
 
 
-def chores(directory: SnapshotDirectory, models: AllowedModels) -> list[Chore]:
+def chores(directory: SnapshotDirectory, permits: Permits, denials: Denials) -> list[Chore]:
     """Return what a running server does from time to time."""
     from keystead.server.authorization.sweep import sweep
 
     return [
         Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: _look_again(directory)),
-        Chore("reading policies again", REFRESH_SECONDS, lambda _: models.refresh()),
+        Chore("reading again what callers may do", REFRESH_SECONDS, lambda _: permits.refresh()),
+        Chore("writing down what was refused", REFRESH_SECONDS, denials.write),
         Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
     ]
 
@@ -85,19 +89,23 @@ def at_work(clock: Clock, book: PriceBook, more: Sequence[Chore] = ()) -> Iterat
     authorization.make_signing_key(clock.now())
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     models = AllowedModels(policy_truth(), CHANGES)
+    permits = Permits(permit_truth(), models, CHANGES)
+    denials = Denials(record)
     ledger = LedgerWriter(write=partial(store, book=book))
-    housekeeping = Housekeeping([*chores(directory, models), *more], clock, finished=_close_connections)
-    announcements = _announcements(directory, models)
+    housekeeping = Housekeeping([*chores(directory, permits, denials), *more], clock, finished=_close_connections)
+    announcements = _announcements(directory, permits)
     try:
         housekeeping.start()
         with telling(clock), remembered.remembering(CHANGES):
-            yield Running(directory, models, ledger)
+            yield Running(directory, permits, denials, ledger)
     finally:
         housekeeping.close()
         if announcements is not None:
             announcements.close()
         ERRANDS.close()
         ledger.close()
+        denials.close()
+        permits.close()
         models.close()
         directory.close()
 
@@ -108,7 +116,7 @@ def _look_again(directory: SnapshotDirectory) -> None:
     directory.refresh()
 
 
-def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Announcements | None:
+def _announcements(directory: SnapshotDirectory, permits: Permits) -> Announcements | None:
     """Carry changes to and from other processes where the database can; on SQLite there are none."""
     from django.db import connection
 
@@ -126,6 +134,6 @@ def _announcements(directory: SnapshotDirectory, models: AllowedModels) -> Annou
 
     def missed() -> None:
         _look_again(directory)
-        models.refresh()
+        permits.refresh()
 
     return Announcements(CHANGES, connect, missed)

@@ -20,6 +20,8 @@ Subject = Literal[
     "policy",
     "service_account",
     "signing_key",
+    "suspension",
+    "switches",
     "upstream",
 ]
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import anthropic
 import pytest
+from permits import allowing
 from upstreams import upstream
 
 from keystead.server.gateway.ports import Kind, Unsigned
-from keystead.server.policy import Principal
-from keystead.server.policy.model_access import ModelAccess
 from keystead.testing.messages_api import MessagesApi
 
 if TYPE_CHECKING:
@@ -39,11 +38,6 @@ def names(running: "Running", query: str = "?limit=1000") -> list[str]:
     answer = ask(running, query)
     assert answer.status == 200
     return [one["id"] for one in json.loads(answer.body)["data"]]
-
-
-def allowing(*entries: str) -> Callable[[Principal], ModelAccess]:
-    access = ModelAccess(entries)
-    return lambda _: access
 
 
 def test_each_model_is_there_once_in_the_upstreams_order(two: "Running", apis: list[MessagesApi]) -> None:
@@ -83,11 +77,11 @@ def test_what_a_row_names_is_listed_where_there_is_no_list(
 
 def test_the_list_is_the_callers(serve: "Callable[..., Running]", apis: list[MessagesApi]) -> None:
     rows = [upstream(api.base_url, name) for api, name in zip(apis, "ab", strict=True)]
-    assert names(serve(upstreams=rows, allowed_models=allowing("sonnet", "haiku"))) == [
+    assert names(serve(upstreams=rows, permits=allowing("sonnet", "haiku"))) == [
         "claude-sonnet-5",
         "claude-haiku-4-5",
     ]
-    assert names(serve(upstreams=rows, allowed_models=allowing())) == []
+    assert names(serve(upstreams=rows, permits=allowing())) == []
 
 
 @pytest.mark.parametrize(

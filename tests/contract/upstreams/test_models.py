@@ -10,11 +10,12 @@ import anthropic
 import pytest
 from local_server import Answer as Canned
 from local_server import local_server
+from permits import allowing, facts
 from upstreams import upstream
 
 from keystead.clock import SYSTEM_CLOCK
-from keystead.server.policy import Principal
-from keystead.server.policy.model_access import ModelAccess, Unreadable
+from keystead.server.policy.decide import Permit
+from keystead.server.policy.model_access import Unreadable
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
@@ -29,11 +30,6 @@ PATHS = ("/v1/messages", "/v1/messages/count_tokens")
 pytestmark = pytest.mark.requirement("S-19 models")
 
 
-def allowing(*entries: str) -> Callable[[Principal], ModelAccess]:
-    access = ModelAccess(entries)
-    return lambda _: access
-
-
 def body(model: str = MODEL, **more: Any) -> bytes:
     return json.dumps(
         {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "a secret"}], **more}
@@ -42,7 +38,7 @@ def body(model: str = MODEL, **more: Any) -> bytes:
 
 @pytest.fixture
 def limited(serve: "Callable[..., Running]") -> "Running":
-    return serve(allowed_models=allowing(MODEL))
+    return serve(permits=allowing(MODEL))
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/v1/messages?beta=true"])
@@ -134,10 +130,8 @@ def test_the_sdk_raises_its_own_error(limited: "Running") -> None:
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/models"])
 def test_a_policy_that_cannot_be_read_lets_nothing_through(serve: "Callable[..., Running]", path: str) -> None:
-    def broken(_: Principal) -> None:
-        raise Unreadable("policy pol_1")
-
-    running = serve(allowed_models=broken)
+    broken = Permit(facts(access=Unreadable("policy pol_1")))
+    running = serve(permits=lambda _: broken)
     head = f"GET {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {running.key}\r\n\r\n".encode()
     answer = running.send(head) if path == "/v1/models" else running.ask(body(), target=path)
     assert (answer.status, answer.headers["retry-after"], answer.error["type"]) == (503, "5", "api_error")
@@ -156,7 +150,7 @@ def listing(*names: str, more: bool = False) -> dict[str, Any]:
 
 def ask_list(serve: "Callable[..., Running]", canned: Canned, *entries: str) -> tuple[int, Any]:
     with local_server({"GET /v1/models": canned}) as other:
-        running = serve(upstreams=[upstream(other.url, "other")], allowed_models=allowing(*entries))
+        running = serve(upstreams=[upstream(other.url, "other")], permits=allowing(*entries))
         line = f"GET /v1/models?limit=1000 HTTP/1.1\r\nhost: x\r\nx-api-key: {running.key}\r\n\r\n"
         answer = running.send(line.encode())
         return answer.status, json.loads(answer.body)
@@ -226,16 +220,19 @@ def test_no_request_asks_the_database_and_its_trouble_changes_nothing(
     from keystead.server import background
     from keystead.server.allowed_models import AllowedModels, policy_truth
     from keystead.server.changes import Changes
+    from keystead.server.denials import Denials
     from keystead.server.directory import SnapshotDirectory
+    from keystead.server.permits import Permits, permit_truth
 
     changes = Changes()
     directory = SnapshotDirectory(background.truth(), SYSTEM_CLOCK, changes)
-    with closing(directory), closing(AllowedModels(policy_truth(), changes)) as models:
-        running = serve(directory=directory, allowed_models=models.of)
+    models = AllowedModels(policy_truth(), changes)
+    with closing(directory), closing(models), closing(Permits(permit_truth(), models, changes)) as permits:
+        running = serve(directory=directory, permits=permits.of)
         connections.close_all()
         connections["default"].settings_dict["NAME"] = tmp_path / "nowhere" / "database"
         connections.settings["default"]["NAME"] = tmp_path / "nowhere" / "database"
-        for chore in background.chores(directory, models)[:2]:
+        for chore in background.chores(directory, permits, Denials(print))[:2]:
             with pytest.raises(Exception, match="unable to open database file"):
                 chore.do(0.0)
         assert running.ask(body(), key=keys["developer"]).status == 200

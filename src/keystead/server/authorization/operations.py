@@ -1,6 +1,6 @@
 """What other floors ask of the authorization server: whose token this is, and which sign-ins have ended."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Q
@@ -9,9 +9,10 @@ from joserfc.jwk import ECKey
 from keystead.server.authorization import access_tokens, keys, lifetimes, sign_ins
 from keystead.server.authorization.access_tokens import Claims
 from keystead.server.authorization.checks import scopes, standing
-from keystead.server.authorization.models import Client, Grant, RefreshToken
+from keystead.server.authorization.models import AuthMethod, Client, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.policy import Principal, PrincipalKind
+from keystead.server.policy.decide import RegisteredClient
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
 
@@ -102,3 +103,12 @@ def _grant_of(token: str, now: datetime) -> Grant | None:
         return None if found is None else sign_ins.of_wire_id(ids.dump("grant", found.grant_id))
     claims = access_tokens.verify(token, now.timestamp())
     return None if claims is None else sign_ins.of_wire_id(claims.grant_id)
+
+
+def client_facts(wire_id: str | None = None) -> Iterator[tuple[str, RegisteredClient]]:
+    """Yield the OAuth name of each client, or of one, with what a decision at the gateway needs of it."""
+    clients = Client.objects.all() if wire_id is None else Client.objects.filter(pk=ids.parse("client", wire_id))
+    rows = clients.values_list("client_id", "organization_id", "first_party", "auth_method")
+    for name, organization, first_party, method in rows.iterator():
+        owner = None if organization is None else ids.dump("organization", organization)
+        yield name, RegisteredClient(owner, first_party, method != AuthMethod.NONE)

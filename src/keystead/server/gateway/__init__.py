@@ -23,16 +23,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.credentials.rules import Program
 from keystead.server.dpop import Checker
 from keystead.server.gateway.pages import ASGIApp, Pages
 from keystead.server.gateway.pools import Pools
 from keystead.server.gateway.ports import (
-    AllowedModels,
+    Denials,
     Directory,
     DirectoryUnavailable,
     Ledger,
     Limits,
     ManagedSettings,
+    Permits,
     Readiness,
     Upstreams,
 )
@@ -42,18 +44,20 @@ from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.routing import Health, Sessions
 from keystead.server.identifiers import new_hex
 from keystead.server.policy import Principal
+from keystead.server.policy.decide import Credential, Deny, Facts, Permit, Proof
 from keystead.server.policy.managed_settings import Delivery
 from keystead.wire import ids
 from keystead.wire.oauth import PROTECTED_RESOURCE_PATH
 
 __all__ = [
-    "AllowedModels",
+    "Denials",
     "Directory",
     "DirectoryUnavailable",
     "Gateway",
     "Ledger",
     "Limits",
     "ManagedSettings",
+    "Permits",
     "Readiness",
 ]
 
@@ -65,7 +69,14 @@ async def _always_ready() -> str | None:
     return None
 
 
-def _every_model(_principal: Principal) -> None:
+_EVERYTHING: Final = Permit(Facts(Credential.API_KEY, Program.OTHER, Proof.NONE, access=None))
+
+
+def _everything(_principal: Principal) -> Permit:
+    return _EVERYTHING
+
+
+def _unnoted(_principal: Principal, _deny: Deny, _now: float) -> None:
     return None
 
 
@@ -86,7 +97,8 @@ class Gateway:
         ready: whether the rest of the server can work; ``/readyz`` asks it.
         remark: what ``/readyz`` says beside that it is ready.
         managed_settings: what ``/managed/settings`` answers.
-        allowed_models: which models a caller may use.
+        permits: what a caller may do.
+        denials: where refusals by a rule are noted.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -104,7 +116,8 @@ class Gateway:
         ready: Readiness = _always_ready,
         remark: Callable[[], str] = str,
         managed_settings: ManagedSettings = _no_policy,
-        allowed_models: AllowedModels = _every_model,
+        permits: Permits = _everything,
+        denials: Denials = _unnoted,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -116,7 +129,8 @@ class Gateway:
         self.ready = ready
         self.remark = remark
         self.managed_settings = managed_settings
-        self.allowed_models = allowed_models
+        self.permits = permits
+        self.denials = denials
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

@@ -177,20 +177,19 @@ class Exchange(Metered):
         self.client.refuse(refusal)
 
     def _check(self, facts: model_scan.RequestFacts) -> Principal:
-        """Return the caller; refuse a model that is not theirs to use, and write that down.
+        """Return the caller; refuse what a rule does not let them do, and write that down.
 
         Raises:
-            Refusal: 400, it is not; 503, that cannot be known now.
+            Refusal: 400, the model is not theirs; 403, another rule says no; 503, that cannot be known now.
         """
         principal = self._principal
         if principal is None:
             raise RuntimeError("dispatched before it was admitted")
-        access = models.access_of(self._gateway, principal)
-        refused = None if access is None else models.outside(access, facts)
-        if refused is not None:
-            self._model, self._status = refused, 400
+        deny = models.denied(self._gateway, principal, facts, self._head.surface)
+        if deny is not None:
+            self._model, self._status = deny.model or self._model, deny.rule.status
             self._record(NOTHING)
-            raise models.not_allowed(refused)
+            raise models.refusal(self._gateway, principal, deny)
         return principal
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:

@@ -1,42 +1,49 @@
-"""The models a caller may use, held at every address that names one."""
+"""What a caller may do, held at every address that names a model, and the lists of models that are shown."""
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.policy import Principal
-from keystead.server.policy.model_access import ModelAccess, Unreadable
+from keystead.server.policy.decide import Deny
+from keystead.server.policy.model_access import ModelAccess
 from keystead.wire.model_scan import RequestFacts
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
-
-_UNREADABLE: Final = (
-    "The gateway cannot read which models your organization's policies allow you; try again shortly, and if it stays "
-    "so, ask an administrator to look at the policies."
-)
 
 
 def access_of(gateway: "Gateway", principal: Principal) -> ModelAccess | None:
     """Return the models that ``principal`` may use, or None for all.
 
     Raises:
-        Refusal: 503, that cannot be known now.
+        Refusal: 403, they may use none whatever it is; 503, that cannot be known now.
     """
-    try:
-        return gateway.allowed_models(principal)
-    except Unreadable as error:
-        raise Refusal(503, _UNREADABLE, ("retry-after", "5"), log=f"models: {error} cannot be read") from error
+    permit = gateway.permits(principal)
+    if permit.denied is not None:
+        raise refusal(gateway, principal, permit.denied)
+    return permit.access
 
 
-def outside(access: ModelAccess, facts: RequestFacts) -> str | None:
-    """Return the first model of a request that its caller may not use, or None."""
-    return next((model for model in (facts.model, *facts.others) if not access.allows(model)), None)
+def denied(gateway: "Gateway", principal: Principal, facts: RequestFacts, surface: str) -> Deny | None:
+    """Return why a request does not go on, by the first of its models that it must not name; None when it may."""
+    permit = gateway.permits(principal)
+    deny = permit.refuses(facts.model, surface)
+    for model in facts.others:
+        deny = deny or permit.refuses(model, surface)
+    return deny
 
 
-def not_allowed(model: str) -> Refusal:
-    """Return the refusal of a model, in the words that clients know (``gateway-protocol.md``)."""
-    return Refusal(400, f"model {model} is not in your role's availableModels allowlist")
+def refusal(gateway: "Gateway", principal: Principal, deny: Deny) -> Refusal:
+    """Return what the caller is told, and note that they were refused."""
+    gateway.denials(principal, deny, gateway.now())
+    if deny.rule.status == 503:
+        return Refusal(503, deny.sentence, ("retry-after", "5"), log=f"{principal.id}: {deny.rule.id}")
+    return Refusal(deny.rule.status, deny.sentence, *_FINAL[deny.rule.status == 403])
+
+
+_FINAL = {True: (("x-should-retry", "false"),), False: ()}
+"""What a rule refuses stays refused until somebody changes something: retrying is pointless."""
 
 
 def listed(answer: bytes, access: ModelAccess) -> bytes:

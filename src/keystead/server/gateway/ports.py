@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from keystead.server.policy import Principal
+from keystead.server.policy.decide import Deny, Permit
 from keystead.server.policy.managed_settings import Delivery
-from keystead.server.policy.model_access import ModelAccess
 from keystead.server.upstream_shape import (
     Addresses,
     CredentialUnavailable,
@@ -22,14 +22,15 @@ from keystead.server.usage.record import UsageRecord
 
 __all__ = [
     "Addresses",
-    "AllowedModels",
     "CredentialUnavailable",
+    "Denials",
     "Directory",
     "DirectoryUnavailable",
     "Kind",
     "Ledger",
     "Limits",
     "ManagedSettings",
+    "Permits",
     "Readiness",
     "Unsigned",
     "Upstream",
@@ -82,15 +83,18 @@ class ManagedSettings(Protocol):
         """
 
 
-class AllowedModels(Protocol):
-    """Which models somebody may use. Called on the event loop at every request: it must not block."""
+class Permits(Protocol):
+    """What somebody may do. Called on the event loop at every request: it must not block."""
 
-    def __call__(self, principal: Principal, /) -> ModelAccess | None:
-        """Return the models that this caller may use, or None for all.
+    def __call__(self, principal: Principal, /) -> Permit:
+        """Return what this caller may do; the same object until something about it changed."""
 
-        Raises:
-            keystead.server.policy.model_access.Unreadable: the answer is not known now.
-        """
+
+class Denials(Protocol):
+    """Where it is noted that a caller was refused. Called on the event loop: it must not block."""
+
+    def __call__(self, principal: Principal, deny: Deny, now: float, /) -> None:
+        """Note that a rule refused a request at that time (Unix seconds)."""
 
 
 class Readiness(Protocol):

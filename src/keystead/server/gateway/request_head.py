@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 METERED: Final = {b"/v1/messages": True, b"/v1/messages/count_tokens": False}
 """The paths relayed raw, and whether an answer there is paid for by the token."""
 
+SURFACE: Final = b"x-keystead-surface"
+"""Where a client may declare its surface."""
+
 Headers = list[tuple[bytes, bytes]]
 
 _READ: Final = frozenset(
@@ -54,6 +57,7 @@ _DROPPED: Final = frozenset(
         b"x-forwarded-host",
         b"x-forwarded-port",
         b"x-forwarded-proto",
+        b"x-keystead-surface",
         b"x-real-ip",
         b"x-request-id",
     }
@@ -72,12 +76,14 @@ class RequestHead:
         metered: whether an answer there is paid for by the token.
         client: what the client calls itself, for the ledger.
         session_id: the agent session it belongs to, for the ledger.
+        surface: where the client says that it runs (S-14), or empty.
     """
 
     read: dict[bytes, bytes]
     forward: bytes = field(repr=False)
     client: str = ""
     session_id: str = ""
+    surface: str = ""
     target: bytes = b""
     metered: bool = False
     _upstream: bytes = field(default=b"", repr=False)
@@ -149,7 +155,9 @@ def sort(headers: Headers) -> RequestHead:
         forward = _without(forward, read[b"connection"])
     lines = b"".join([b"%b: %b\r\n" % line for line in forward])
     known = dict(headers)
-    return RequestHead(read, lines, _text(known, b"user-agent"), _text(known, b"x-claude-code-session-id"))
+    return RequestHead(
+        read, lines, _text(known, b"user-agent"), _text(known, b"x-claude-code-session-id"), _text(known, SURFACE)
+    )
 
 
 def _text(headers: dict[bytes, bytes], name: bytes) -> str:

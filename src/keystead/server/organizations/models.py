@@ -9,11 +9,27 @@ from keystead.wire import ids
 
 
 class Organization(models.Model):
-    """Who pays: every other row belongs to one."""
+    """Who pays: every other row belongs to one.
+
+    Attributes:
+        zero_retention: nothing of a prompt or a completion is to be kept by anybody whom the server can tell (S-22).
+        baa: a business associate agreement covers its traffic, which it does only while the former is on.
+        proven_clients: a person's sign-in counts only from a client that is proven, not from one that is declared.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField()
+    zero_retention = models.BooleanField(default=False)
+    baa = models.BooleanField(default=False)
+    proven_clients = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(baa=False) | models.Q(zero_retention=True), name="no_baa_without_zero_retention"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

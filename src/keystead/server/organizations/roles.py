@@ -19,6 +19,7 @@ class Permission(StrEnum):
     """``resource:action``, alphabetical."""
 
     CLIENTS_MANAGE = "clients:manage"
+    COMPLIANCE_MANAGE = "compliance:manage"
     FEDERATION_MANAGE = "federation:manage"
     KEYS_CREATE_AGENT = "keys:create_agent"
     KEYS_CREATE_ANY = "keys:create_any"

@@ -28,6 +28,7 @@ APPS = [
     "keystead.server.keys",
     "keystead.server.usage",
     "keystead.server.audit",
+    "keystead.server.suspensions",
     "keystead.server.policies",
     "keystead.server.upstreams",
     "keystead.server.sso",
