@@ -34,8 +34,8 @@ docs:  ## write docs/reference, the manual page and the completions
 	@scripts/bootstrap dev
 	@.venv/bin/python scripts/reference.py
 
-bench-gateway:  ## nginx, Keystead and LiteLLM side by side
-	@scripts/need nginx nginx && scripts/need wrk wrk && scripts/need cc gcc
+bench-gateway:  ## nginx, HAProxy, Keystead and LiteLLM side by side
+	@scripts/need nginx nginx && scripts/need haproxy haproxy && scripts/need wrk wrk && scripts/need cc gcc
 	@scripts/bootstrap run
 	@.venv/bin/python -m benchmarks.gateway
 

@@ -1,10 +1,11 @@
 """Reading what a process tree costs, and putting load on an address."""
 
+import contextlib
 import http.client
 import json
 import os
-import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,21 +57,37 @@ class Load:
 
 def load(port: int, path: str, key: str, body: str, *, connections: int, seconds: int) -> Load:
     """Put ``connections`` to work for ``seconds``."""
-    script = Path(__file__).with_name("load.lua")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(script)]
-    done = subprocess.run(
-        pinned(LOAD_CORE, [*command, f"http://127.0.0.1:{port}{path}"]),
-        env={"PATH": os.defpath, "BENCH_KEY": key, "BENCH_BODY": body},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    report = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    with loading(port, path, key, body, connections=connections, seconds=seconds) as running:
+        said, _ = running.communicate()
+    report = next(line for line in said.splitlines() if line.startswith("RESULT "))
     return Load(**json.loads(report.removeprefix("RESULT ")))
 
 
-def median_latency_ms(port: int, path: str, key: str, body: str, *, requests: int) -> float:
-    """One connection, one request after the other; the median time until the answer is complete."""
+@contextlib.contextmanager
+def loading(
+    port: int, path: str, key: str, body: str, *, connections: int, seconds: int
+) -> Iterator[subprocess.Popen[str]]:
+    """Run wrk during the block; it ends with it at the latest."""
+    script = Path(__file__).with_name("load.lua")
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(script)]
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(body)
+        file.flush()
+        running = subprocess.Popen(
+            pinned(LOAD_CORE, [*command, f"http://127.0.0.1:{port}{path}"]),
+            env={"PATH": os.defpath, "BENCH_KEY": key, "BENCH_BODY": file.name},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield running
+        finally:
+            running.terminate()
+            running.wait()
+
+
+def latencies_ms(port: int, path: str, key: str, body: str, *, requests: int) -> list[float]:
+    """One connection, one request after the other; the time until each answer is complete, the shortest first."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": key}
     times = []
@@ -80,7 +97,7 @@ def median_latency_ms(port: int, path: str, key: str, body: str, *, requests: in
         connection.getresponse().read()
         times.append(time.perf_counter() - before)
     connection.close()
-    return statistics.median(times) * 1000
+    return sorted(one * 1000 for one in times)
 
 
 def answer(port: int, path: str, key: str, body: str | None) -> tuple[int, bytes]:

@@ -1,14 +1,19 @@
 """Make a fresh installation with an administrator and one API key, by the operations a person's clicks would call.
 
-Reads the server's settings from the environment, prints the key.
+Reads the server's settings from the environment and how many keys to add beside it from the first argument; prints the
+key.
 """
 
 import os
 import secrets
+import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from keystead.server import app
 from keystead.server.settings import load
+
+BATCH = 10_000
 
 
 def main() -> None:
@@ -29,7 +34,29 @@ def main() -> None:
         now=now,
     )
     _, secret = keys.issue(member, "benchmark", now=now, random_bytes=secrets.token_bytes)
+    add(member, int(sys.argv[1]), now - timedelta(days=1))
     print(secret.reveal())
+
+
+def add(member: Any, number: int, created_at: datetime) -> None:
+    """Add keys that nobody has: their digests are random."""
+    from keystead.server.keys.models import ApiKey
+
+    like = ApiKey.objects.get()
+    for start in range(0, number, BATCH):
+        ApiKey.objects.bulk_create(
+            ApiKey(
+                organization_id=like.organization_id,
+                workspace_id=like.workspace_id,
+                member=member,
+                name=f"key {each}",
+                purpose=like.purpose,
+                digest=secrets.token_bytes(32),
+                hint="",
+                created_at=created_at,
+            )
+            for each in range(start, min(start + BATCH, number))
+        )
 
 
 if __name__ == "__main__":

@@ -31,25 +31,27 @@ class Subject:
         does: what it does for each request, because speed without that word means nothing.
         start: (directory, own port, upstream's port) -> how to start it.
         streams: how many streams at once it is asked to carry.
+        holds: whether it is asked to hold very many of them.
     """
 
     name: str
     does: str
     start: Callable[[Path, int, int], Started]
     streams: int = 500
+    holds: bool = True
 
 
 def nginx(directory: Path, port: int, upstream: int) -> Started:
     """One worker that swaps the credential and relays unbuffered: the limit of what is possible."""
     configuration = directory / "nginx.conf"
     configuration.write_text(f"""
-daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log;
-events {{ worker_connections 8192; }}
+daemon off; worker_processes 1; worker_rlimit_nofile 16384; pid {directory}/nginx.pid; error_log {directory}/error.log;
+events {{ worker_connections 16384; }}
 http {{
-  access_log off; keepalive_requests 1000000000;
+  access_log off; keepalive_requests 1000000000; client_body_buffer_size 1m;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  upstream api {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  upstream api {{ server 127.0.0.1:{upstream}; keepalive 8192; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port};
     location / {{
@@ -62,7 +64,36 @@ http {{
     return Started(["nginx", "-c", str(configuration), "-e", str(directory / "error.log")], {}, "anything")
 
 
-def keystead(directory: Path, port: int, upstream: int) -> Started:
+def haproxy(directory: Path, port: int, upstream: int) -> Started:
+    """One thread that looks the key up in a map, counts by it, swaps the credential and relays."""
+    key = "sk-" + secrets.token_hex(16)
+    (directory / "keys").write_text(f"{key} member\n")
+    configuration = directory / "haproxy.cfg"
+    configuration.write_text(f"""
+global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 10s
+  timeout client 300s
+  timeout server 600s
+frontend agents
+  bind 127.0.0.1:{port}
+  http-request deny deny_status 401 unless {{ req.hdr(x-api-key),map({directory}/keys) -m found }}
+  stick-table type string len 64 size 100k store http_req_cnt
+  http-request track-sc0 req.hdr(x-api-key)
+  http-request del-header authorization
+  http-request set-header x-api-key {UPSTREAM_KEY}
+  default_backend api
+backend api
+  http-reuse always
+  server api 127.0.0.1:{upstream}
+""")
+    return Started(["haproxy", "-db", "-f", str(configuration)], {}, key)
+
+
+def keystead(directory: Path, port: int, upstream: int, *, keys: int = 0) -> Started:
     """The whole server as `make run` starts it: key check, model check, credential swap, durable usage ledger."""
     environment = {
         "KEYSTEAD_SERVER_DATA_DIR": str(directory / "data"),
@@ -72,9 +103,18 @@ def keystead(directory: Path, port: int, upstream: int) -> Started:
         "HOME": str(directory),
         "PATH": os.defpath,
     }
-    seed = [sys.executable, "-m", "benchmarks.gateway.seed"]
+    seed = [sys.executable, "-m", "benchmarks.gateway.seed", str(keys)]
     key = subprocess.run(seed, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     return Started([str(Path(sys.executable).with_name("keystead")), "server", "run"], environment, key)
+
+
+def with_keys(number: int) -> Subject:
+    """Keystead with so many more keys in its database."""
+
+    def start(directory: Path, port: int, upstream: int) -> Started:
+        return keystead(directory, port, upstream, keys=number)
+
+    return Subject(f"{number:,} keys", "as above", start)
 
 
 def litellm(directory: Path, port: int, upstream: int) -> Started:
@@ -112,6 +152,7 @@ def litellm_program() -> Path:
 
 SUBJECTS = (
     Subject("nginx", "credential swap only", nginx),
+    Subject("HAProxy", "key map, counter, swap", haproxy),
     Subject("Keystead", "key, model, swap, usage, durable ledger", keystead),
-    Subject("LiteLLM", "key, model, swap, usage; no database", litellm, streams=10),
+    Subject("LiteLLM", "key, model, swap, usage; no database", litellm, streams=10, holds=False),
 )

@@ -2,8 +2,8 @@
  *
  *   upstream PORT
  *
- * A body that contains "stream":true is answered by TICKS text deltas, one every 20 ms, between a proper beginning and
- * a proper end; any other by one small JSON message; GET /stats by what was sent so far. It understands just enough
+ * A body that contains "stream":true is answered by TICKS text deltas, one every 20 ms (with "top_k":1 one a second),
+ * between a proper beginning and a proper end; any other by one small JSON message; GET /stats by what was sent so far. It understands just enough
  * HTTP/1.1 for the gateways that are compared: keep-alive, Content-Length, one request at a time.
  */
 #define _GNU_SOURCE
@@ -18,10 +18,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { TICKS = 200, SLOTS = 20, MOST = 65536, ROOM = 1 << 18 };
+enum { TICKS = 200, SLOTS = 20, SLOW = 50, MOST = 65536, ROOM = 1 << 18 };
 
 struct connection {
     int left;     /* deltas still to send; 0 when no stream is under way */
+    int every;    /* of how many turns it speaks in one */
     int slot;     /* which millisecond of the 20 it sends in, so that streams do not all speak at once */
     size_t used;  /* bytes of the request so far */
     char *in;     /* ROOM bytes */
@@ -97,6 +98,7 @@ static void answer(int fd, struct connection *c, char *body, size_t size) {
     } else if (memmem(body, size, "\"stream\":true", 13) || memmem(body, size, "\"stream\": true", 14)) {
         answers++;
         c->left = TICKS;
+        c->every = memmem(body, size, "\"top_k\":1", 9) ? SLOW : 1;
         say_chunk(fd, START, HEAD, "");
     } else {
         answers++;
@@ -135,9 +137,11 @@ static void greet(int listener) {
 }
 
 static void tick(int slot) {
+    static unsigned turn[SLOTS];
+    turn[slot]++;
     for (int fd = slot; fd <= highest; fd += SLOTS) {
         struct connection *c = open_connections[fd];
-        if (!c || !c->left) continue;
+        if (!c || !c->left || (turn[slot] + fd / SLOTS) % c->every) continue;
         chunks++;
         if (--c->left) say_chunk(fd, DELTA, "", "");
         else say_chunk(fd, END, "", "0\r\n\r\n");

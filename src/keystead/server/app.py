@@ -21,7 +21,15 @@ import uvicorn
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, is_vendor_subscription, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import background, certificate, client_address, data_directory, outbound, upstream_snapshot
+from keystead.server import (
+    background,
+    certificate,
+    client_address,
+    data_directory,
+    open_files,
+    outbound,
+    upstream_snapshot,
+)
 from keystead.server.background import Running
 from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
@@ -206,6 +214,7 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     """
     from keystead.server.usage.price_file import book_of
 
+    open_files.allow_all()
     tls = installation.certificate
     more = [] if tls is None else [Chore("reading the certificate again", background.REFRESH_SECONDS, tls.refresh)]
     with (

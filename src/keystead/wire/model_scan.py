@@ -1,4 +1,4 @@
-"""Find ``model`` and ``stream`` in a Messages request without building the whole document.
+"""Find ``model``, ``stream`` and ``max_tokens`` in a Messages request without building the whole document.
 
 A policy decides on the model that this module reads, while the upstream acts on the one *it* reads; so every
 body on which two JSON parsers could disagree is refused (duplicate keys, a key in other capitals, another encoding
@@ -15,12 +15,21 @@ from typing import Any, Final, NamedTuple
 
 _ESCAPED_LETTER: Final = b"\\u00"
 """Letters are never escaped by an encoder; a key could hide behind it, so such a body is read in full."""
-_MODEL: Final = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"[ \t\r\n]*[,}]')
-_STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*(true|false)[ \t\r\n]*[,}]')
+_KEYS: Final = re.compile(rb'"(?:model|stream|max_tokens)"', re.IGNORECASE)
+"""The names that are looked for, as parsers take them that do not mind upper and lower case."""
+_MODEL_KEY: Final = b'"model"'
+_VALUES: Final = {
+    name: re.compile(rb"[ \t\r\n]*:[ \t\r\n]*%b[ \t\r\n]*[,}]" % value)
+    for name, value in {
+        _MODEL_KEY: rb'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"',
+        b'"stream"': rb"(true|false)",
+        b'"max_tokens"': rb"([0-9]{1,9})",
+    }.items()
+}
+"""What follows a name where nothing needs a second look."""
+_TOO_MANY: Final = 10**9
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]', re.DOTALL)
 """What a JSON text is made of, as far as its structure goes; numbers and words have none."""
-_MODEL_KEY: Final = b'"model"'
-"""Looked for in lower case: some parsers do not mind upper and lower case."""
 _BLANK: Final = b" \t\r\n"
 _CONVERSATION: Final = frozenset({"messages", "metadata", "system"})
 """Fields in which a ``model`` is what somebody said, and not one to be used."""
@@ -31,11 +40,13 @@ class RequestFacts(NamedTuple):
 
     Attributes:
         others: the models of tools and other parts that name one of their own.
+        max_tokens: how long the answer may become, as far as the request says it in a way that can be read.
     """
 
     model: str
     stream: bool
     others: tuple[str, ...] = ()
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +63,20 @@ def scan(body: bytes) -> RequestFacts | BodyFault:
 
 
 def _fast(body: bytes) -> RequestFacts | None:
-    """Return the facts when they are beyond doubt, else None."""
-    if body.lower().count(_MODEL_KEY) != 1 or _ESCAPED_LETTER in body or not _looks_like_object(body):
+    """Return the facts when they are beyond doubt, else None. One pass: a body of an agent is hundreds of kilobytes."""
+    values: dict[bytes, bytes] = {}
+    for key in _KEYS.finditer(body):
+        name = key[0]
+        value = _VALUES[name].match(body, key.end()) if name in _VALUES and name not in values else None
+        if value is None:  # in other capitals, twice, or with a value that is to be looked at
+            return None
+        values[name] = value[1]
+    model = values.get(_MODEL_KEY)
+    if model is None or _ESCAPED_LETTER in body or not _looks_like_object(body):
         return None
-    model = _MODEL.search(body)
-    streams = body.count(b'"stream"')
-    stream = _STREAM.search(body) if streams == 1 else None
-    if model is None or (streams and stream is None):
-        return None
-    return RequestFacts(model[1].decode("ascii"), stream is not None and stream[1] == b"true")
+    limit = values.get(b'"max_tokens"')
+    stream = values.get(b'"stream"') == b"true"
+    return RequestFacts(model.decode("ascii"), stream, (), None if limit is None else int(limit))
 
 
 def _looks_like_object(body: bytes) -> bool:
@@ -101,8 +117,9 @@ def renamed(body: bytes, model: str) -> bytes:
 
 def _place_of_model(body: bytes) -> tuple[int, int]:
     """Return where the value of the top-level ``model`` begins and ends, its quotes included."""
-    if body.lower().count(_MODEL_KEY) == 1 and _ESCAPED_LETTER not in body:
-        found = _MODEL.search(body)
+    keys = [key for key in _KEYS.finditer(body) if key[0].lower() == _MODEL_KEY]
+    if len(keys) == 1 and _ESCAPED_LETTER not in body:
+        found = _VALUES[_MODEL_KEY].match(body, keys[0].end())
         if found is not None:
             return found.start(1) - 1, found.end(1) + 1
     depth, name, is_name = 0, b"", True
@@ -157,7 +174,9 @@ def _facts(document: Any) -> RequestFacts | BodyFault:
         return BodyFault("model: must be a string of 1 to 256 characters.")
     if not isinstance(stream, bool | None):
         return BodyFault("stream: must be true or false.")
-    return RequestFacts(model, stream is True, tuple(_others(document)))
+    limit = document.get("max_tokens")
+    known = limit if type(limit) is int and 0 <= limit < _TOO_MANY else None
+    return RequestFacts(model, stream is True, tuple(_others(document)), known)
 
 
 def _others(document: dict[str, Any]) -> Iterator[str]:

@@ -26,6 +26,19 @@ def test_finds_the_top_level_fields_wherever_they_stand(
     assert scan(body)[:2] == (model, stream)  # type: ignore[index]  # a fault would fail just so
 
 
+@given(st.integers(0, 10**9 - 1), st.integers(0, 2), st.booleans())
+def test_tells_how_long_the_answer_may_become(limit: int, indent: int, named_twice: bool) -> None:
+    """In a body that is read at one glance, and in one that is not: there a tool has an input of the same name."""
+    tools = [{"input_schema": {"properties": {"max_tokens": {"type": "integer"}}}}] if named_twice else []
+    body = json.dumps({"messages": [], "tools": tools, "max_tokens": limit, "model": "m"}, indent=indent or None)
+    assert scan(body.encode()) == RequestFacts("m", stream=False, max_tokens=limit)
+
+
+@pytest.mark.parametrize("limit", ["-1", "1.5", '"7"', "null", "true", "1e3", "1000000000", "[7]"])
+def test_a_length_that_cannot_be_counted_with_is_none(limit: str) -> None:
+    assert scan(f'{{"model":"m","max_tokens":{limit}}}'.encode()) == RequestFacts("m", stream=False)
+
+
 @pytest.mark.requirement("G-11 names")
 @given(NAME, NAME, st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.booleans(), st.data())
 def test_another_name_changes_that_value_and_no_other_byte(

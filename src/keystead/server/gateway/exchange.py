@@ -123,7 +123,7 @@ class Exchange(Metered):
         facts = model_scan.scan(body)
         if isinstance(facts, model_scan.BodyFault):
             raise Refusal(400, facts.reason)
-        self._model, self._stream, _ = facts
+        self._model, self._stream = facts.model, facts.stream
         principal = self._check(facts)
         upstreams = choice.of_caller(gateway, principal)
         if len(upstreams) == 1 and self._head.metered and not upstreams[0].serves:  # nothing to choose
