@@ -26,7 +26,7 @@ from keystead.server.outbound import upstream_reach
 from keystead.server.policy import Principal
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_network import Guard
-from keystead.server.upstream_shape import Kind, Upstream, UpstreamCredential
+from keystead.server.upstream_shape import Upstream
 from keystead.wire import ids
 
 if TYPE_CHECKING:
@@ -127,11 +127,14 @@ class UpstreamSnapshot:
 
     def _ready(self, row: "models.Upstream") -> _Held | None:
         """Return the upstream with its credential, or None and the complaint."""
+        from keystead.server.upstreams import credentials
+
         before = self._held.get(row.pk)
         try:
             values = self._values(row)
             if values is not None and (before is None or (before.version, before.values) != (row.version, values)):
-                before = _Held(row.version, values, self._shape(row, values))
+                addresses = self._guard.of_organizations(row.base_url)
+                before = _Held(row.version, values, credentials.shape(row, values, addresses))
         except Exception as error:  # noqa: BLE001  one that cannot be read must not take the others down
             self._complain(row, _told(error))
             self._held.pop(row.pk, None)
@@ -154,25 +157,6 @@ class UpstreamSnapshot:
         if asked.values is None:
             raise _NotThere(asked.error)
         return asked.values
-
-    def _shape(self, row: "models.Upstream", values: "Values") -> Upstream:
-        from keystead.server.upstreams import credentials
-
-        credential: UpstreamCredential = credentials.made(row, values)
-        return Upstream(
-            row.wire_id,
-            row.name,
-            Kind(row.kind),
-            row.base_url,
-            credential,
-            models=row.model_names,
-            serves=tuple(row.serves),
-            headers=tuple(row.headers.items()),
-            region=row.region,
-            project=row.project,
-            first_byte_seconds=row.first_byte_seconds,
-            addresses=self._guard.of_organizations(row.base_url),
-        )
 
     def _complain(self, row: "models.Upstream", sentence: str) -> None:
         if self._complaints.get(row.pk) != sentence:

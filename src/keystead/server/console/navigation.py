@@ -17,6 +17,7 @@ ADMINISTRATION: Final = (
     ("connections", "Sign-on", Permission.SSO_MANAGE),
     ("provisioning", "Provisioning", Permission.SCIM_MANAGE),
     ("policies", "Policies", Permission.POLICIES_MANAGE),
+    ("upstreams", "Upstreams", Permission.UPSTREAMS_MANAGE),
     ("workloads", "Workloads", Permission.FEDERATION_MANAGE),
     ("clients", "Clients", Permission.CLIENTS_MANAGE),
 )

@@ -10,6 +10,7 @@ from keystead.server.console import (
     provisioning,
     second_factor,
     security,
+    upstreams,
     views,
     workloads,
 )
@@ -56,6 +57,15 @@ urlpatterns = [
     path("policies/<str:policy_id>", policies.edit, name="policy"),
     path("policies/<str:policy_id>/move", policies.move, name="policy_move"),
     path("policies/<str:policy_id>/remove", policies.remove, name="policy_remove"),
+    path("upstreams", upstreams.overview, name="upstreams"),
+    path("upstreams/new", upstreams.kinds, name="upstream_kinds"),
+    path("upstreams/new/<str:kind>", upstreams.create, name="upstream_new"),
+    path("upstreams/<str:upstream_id>", upstreams.edit, name="upstream"),
+    path("upstreams/<str:upstream_id>/credential/<str:method>", upstreams.credential, name="upstream_credential"),
+    path("upstreams/<str:upstream_id>/move", upstreams.move, name="upstream_move"),
+    path("upstreams/<str:upstream_id>/remove", upstreams.remove, name="upstream_remove"),
+    path("upstreams/<str:upstream_id>/switch", upstreams.switch, name="upstream_switch"),
+    path("upstreams/<str:upstream_id>/test", upstreams.test, name="upstream_test"),
     path("provisioning", provisioning.overview, name="provisioning"),
     path("provisioning/<str:token_id>/end", provisioning.end, name="provisioning_end"),
 ]

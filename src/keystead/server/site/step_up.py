@@ -39,7 +39,8 @@ MATTERS: Final = frozenset(
         "member_end", "member_forget_factors", "policy", "policy_move", "policy_new", "policy_remove",
         "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens", "security_app",
         "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",
-        "security_require", "workload_disable", "workload_new", "workload_rule",
+        "security_require", "upstream", "upstream_credential", "upstream_move", "upstream_new", "upstream_remove",
+        "upstream_switch", "workload_disable", "workload_new", "workload_rule",
     }
 )  # fmt: skip
 """Forms that give somebody access, take it away from others, or change how one signs in."""
@@ -49,7 +50,8 @@ DOES_NOT: Final = frozenset(
         "account_login", "account_logout", "address_confirm", "address_verify", "authorize", "connection_try",
         "device", "forgotten", "invitation", "invitation_accept", "invitation_revoke", "link", "passkey_sign_in",
         "password", "reset", "revoke_key", "saml_acs", "saml_arrived", "second_factor", "session_end",
-        "sessions_end_others", "setup", "sign_out", "sign_out_everywhere", "sso", "workload_test",
+        "sessions_end_others", "setup", "sign_out", "sign_out_everywhere", "sso", "upstream_test",
+        "workload_test",
     }
 )  # fmt: skip
 """The other forms: they let nobody else in, they only end something, or they ask by themselves."""

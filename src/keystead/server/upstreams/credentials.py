@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from keystead.environment import Environment
-from keystead.errors import ConfigurationError
+from keystead.errors import ConfigurationError, KeysteadError
 from keystead.secret import Secret
+from keystead.server import outbound
 from keystead.server.fixed_credential import NO_CREDENTIAL, FixedCredential, Header
 from keystead.server.settings import ServerSettings
-from keystead.server.upstream_shape import Kind, UpstreamCredential
-from keystead.server.upstreams import methods, operations, references
+from keystead.server.upstream_shape import Addresses, CredentialUnavailable, Kind, UpstreamCredential
+from keystead.server.upstream_shape import Upstream as Shape
+from keystead.server.upstreams import methods, operations, references, trial
 from keystead.server.upstreams.models import Upstream
 from keystead.sources.references import is_reference
 
@@ -18,6 +20,8 @@ Values = Mapping[str, Secret]
 
 USABLE: Final = frozenset(methods.HEADERS) | {(Kind.MESSAGES, "none"), (Kind.OPENAI, "none")}
 """Kinds and methods that this version can show an upstream."""
+ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.FOUNDRY, Kind.MESSAGES})
+"""Kinds that the gateway of this version can ask, so that no other is offered."""
 
 
 def read(upstream: Upstream, server: ServerSettings) -> Values:
@@ -70,3 +74,46 @@ def made(upstream: Upstream, values: Values) -> UpstreamCredential:
             move="administrator",
         )
     return FixedCredential(values["key"], cast("Header", header), "its credential")
+
+
+def shape(upstream: Upstream, values: Values, addresses: Addresses | None = None) -> Shape:
+    """Return the upstream as the gateway asks it; raises like :func:`made`."""
+    return Shape(
+        upstream.wire_id,
+        upstream.name,
+        Kind(upstream.kind),
+        upstream.base_url,
+        made(upstream, values),
+        models=upstream.model_names,
+        serves=tuple(upstream.serves),
+        headers=tuple(upstream.headers.items()),
+        region=upstream.region,
+        project=upstream.project,
+        first_byte_seconds=upstream.first_byte_seconds,
+        addresses=addresses,
+    )
+
+
+def described(upstream: Upstream) -> list[tuple[str, str]]:
+    """Return each field of its credential by its label, for a page: a reference as it is, a secret never."""
+    kept = operations.fields_of(upstream)
+    fields = methods.method_of(Kind(upstream.kind), upstream.method).fields if upstream.method else ()
+    return [(field.label, _shown(kept[field.name], field.secret)) for field in fields if field.name in kept]
+
+
+def _shown(value: str, secret: bool) -> str:
+    return value if not secret or is_reference(value) else "kept, encrypted"
+
+
+def tried(upstream: Upstream, server: ServerSettings) -> trial.Outcome:
+    """Read an upstream's credential and ask it; a reference that is a command may take up to a minute."""
+    try:
+        asked = shape(upstream, read(upstream, server))
+        refresh = getattr(asked.credential, "refresh", None)
+        if refresh is not None:
+            refresh()
+    except KeysteadError as error:
+        return trial.Outcome(works=False, sentence=f"{error.message} {error.hint}" if error.hint else error.message)
+    except CredentialUnavailable as error:
+        return trial.Outcome(works=False, sentence=f"Its credential cannot be had: {error}")
+    return trial.ask(asked, outbound.upstream_reach(server))

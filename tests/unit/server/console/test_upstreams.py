@@ -1,0 +1,130 @@
+"""The pages by which an administrator connects an upstream."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from local_server import Asked, local_server
+
+CANARY = "sk-ant-api03-canary"
+
+
+@pytest.fixture
+def browser(web: Any, administrator: Any) -> Any:
+    web.force_login(administrator.person)
+    return web
+
+
+def text(response: Any) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", response.content.decode())))
+
+
+def add(browser: Any, kind: str = "messages", **more: str) -> Any:
+    return browser.post(f"/upstreams/new/{kind}", {"name": "Ours", "base_url": "https://llm.example.com"} | more)
+
+
+def the_only() -> Any:
+    from keystead.server.upstreams.models import Upstream
+
+    return Upstream.objects.get()
+
+
+def test_an_upstream_is_connected_shown_a_credential_tested_and_removed(browser: Any) -> None:
+    def answer(asked: Asked) -> tuple[int, str, object]:
+        return (200 if asked.headers.get("x-api-key") == CANARY else 401), "application/json", {}
+
+    with local_server({"GET /v1/models": answer}) as server:
+        lines = {"models": "opus = deployment\n", "serves": "opus\nsonnet", "headers": "X-Team: a", "name": "Ours"}
+        page = add(browser, base_url=server.url, **lines)
+        upstream = the_only()
+        assert page.headers["location"] == f"/upstreams/{upstream.wire_id}"
+        assert (upstream.model_names, upstream.serves) == ({"opus": "deployment"}, ["opus", "sonnet"])
+        assert "Nothing is sent there before its credential is set." in text(browser.get(page.headers["location"]))
+        for key, said in (("wrong", "It refused the credential (401)"), (CANARY, "It answered GET /v1/models.")):
+            browser.post(f"/upstreams/{upstream.wire_id}/credential/api_key", {"key": key})
+            tested = browser.post(f"/upstreams/{upstream.wire_id}/test", follow=True)
+            assert said in text(tested)
+            assert "kept, encrypted" in text(tested)
+            assert CANARY not in tested.content.decode()
+    listed = text(browser.get("/upstreams"))
+    assert "Ours works Messages API" in listed
+    browser.post(f"/upstreams/{upstream.wire_id}/switch", {"on": "no"})
+    assert "Ours off" in text(browser.get("/upstreams"))
+    assert "Remove “Ours”?" in text(browser.get(f"/upstreams/{upstream.wire_id}/remove"))
+    browser.post(f"/upstreams/{upstream.wire_id}/remove")
+    assert "No upstream is connected yet" in text(browser.get("/upstreams"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"base_url": "https://10.0.0.1"}, "base_url names 10.0.0.1, which is inside this server's own network."),
+        ({"models": "opus"}, "“opus” is not ours = theirs."),
+        ({"headers": "x-api-key: k"}, "headers: x-api-key is set by the gateway itself."),
+        ({"name": ""}, "This field is required."),
+    ],
+)
+def test_what_will_not_do_is_said_and_nothing_is_kept(browser: Any, more: dict[str, str], said: str) -> None:
+    from keystead.server.upstreams.models import Upstream
+
+    page = add(browser, **more)
+    assert page.status_code == 422
+    assert said in text(page)
+    assert not Upstream.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "said"),
+    [
+        ("api_key", {}, "key is missing: API key needs key."),
+        ("api_key", {"key": "sk-ant-oat01-x"}, "rule vendor-subscription"),
+        ("api_key", {"key": "file:/etc/shadow"}, "it is kept on the server's own machine"),
+    ],
+)
+def test_a_credential_that_will_not_do_is_said(browser: Any, method: str, given: dict[str, str], said: str) -> None:
+    add(browser)
+    page = browser.post(f"/upstreams/{the_only().wire_id}/credential/{method}", given)
+    assert page.status_code == 422
+    assert said in text(page)
+    assert the_only().method == ""
+
+
+def test_another_host_is_not_sent_the_old_credential(browser: Any) -> None:
+    add(browser)
+    address = f"/upstreams/{the_only().wire_id}"
+    browser.post(f"{address}/credential/api_key", {"key": CANARY})
+    shown = browser.get(f"{address}/credential/api_key")
+    assert CANARY not in shown.content.decode()
+    version = str(the_only().version)
+    changed = {"name": "Ours", "base_url": "https://evil.example", "version": version}
+    assert browser.post(address, changed).status_code == 302
+    assert the_only().sealed_credential == ""
+    assert "Somebody changed this upstream meanwhile." in text(browser.post(address, changed))
+
+
+@pytest.mark.parametrize("address", ["", "/new", "/new/messages", "/{0}", "/{0}/remove", "/{0}/credential/api_key"])
+def test_who_may_not_sees_nothing_of_it(browser: Any, administrator: Any, address: str) -> None:
+    add(browser)
+    place = "/upstreams" + address.format(the_only().wire_id)
+    assert browser.get(place).status_code == 200
+    type(administrator).objects.update(role="developer")
+    assert browser.get(place).status_code == 403
+    assert "upstreams" not in text(browser.get("/")).lower()
+
+
+@pytest.mark.parametrize(
+    "address", ["/upstreams/new/moon", "/upstreams/new/openai", "/upstreams/upst_1", "/upstreams/{0}/credential/chain"]
+)
+def test_what_is_not_there_is_not_found(browser: Any, address: str) -> None:
+    add(browser)
+    assert browser.get(address.format(the_only().wire_id)).status_code == 404
+
+
+def test_only_kinds_that_the_gateway_can_ask_are_offered(browser: Any) -> None:
+    from keystead.server.gateway.upstreams import ADAPTERS
+    from keystead.server.upstreams import credentials
+
+    assert ADAPTERS.keys() >= credentials.ASKABLE
+    offered = browser.get("/upstreams/new").content.decode()
+    assert {kind for kind in ADAPTERS if f"/upstreams/new/{kind}" in offered} == credentials.ASKABLE
