@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-_ESCAPED_LETTER: Final = b"\\u00"
-"""Letters are never escaped by an encoder; a key could hide behind it, so such a body is read in full."""
-_KEYS: Final = re.compile(rb'"(?:model|stream|max_tokens)"', re.IGNORECASE)
-"""The names that are looked for, as parsers take them that do not mind upper and lower case."""
+_KEYS: Final = re.compile(rb'"(?:(?:model|stream|max_tokens)"|[a-z_]{0,9}\\u00)', re.IGNORECASE)
+"""The names that are looked for, as parsers take them that do not mind upper and lower case, and whatever could be one of
+them with a letter escaped. Each begins with a quote, because looking for one character is what goes fast."""
+_ESCAPED: Final = b"\\u00"
 _MODEL_KEY: Final = b'"model"'
 _VALUES: Final = {
     name: re.compile(rb"[ \t\r\n]*:[ \t\r\n]*%b[ \t\r\n]*[,}]" % value)
@@ -68,11 +68,11 @@ def _fast(body: bytes) -> RequestFacts | None:
     for key in _KEYS.finditer(body):
         name = key[0]
         value = _VALUES[name].match(body, key.end()) if name in _VALUES and name not in values else None
-        if value is None:  # in other capitals, twice, or with a value that is to be looked at
+        if value is None:  # in other capitals, escaped, twice, or with a value that is to be looked at
             return None
         values[name] = value[1]
     model = values.get(_MODEL_KEY)
-    if model is None or _ESCAPED_LETTER in body or not _looks_like_object(body):
+    if model is None or not _looks_like_object(body):
         return None
     limit = values.get(b'"max_tokens"')
     stream = values.get(b'"stream"') == b"true"
@@ -117,8 +117,8 @@ def renamed(body: bytes, model: str) -> bytes:
 
 def _place_of_model(body: bytes) -> tuple[int, int]:
     """Return where the value of the top-level ``model`` begins and ends, its quotes included."""
-    keys = [key for key in _KEYS.finditer(body) if key[0].lower() == _MODEL_KEY]
-    if len(keys) == 1 and _ESCAPED_LETTER not in body:
+    keys = [key for key in _KEYS.finditer(body) if key[0].lower() == _MODEL_KEY or key[0].endswith(_ESCAPED)]
+    if len(keys) == 1:
         found = _VALUES[_MODEL_KEY].match(body, keys[0].end())
         if found is not None:
             return found.start(1) - 1, found.end(1) + 1
