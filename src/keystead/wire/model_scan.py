@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 _KEYS: Final = re.compile(rb'"(?:(?:model|stream|max_tokens)"|[a-z_]{0,9}\\u00)', re.IGNORECASE)
-"""The names that are looked for, as parsers take them that do not mind upper and lower case, and whatever could be one of
-them with a letter escaped. Each begins with a quote, because looking for one character is what goes fast."""
+"""The names that are looked for, as parsers take them that do not mind upper and lower case, and whatever could be one
+of them with a letter escaped. All begin with a quote, because looking for one character is what goes fast."""
 _ESCAPED: Final = b"\\u00"
 _MODEL_KEY: Final = b'"model"'
 _VALUES: Final = {
