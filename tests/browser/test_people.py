@@ -128,6 +128,8 @@ def test_the_pages_fit_their_window_and_pass_the_accessibility_rules(
         "members-none": "/members?q=zoe",
         "member": member,
         "member-end": f"{member}/end",
+        "compliance": "/compliance",
+        "suspend": f"/suspensions/{ids.dump('membership', long.pk)}",
         "member-leave": f"/members/{ids.dump('membership', administrator.pk)}/end",
     }
     for name, address in addresses.items():

@@ -26,7 +26,9 @@ OVERLAP_SECONDS: Final = 600.0
 A change is stamped by the process that makes it, whose clock may be behind, and is seen once it is committed.
 """
 _VERIFIED_AT_MOST: Final = 65_536
-_SAYING_NOTHING: Final = frozenset({"client", "group", "member_address", "policy", "suspension", "switches"})
+_SAYING_NOTHING: Final = frozenset(
+    {"client", "group", "member_address", "policy", "suspension", "switches", "upstream"}
+)
 """Changes that say nothing about whose a credential is."""
 
 

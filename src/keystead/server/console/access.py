@@ -15,6 +15,8 @@ from keystead.server.console import errors
 from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+from keystead.server.suspensions import operations as suspensions
+from keystead.wire import ids
 
 View = Callable[..., HttpResponseBase]
 Check = Callable[[Membership], None]
@@ -30,7 +32,7 @@ def now() -> datetime:
 def for_members(view: View) -> View:
     """Decorate a page so that it is called with the signed-in person's membership as second argument.
 
-    A stranger is sent to sign in; somebody who belongs to no organization is told so.
+    A stranger is sent to sign in; somebody who belongs to no organization, or is suspended, is told so.
     """
 
     @login_required
@@ -39,6 +41,9 @@ def for_members(view: View) -> View:
         member = _membership(request)
         if member is None:
             return errors.page(request, errors.NO_ORGANIZATION)
+        reason = suspensions.reason_for(member.organization_id, ids.dump("membership", member.pk))
+        if reason:
+            return errors.page(request, errors.suspended(reason))
         return view(request, member, *args, **kwargs)
 
     return guarded

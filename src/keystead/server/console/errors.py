@@ -23,6 +23,13 @@ FORBIDDEN: Final = Fault(
 NO_ORGANIZATION: Final = Fault(
     403, "You belong to no organization", "Ask an administrator of this server to add you to one."
 )
+
+
+def suspended(reason: str) -> Fault:
+    """Return what a suspended member is told wherever they go."""
+    return Fault(403, "Your membership is suspended", f"{reason.rstrip('.')}. Ask an administrator to lift it.")
+
+
 STALE_FORM: Final = Fault(
     403,
     "That form is no longer valid",

@@ -17,6 +17,7 @@ from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission, Role
 from keystead.server.people import members
 from keystead.server.people.members import Member
+from keystead.server.suspensions import operations as suspensions
 
 UNPROCESSABLE = 422
 _METHODS = ["GET", "HEAD", "POST"]
@@ -92,6 +93,7 @@ def member(request: HttpRequest, by: Membership, subject: Member) -> HttpRespons
         "subject": subject,
         "is_oneself": subject.membership.pk == by.pk,
         "may_manage": organizations.may(by, Permission.MEMBERS_MANAGE),
+        "suspended": suspensions.reason_for(by.organization_id, subject.wire_id),
         "has_factors": factors.has_any(subject.membership.person),
     }
     return render(request, "console/member.html", page, status=UNPROCESSABLE if form.errors else 200)

@@ -20,6 +20,7 @@ ADMINISTRATION: Final = (
     ("upstreams", "Upstreams", Permission.UPSTREAMS_MANAGE),
     ("workloads", "Workloads", Permission.FEDERATION_MANAGE),
     ("clients", "Clients", Permission.CLIENTS_MANAGE),
+    ("compliance", "Data", Permission.COMPLIANCE_MANAGE),
 )
 """Name of the address, what the link says, and the right without which it is not offered."""
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from keystead.server.console import (
+    compliance,
     groups,
     invitations,
     members,
@@ -10,6 +11,7 @@ from keystead.server.console import (
     provisioning,
     second_factor,
     security,
+    suspensions,
     upstreams,
     views,
     workloads,
@@ -20,6 +22,8 @@ urlpatterns = [
     path("setup", views.setup, name="setup"),
     path("keys", views.keys, name="keys"),
     path("keys/<str:key_id>/revoke", views.revoke_key, name="revoke_key"),
+    path("compliance", compliance.overview, name="compliance"),
+    path("suspensions/<str:subject>", suspensions.suspension, name="suspension"),
     path("members", members.overview, name="members"),
     path("members/invitations", invitations.overview, name="invitations"),
     path("members/invitations/<str:invitation_id>/renew", invitations.renew, name="invitation_renew"),

@@ -16,7 +16,9 @@ from keystead.server.console.forms import KeyForm, SetupForm
 from keystead.server.identity import operations as identity
 from keystead.server.keys import operations as api_keys
 from keystead.server.keys.models import Purpose
+from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+from keystead.server.suspensions import operations as suspensions
 from keystead.server.usage import export
 from keystead.server.usage import operations as ledger
 
@@ -92,7 +94,14 @@ def keys(request: HttpRequest, member: Membership) -> HttpResponse:
         else:
             page = {"key": key, "secret": secret.reveal(), "base_url": settings.KEYSTEAD.base_url}
             return render(request, "console/key_created.html", page)
-    page = {"form": form, "member": member, "keys": api_keys.list_for(member), "now": now()}
+    page = {
+        "form": form,
+        "member": member,
+        "keys": api_keys.list_for(member),
+        "now": now(),
+        "suspended": {one.subject for one in suspensions.living(member.organization)},
+        "may_suspend": organizations.may(member, suspensions.KEY.permission),
+    }
     return render(request, "console/keys.html", page, status=_status(form))
 
 

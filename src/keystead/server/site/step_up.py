@@ -33,14 +33,14 @@ _OURS: Final = frozenset({"confirm", "confirm_password", "confirm_code", "confir
 
 MATTERS: Final = frozenset(
     {
-        "address", "client", "client_new", "connection", "connection_delete", "connection_new_oidc",
+        "address", "client", "client_new", "compliance", "connection", "connection_delete", "connection_new_oidc",
         "connection_new_saml", "connection_switch", "domain", "domain_claim", "group", "group_add", "group_remove",
         "group_take_out", "groups", "invitation_renew", "invitations", "keys", "member", "member_bring_back",
         "member_end", "member_forget_factors", "policy", "policy_move", "policy_new", "policy_remove",
         "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens", "security_app",
         "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",
-        "security_require", "upstream", "upstream_credential", "upstream_move", "upstream_new", "upstream_remove",
-        "upstream_switch", "workload_disable", "workload_new", "workload_rule",
+        "security_require", "suspension", "upstream", "upstream_credential", "upstream_move", "upstream_new",
+        "upstream_remove", "upstream_switch", "workload_disable", "workload_new", "workload_rule",
     }
 )  # fmt: skip
 """Forms that give somebody access, take it away from others, or change how one signs in."""

@@ -4,7 +4,7 @@ A suspension is one row whatever it is of, so that nothing that can be suspended
 from what ends things for good: a revoked key, an ended membership and a disabled client stay so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from keystead.errors import PolicyDenied, UsageError
 from keystead.server.audit import operations as audit
@@ -93,16 +94,15 @@ def lift(by: Membership, subject: str, now: datetime) -> bool:
     return True
 
 
-def reason_for(organization_id: UUID, subject: str) -> str:
+def reason_for(organization_id: UUID | None, subject: str) -> str:
     """Return why somebody or something is suspended, or nothing when it is not."""
     living = Suspension.objects.filter(organization=organization_id, subject=subject, lifted_at=None)
     return living.values_list("reason", flat=True).first() or ""
 
 
-def reasons(organization_id: UUID, subjects: Iterable[str]) -> dict[str, str]:
-    """Return the same for those of many that are suspended."""
-    living = Suspension.objects.filter(organization=organization_id, subject__in=list(subjects), lifted_at=None)
-    return dict(living.values_list("subject", "reason"))
+def living(organization: Organization) -> QuerySet[Suspension]:
+    """Return what is suspended in an organization, the latest first."""
+    return organization.suspensions.filter(lifted_at=None).select_related("by__person").order_by("-at")
 
 
 def standing() -> Mapping[tuple[str, str], Suspended]:
@@ -114,10 +114,19 @@ def standing() -> Mapping[tuple[str, str], Suspended]:
     }
 
 
-def _check(by: Membership, subject: str, doing: str) -> None:
+def require(by: Membership, subject: str, doing: str = "suspend") -> None:
+    """Check that ``by`` may suspend what is of the subject's kind.
+
+    Raises:
+        PolicyDenied: their role may not.
+    """
     kind = kind_of(subject)
     organizations.require(by, kind.permission, f"{doing} {kind.called.partition(' ')[2]}s")
-    if kind is not MEMBER:
+
+
+def _check(by: Membership, subject: str, doing: str) -> None:
+    require(by, subject, doing)
+    if kind_of(subject) is not MEMBER:
         return
     member = Membership.objects.get(pk=ids.parse("membership", subject), organization=by.organization_id)
     if member.pk == by.pk:

@@ -6,7 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from keystead.errors import KeysteadError
+from keystead.errors import KeysteadError, UsageError
 from keystead.secret import Secret
 from keystead.server.authorization import registry
 from keystead.server.authorization.models import Client
@@ -17,6 +17,7 @@ from keystead.server.authorization.views.pages import Message, message, own_page
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
+from keystead.server.suspensions import operations as suspensions
 
 _METHODS = ["GET", "HEAD", "POST"]
 NOT_YOURS = Message(
@@ -78,14 +79,27 @@ def _change(request: HttpRequest, found: Client, member: Membership) -> HttpResp
         return _show(request, found, registry.rotate_secret(found, member, now(), token_bytes))
     if action == "end_old":
         registry.end_replaced_secret(found, member, now())
+    elif action == "suspend":
+        return _suspend(request, found, member)
+    elif action == "lift":
+        suspensions.lift(member, found.client_id, now())
     elif action == "disable":
         registry.disable(found, member, now())
         return redirect("clients")
     return redirect("client", found.client_id)
 
 
+def _suspend(request: HttpRequest, found: Client, member: Membership) -> HttpResponse:
+    try:
+        suspensions.suspend(member, found.client_id, request.POST.get("reason", ""), now())
+    except UsageError as error:
+        return message(request, Message(422, "It is not suspended", f"{error.message} {error.hint}"))
+    return redirect("client", found.client_id)
+
+
 def _show(request: HttpRequest, found: Client, secret: Secret | None) -> HttpResponse:
     content = {
+        "suspended": suspensions.reason_for(found.organization_id, found.client_id),
         "client": found,
         "secret": None if secret is None else secret.reveal(),
         "secrets": registry.live_secrets(found, now()),

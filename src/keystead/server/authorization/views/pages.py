@@ -13,6 +13,8 @@ from keystead.server.authorization.surroundings import issuer
 from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+from keystead.server.suspensions import operations as suspensions
+from keystead.wire import ids
 
 Rest = ParamSpec("Rest")
 
@@ -43,7 +45,14 @@ def acting(request: HttpRequest) -> Acting | HttpResponse:
     """Return who acts, or the page that says why nobody can."""
     person = request.user
     membership = organizations.membership_of(person) if isinstance(person, Person) else None
-    return message(request, NOWHERE) if membership is None else Acting(membership)
+    if membership is None:
+        return message(request, NOWHERE)
+    reason = suspensions.reason_for(membership.organization_id, ids.dump("membership", membership.pk))
+    return message(request, _suspended(reason)) if reason else Acting(membership)
+
+
+def _suspended(reason: str) -> Message:
+    return Message(403, "Your membership is suspended", f"{reason.rstrip('.')}. Ask an administrator to lift it.")
 
 
 def own_page_only(
