@@ -160,7 +160,7 @@ def facts_of(member: Membership) -> rules.MemberFacts:
 
 def delivery_to(member: Membership) -> rules.Delivery | None:
     """Return what a member is given; None when no policy is for them."""
-    return rules.delivery(of_organization(member.organization), facts_of(member))
+    return _delivery(member.organization, facts_of(member))
 
 
 def delivery(principal: Principal) -> rules.Delivery | None:
@@ -170,9 +170,14 @@ def delivery(principal: Principal) -> rules.Delivery | None:
     """
     if principal.member_id is None:
         organization = Organization.objects.get(pk=ids.parse("organization", principal.organization_id))
-        return rules.delivery(of_organization(organization), rules.MemberFacts(frozenset(), ""))
+        return _delivery(organization, rules.MemberFacts(frozenset(), ""))
     members = Membership.objects.select_related("person", "organization")
     return delivery_to(members.get(pk=ids.parse("membership", principal.member_id)))
+
+
+def _delivery(organization: Organization, facts: rules.MemberFacts) -> rules.Delivery | None:
+    kept = of_organization(organization)
+    return rules.delivery(kept, facts, zero_retention=organization.zero_retention)
 
 
 def rule_of(policy: Policy) -> rules.Policy:

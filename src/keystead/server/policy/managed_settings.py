@@ -76,14 +76,33 @@ class Delivery:
     body: bytes
 
 
-def delivery(policies: Sequence[Policy], member: MemberFacts) -> Delivery | None:
+ZERO_RETENTION: Final = Policy(
+    "zero-retention",
+    "Zero data retention",
+    Match(),
+    {
+        "env": {
+            "OTEL_LOG_ASSISTANT_RESPONSES": "0",
+            "OTEL_LOG_RAW_API_BODIES": "0",
+            "OTEL_LOG_TOOL_CONTENT": "0",
+            "OTEL_LOG_TOOL_DETAILS": "0",
+            "OTEL_LOG_USER_PROMPTS": "0",
+        }
+    },
+)
+"""What everybody is given, over whatever else, where nothing may be kept: agents leave content out of their telemetry
+(monitoring documentation of the agent, read 2026-11-26)."""
+
+
+def delivery(policies: Sequence[Policy], member: MemberFacts, *, zero_retention: bool = False) -> Delivery | None:
     """Return what ``member`` is given, or None when no policy is for them.
 
     Args:
         policies: of one organization, in their order.
         member: whom it is for.
+        zero_retention: whether the organization has nothing kept.
     """
-    sources = sources_for(policies, member)
+    sources = sources_for(policies, member) + ((ZERO_RETENTION,) if zero_retention else ())
     if not sources:
         return None
     settings = merged(sources)

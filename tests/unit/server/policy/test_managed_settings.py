@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from keystead.server.policy.managed_settings import (
     LARGEST,
+    ZERO_RETENTION,
     Match,
     MemberFacts,
     Policy,
@@ -141,6 +142,18 @@ def test_a_document_that_will_not_do_says_which_member_and_why(text: str, proble
 
 def test_what_this_server_does_not_know_passes_as_it_is() -> None:
     assert problems('{"somethingNew":{"deep":[1]}}') == ({"somethingNew": {"deep": [1]}}, [])
+
+
+def test_zero_retention_is_laid_over_everything_and_is_a_policy_of_its_own() -> None:
+    loud = Policy("pol_loud", "Loud", Match(), {"env": {"OTEL_LOG_USER_PROMPTS": "1", "A": "b"}})
+    given_to = delivery([loud], ADA, zero_retention=True)
+    assert given_to is not None
+    assert given_to.settings["env"] == {**ZERO_RETENTION.settings["env"], "A": "b"}
+    assert set(ZERO_RETENTION.settings["env"].values()) == {"0"}
+    alone = delivery([], ADA, zero_retention=True)
+    assert alone is not None
+    assert alone.sources == (ZERO_RETENTION,)
+    assert delivery([], ADA) is None
 
 
 def test_models_are_limited_only_by_a_document_that_names_them() -> None:
