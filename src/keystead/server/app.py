@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
@@ -46,6 +46,9 @@ from keystead.server.site.settings import configure
 from keystead.server.upstream_network import Guard
 from keystead.server.upstream_snapshot import UpstreamSnapshot
 from keystead.server.upstreams import references
+
+if TYPE_CHECKING:
+    from keystead.server.site.direct import Direct
 
 SETUP_CODE_LIFETIME: Final = timedelta(days=1)
 DRAIN_SECONDS: Final = 15
@@ -253,6 +256,7 @@ async def _serve(
             managed_settings=_managed_settings,
             permits=running.permits.of,
             denials=running.denials,
+            quick=control_plane.quick,
         )
         gateway.pools.of(upstream[0])  # an address that cannot be one stops the server here
         ready = Ready(settings, installation.setup_code)
@@ -323,7 +327,7 @@ def _uvicorn(gateway: Gateway, control_plane: ASGIApp, tls: Certificate | None) 
 
 
 @contextlib.asynccontextmanager
-async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator[ASGIApp]:
+async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator["Direct"]:
     """Give Django as an ASGI application that runs it in threads; as ASGI itself it is several times slower.
 
     What programs ask most goes to the same code past its stack. ``REMOTE_ADDR`` is the client's address, whatever

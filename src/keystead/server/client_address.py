@@ -125,8 +125,13 @@ def resolved(scope: Scope, known: Proxies) -> Scope:
 
 def of_scope(scope: Scope, known: Proxies) -> str | None:
     """Return the client's address of an ASGI scope, or None where the connection is between no addresses."""
-    peer = _address(str((scope.get("client") or ("",))[0]).partition("%")[0])
-    return None if peer is None else str(client(peer, scope["headers"], known))
+    return seen_from(str((scope.get("client") or ("",))[0]), scope["headers"], known)
+
+
+def seen_from(peer: str | None, headers: Headers, known: Proxies) -> str | None:
+    """Return the client's address of a request that came from ``peer``, or None where that is no address."""
+    address = _address((peer or "").partition("%")[0])
+    return None if address is None else str(client(address, headers, known))
 
 
 def counted_as(address: str) -> str:

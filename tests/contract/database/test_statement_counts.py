@@ -32,9 +32,7 @@ class Installation:
         from keystead.server.authorization.views.posted import Asked
 
         body = urlencode({"grant_type": grant_type, **form}).encode()
-        asked = Asked(
-            f"/oauth/{path}", "application/x-www-form-urlencoded", None, None, "tests", "127.0.0.1", body, at_once=False
-        )
+        asked = Asked(f"/oauth/{path}", "application/x-www-form-urlencoded", None, None, "tests", "127.0.0.1", body)
         reply = getattr(endpoints, path).reply(asked)
         assert reply.status == 200, reply.body
         answer: dict[str, Any] = json.loads(reply.body)

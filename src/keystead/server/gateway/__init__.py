@@ -35,6 +35,7 @@ from keystead.server.gateway.ports import (
     Limits,
     ManagedSettings,
     Permits,
+    Quick,
     Readiness,
     Upstreams,
 )
@@ -80,6 +81,10 @@ def _unnoted(_principal: Principal, _deny: Deny, _now: float) -> None:
     return None
 
 
+def _never_quick(*_: object) -> None:
+    return None
+
+
 async def _no_policy(_principal: Principal) -> Delivery | None:
     return None
 
@@ -99,6 +104,7 @@ class Gateway:
         managed_settings: what ``/managed/settings`` answers.
         permits: what a caller may do.
         denials: where refusals by a rule are noted.
+        quick: which requests of others are answered without ASGI.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -118,6 +124,7 @@ class Gateway:
         managed_settings: ManagedSettings = _no_policy,
         permits: Permits = _everything,
         denials: Denials = _unnoted,
+        quick: Quick = _never_quick,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -131,6 +138,7 @@ class Gateway:
         self.managed_settings = managed_settings
         self.permits = permits
         self.denials = denials
+        self.quick = quick
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

@@ -3,7 +3,7 @@
 :mod:`keystead.server.app` passes the real ones in, tests pass simple ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,8 @@ from keystead.server.usage.record import UsageRecord
 
 __all__ = [
     "Addresses",
+    "Answered",
+    "Ask",
     "CredentialUnavailable",
     "Denials",
     "Directory",
@@ -31,12 +33,16 @@ __all__ = [
     "Limits",
     "ManagedSettings",
     "Permits",
+    "Quick",
     "Readiness",
     "Unsigned",
     "Upstream",
     "UpstreamCredential",
     "Upstreams",
 ]
+
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class DirectoryUnavailable(Exception):
@@ -95,6 +101,37 @@ class Denials(Protocol):
 
     def __call__(self, principal: Principal, deny: Deny, now: float, /) -> None:
         """Note that a rule refused a request at that time (Unix seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer that is not streamed.
+
+    Attributes:
+        head: its header lines, each with its line end; ``Content-Length`` is one of them.
+    """
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+Ask = Callable[[bytes, Callable[[Answered], None]], None]
+"""Asks with a request's body; the answer is told later, on the event loop."""
+
+
+class Quick(Protocol):
+    """Which small requests are answered without ASGI, whose objects cost more than many an answer."""
+
+    def __call__(self, target: bytes, headers: Headers, peer: str | None, size: int, /) -> Ask | None:
+        """Return what asks, or None when the request is not quite ordinary or not for it; then it becomes ASGI.
+
+        Args:
+            target: of a POST, path and query.
+            headers: names in lower case.
+            peer: address of the other end of the connection.
+            size: bytes of the body, which has come with the head; there is nothing after it.
+        """
 
 
 class Readiness(Protocol):

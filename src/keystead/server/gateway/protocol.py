@@ -1,8 +1,10 @@
-"""The server's own HTTP protocol: the messages path is relayed raw, everything else goes uvicorn's ordinary way.
+"""The server's own HTTP protocol: the messages path is relayed raw, what somebody answers quickly is asked without
+ASGI, everything else goes uvicorn's ordinary way.
 
 Coupling to uvicorn, pinned by ``tests/contract/upstreams/test_pages.py``: the parser's callbacks
-(``on_message_begin`` … ``on_message_complete``), ``send_400_response``, ``shutdown``, and the attributes ``parser``,
-``transport``, ``url``, ``headers``, ``cycle``, ``server_state``.
+(``on_message_begin`` … ``on_message_complete``), ``send_400_response``, ``shutdown``, ``STATUS_LINE``, and the
+attributes ``parser``, ``transport``, ``url``, ``headers``, ``client``, ``cycle``, ``server_state`` with its
+``default_headers``.
 """
 
 import asyncio
@@ -11,11 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from keystead.server.gateway.exchange import Exchange
 from keystead.server.gateway.known_head import KnownHead
+from keystead.server.gateway.ports import Answered, Ask
 from keystead.server.gateway.refusals import Refusal, render
 from keystead.server.gateway.request_head import METERED, RequestHead, of_messages
 
@@ -44,6 +47,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self.timeout_keep_alive = int(gateway.limits.keep_alive_seconds)  # after what uvicorn has answered, too
         self._exchange: Exchange | None = None
         self._known: KnownHead | None = None
+        self._ask: Ask | None = None
+        self._body = self._held = b""
         self._between = True
         self._segment = b""
         self.deadline = math.inf
@@ -71,6 +76,10 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._closing or (self._exchange is not None and self._exchange.dispatched):
             self._discard(len(data))
             return
+        if self._ask is not None:
+            self.transport.pause_reading()  # one request after the other
+            self._held += data
+            return
         if self._known is not None:
             body = self._known.body_of(data)
             if body is not None:
@@ -80,7 +89,9 @@ class GatewayProtocol(HttpToolsProtocol):
         self._segment = data if self._between else b""
         super().data_received(data)
         self._arrived += len(data)
-        if self._exchange is not None and not self._closing:
+        if self._ask is not None and not self._closing:
+            self._ask(self._body, self._tell)
+        elif self._exchange is not None and not self._closing:
             self._advance(self._exchange)
         elif not self._closing:
             self._check_head_size(len(data) if self._in_head else 0)
@@ -89,6 +100,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.forget(self)
         super().connection_lost(exc)
+        self._ask = None
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.client_lost()
@@ -141,8 +153,10 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         path = self.url.partition(b"?")[0].partition(b"#")[0]
         if path not in METERED:
-            self._hand_over()
-        elif self.cycle is not None and not self.cycle.response_complete:
+            self._ask = self._quickly()
+            if self._ask is None:
+                self._hand_over()
+        elif self._is_answering():
             self.cycle.keep_alive = False
             self._surplus = True
         else:
@@ -150,6 +164,21 @@ class GatewayProtocol(HttpToolsProtocol):
             self._keep_alive = self.parser.should_keep_alive() and not self._old
             self._exchange = Exchange(self._gateway, self)
             self.awaiting(self._gateway.limits.body_seconds)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _quickly(self) -> Ask | None:
+        """Return what answers this request without ASGI: one that is whole, in order, and alone in its segment."""
+        end = self._segment.find(b"\r\n\r\n")
+        parser = self.parser
+        if end < 0 or self._closing or self._is_answering() or parser.get_method() != b"POST":
+            return None
+        if parser.get_http_version() != "1.1" or parser.should_upgrade() or not parser.should_keep_alive():
+            return None
+        self._body, self._keep_alive = b"", True
+        peer = self.client[0] if self.client else None
+        return self._gateway.quick(self.url, self.headers, peer, len(self._segment) - end - 4)
 
     def _hand_over(self) -> None:
         """Give the request to uvicorn, which builds its scope when a message begins."""
@@ -162,7 +191,9 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._exchange is not None:
+        if self._ask is not None:
+            self._body += body
+        elif self._exchange is not None:
             if not self._surplus:
                 self._exchange.take(body)
         elif not self._surplus and not self._head_is_large():
@@ -170,7 +201,9 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._between = True
-        if self._exchange is not None:
+        if self._ask is not None:
+            self.deadline = math.inf
+        elif self._exchange is not None:
             self._complete = True
         elif not self._surplus and not self._head_is_large():
             self.deadline = math.inf  # whoever answers now has their own
@@ -184,6 +217,26 @@ class GatewayProtocol(HttpToolsProtocol):
             self.refuse(
                 Refusal(400, f"{msg.rstrip('.')}: it is malformed, or could be understood in two ways."), close=True
             )
+
+    # -- what is answered quickly --------------------------------------------------------------------------------
+
+    def _tell(self, answer: Answered) -> None:
+        """Send an answer as uvicorn would, then go on with what has come meanwhile."""
+        if self._ask is None:
+            return  # whoever asked has gone
+        self._ask = None
+        lines = [b"%b: %b\r\n" % line for line in self.server_state.default_headers]
+        close = b"" if self._keep_alive else b"connection: close\r\n"
+        self.write(b"".join([STATUS_LINE[answer.status], *lines, answer.head, close, b"\r\n", answer.body]))
+        self.server_state.total_requests += 1
+        if close:
+            self.transport.close()
+            return
+        self.awaiting(self._gateway.limits.keep_alive_seconds)
+        held, self._held = self._held, b""
+        if held:
+            self.transport.resume_reading()
+            self.data_received(held)
 
     # -- the relay -----------------------------------------------------------------------------------------------
 
@@ -305,7 +358,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Finish the answer under way, then close."""
-        if self._exchange is not None:
+        if self._exchange is not None or self._ask is not None:
             self._keep_alive = False
         else:
             super().shutdown()

@@ -4,7 +4,7 @@ Sessions, messages, forms and accounts mean nothing to these endpoints, and goin
 answer. What is not quite ordinary goes Django's way as before, so that there is one place for every odd case.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -18,7 +18,8 @@ from keystead.server.authorization.metadata import FEDERATION_PATH, PATHS
 from keystead.server.authorization.parameters import MAX_BYTES
 from keystead.server.authorization.views import endpoints
 from keystead.server.authorization.views.posted import Asked, Endpoint, Reply
-from keystead.server.client_address import Proxies, Scope, of_scope
+from keystead.server.client_address import Proxies, Scope, of_scope, seen_from
+from keystead.server.gateway.ports import Answered, Ask, Headers
 from keystead.server.site.gathered import ASGIApp, Receive, Send, whole
 from keystead.server.site.lanes import Lanes
 from keystead.server.site.middleware import security_headers
@@ -29,13 +30,18 @@ _ROUTES: Final[Mapping[str, Endpoint]] = {
     f"/{PATHS['introspection_endpoint']}": endpoints.introspect,
     f"/{PATHS['revocation_endpoint']}": endpoints.revoke,
 }
-_READ: Final = frozenset({b"authorization", b"content-length", b"content-type", b"dpop", b"host", b"user-agent"})
+_TARGETS: Final = {path.encode(): (path, endpoint) for path, endpoint in _ROUTES.items()}
+_READ: Final = frozenset(
+    {b"authorization", b"content-length", b"content-type", b"dpop", b"expect", b"host", b"user-agent"}
+)
 _ODD: Final = frozenset({b"transfer-encoding", b"content-encoding", b"upgrade"})
 _DIGITS: Final = len(str(MAX_BYTES))
 
 
 class Direct:
     """The ASGI application: its own routes, and ``otherwise`` for everything else.
+
+    Whole small requests to its routes come without ASGI (:meth:`quick`), to the same end.
 
     Args:
         otherwise: Django's whole stack.
@@ -58,9 +64,27 @@ class Direct:
         body = await whole(receive, MAX_BYTES)
         if body is None:
             return  # whoever asked has gone
-        reply = await self._lanes.reply(endpoint, _asked(scope, known, of_scope(scope, self._proxies), body))
+        reply = await self._lanes.reply(endpoint, _asked(scope["path"], known, of_scope(scope, self._proxies), body))
         await send({"type": "http.response.start", "status": reply.status, "headers": self._head(reply)})
         await send({"type": "http.response.body", "body": reply.body})
+
+    def quick(self, target: bytes, headers: Headers, peer: str | None, size: int, /) -> Ask | None:
+        """Return what answers this request without ASGI, as :class:`keystead.server.gateway.ports.Quick` says."""
+        found = _TARGETS.get(target)
+        known = None if found is None else _ordinary(headers)
+        if found is None or known is None or int(known[b"content-length"]) != size or b"expect" in known:
+            return None
+        path, endpoint = found
+        address = seen_from(peer, headers, self._proxies)
+
+        def ask(body: bytes, tell: Callable[[Answered], None]) -> None:
+            self._lanes.ask(endpoint, _asked(path, known, address, body), lambda reply: tell(self._answered(reply)))
+
+        return ask
+
+    def _answered(self, reply: Reply) -> Answered:
+        lines = b"".join([b"%b: %b\r\n" % line for line in self._head(reply)])
+        return Answered(reply.status, lines, reply.body)
 
     def _head(self, reply: Reply) -> list[tuple[bytes, bytes]]:
         own = {name.lower(): value for name, value in reply.headers.items()}
@@ -74,7 +98,7 @@ def _of_every_answer() -> dict[str, str]:
     return {name.lower(): value for name, value in chain(HttpRequest()).items()}
 
 
-def _ordinary(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str] | None:
+def _ordinary(headers: Headers) -> dict[bytes, str] | None:
     """Return the headers that count, or None when anything about the request's head is not ordinary.
 
     Each may stand once, the length must be said and be no more than an endpoint takes, and the host one of ours.
@@ -97,9 +121,9 @@ def _is_ours(host: str) -> bool:
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
-def _asked(scope: Scope, known: Mapping[bytes, str], address: str | None, body: bytes) -> Asked:
+def _asked(path: str, known: Mapping[bytes, str], address: str | None, body: bytes) -> Asked:
     return Asked(
-        path=scope["path"],
+        path=path,
         content_type=known.get(b"content-type", ""),
         authorization=known.get(b"authorization"),
         proof=known.get(b"dpop"),

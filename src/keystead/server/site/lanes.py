@@ -9,7 +9,7 @@ another server is answered by the other threads, each request by itself. On othe
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Final
@@ -34,11 +34,11 @@ _BROKEN: Final = Refusal(
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A request, and who waits for its answer."""
+    """A request, and who is told its answer, on which event loop."""
 
     endpoint: Endpoint
     asked: Asked
-    answer: "asyncio.Future[Reply]"
+    tell: Callable[[Reply], None]
     loop: asyncio.AbstractEventLoop
 
 
@@ -63,12 +63,20 @@ class Lanes:
         for thread in (*self._workers, *self._committer):
             thread.start()
 
+    def ask(self, endpoint: Endpoint, asked: Asked, tell: Callable[[Reply], None]) -> None:
+        """Tell the answer to one request later, on this event loop; what it wrote is in the database by then."""
+        self._first.put(_Waiting(endpoint, asked, tell, asyncio.get_running_loop()))
+
     async def reply(self, endpoint: Endpoint, asked: Asked) -> Reply:
-        """Return the answer to one request; what it wrote is in the database."""
-        loop = asyncio.get_running_loop()
-        one = _Waiting(endpoint, asked, loop.create_future(), loop)
-        self._first.put(one)
-        return await one.answer
+        """Return the answer to one request, as :meth:`ask` tells it."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def tell(reply: Reply) -> None:
+            if not answer.done():  # whoever asked may have gone
+                answer.set_result(reply)
+
+        self.ask(endpoint, asked, tell)
+        return await answer
 
     def close(self) -> None:
         """Answer what waits, then end the threads; those that hand on end first."""
@@ -122,7 +130,7 @@ class Lanes:
 
 def _at_once(one: _Waiting) -> Reply | None:
     try:
-        return one.endpoint.reply(replace(one.asked, at_once=True))
+        return one.endpoint.reply(one.asked, at_once=True)
     except MustWait:
         return None
 
@@ -160,5 +168,4 @@ def _deliver(replies: list[tuple[_Waiting, Reply]]) -> None:
 
 def _hand_over(replies: list[tuple[_Waiting, Reply]]) -> None:
     for one, reply in replies:
-        if not one.answer.done():
-            one.answer.set_result(reply)
+        one.tell(reply)

@@ -52,7 +52,7 @@ def test_others_are_answered_while_one_waits_for_another_server(database: "Path"
     go_on = threading.Event()
 
     def slow(call: Any) -> bytes:
-        if call.asked.at_once:
+        if call.at_once:
             raise MustWait
         assert go_on.wait(60)
         return b'"slow"'

@@ -30,8 +30,7 @@ from keystead.wire import oauth
 @posted
 def token(call: Call) -> bytes:
     """Exchange a code or a refresh token (RFC 6749 section 3.2)."""
-    at_once = call.asked.at_once
-    question = Question(call.parameters, call.client, call.label, call.now, at_once=at_once, key=call.key)
+    question = Question(call.parameters, call.client, call.label, call.now, at_once=call.at_once, key=call.key)
     return oauth.dump_token(whole(lambda: grants.exchange(question)))
 
 

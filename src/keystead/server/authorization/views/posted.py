@@ -36,7 +36,6 @@ class Asked:
         proof: the header ``DPoP``, or None.
         agent: the header ``User-Agent``, or empty.
         address: where it came from, for counting attempts.
-        at_once: it is answered among others in one transaction, so it may not wait for anybody.
     """
 
     path: str
@@ -46,7 +45,6 @@ class Asked:
     agent: str
     address: str
     body: bytes
-    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,7 @@ class Call:
     Attributes:
         client: who asks; None only where the request names none.
         key: thumbprint of the key that signed the request (RFC 9449), or empty.
+        at_once: it is answered among others in one transaction, so it may not wait for anybody.
     """
 
     asked: Asked
@@ -72,6 +71,7 @@ class Call:
     client: Client | None
     now: datetime
     key: str = ""
+    at_once: bool = False
 
     @property
     def label(self) -> str:
@@ -109,14 +109,18 @@ class Endpoint:
             reply = self.reply(asked)
         return response(reply)
 
-    def reply(self, asked: Asked) -> Reply:
+    def reply(self, asked: Asked, *, at_once: bool = False) -> Reply:
         """Answer; a client that signs its requests (DPoP) finds in every answer what to sign next.
+
+        Args:
+            asked: the request.
+            at_once: whether others wait for the answer.
 
         Raises:
             MustWait: it was to be answered at once and cannot be; nothing has been written.
         """
         try:
-            reply = Reply(self._status, _NOT_KEPT, self._answer(_call(asked)))
+            reply = Reply(self._status, _NOT_KEPT, self._answer(_call(asked, at_once)))
         except Refusal as refusal:
             reply = refused(refusal)
         return _with_nonce(asked.proof, reply)
@@ -127,13 +131,13 @@ def posted(answer: Answer) -> Endpoint:
     return Endpoint(answer)
 
 
-def _call(asked: Asked) -> Call:
+def _call(asked: Asked, at_once: bool) -> Call:
     parameters, moment = parse_body(asked.content_type, asked.body), now()
-    if asked.at_once and _may_wait(asked, parameters):
+    if at_once and _may_wait(asked, parameters):
         raise MustWait
     client = client_authentication.client_of(parameters, asked.authorization, moment)
     key = binding.proven_key(asked.proof, Expected("POST", asked.path), moment)
-    return Call(asked, parameters, client, moment, key)
+    return Call(asked, parameters, client, moment, key, at_once)
 
 
 def _may_wait(asked: Asked, parameters: Parameters) -> bool:
