@@ -153,7 +153,7 @@ class Held:
     def __init__(self) -> None:
         self.asked: list[bytes] = []
         self.arrived = threading.Semaphore(0)
-        self._tell: list[Callable[[], None]] = []
+        self._tell: list[Callable[[], object]] = []
 
     def __call__(self, target: bytes, _headers: Any, _peer: Any, _size: int) -> Any:
         return self._ask if target == b"/oauth/token" else None
