@@ -154,11 +154,12 @@ def open_database(settings: ServerSettings, random_bytes: RandomBytes) -> None:
     """Configure Django for this installation and bring its schema up to date."""
     data_directory.prepare(settings.data_dir)
     key = settings.secret_key or data_directory.secret_key(settings.data_dir, random_bytes)
+    previous = (settings.secret_key_previous, data_directory.previous_secret_key(settings.data_dir))
     if len(key.reveal()) < 32:
         raise ConfigurationError(
             "KEYSTEAD_SERVER_SECRET_KEY is too short.", hint="Use 32 random characters or more.", move="operator"
         )
-    configure(settings, key.reveal())
+    configure(settings, key.reveal(), [one.reveal() for one in previous if one is not None])
     check_files(settings)
     from django.db import OperationalError
 

@@ -4,7 +4,6 @@ import json
 import secrets
 import shutil
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,9 +13,10 @@ import click
 from keystead.clock import SYSTEM_CLOCK
 from keystead.environment import Environment
 from keystead.errors import UsageError
-from keystead.server import app, data_directory
+from keystead.server import app, data_directory, upstream_commands
+from keystead.server.command_base import opened, settings_of, with_overrides
 from keystead.server.mail.routes import described, route
-from keystead.server.settings import ServerSettings, load
+from keystead.server.settings import ServerSettings
 from keystead.server.usage import price_file
 
 if TYPE_CHECKING:
@@ -29,26 +29,11 @@ def server() -> None:
     """Run the self-hosted server: sign-in, console and gateway in one process."""
 
 
-_OVERRIDES = [
-    click.option("--data-dir", type=click.Path(path_type=Path), help="Directory of database and keys."),
-    click.option("--host", help="Address to listen on (default 127.0.0.1)."),
-    click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8420; 0 takes a free one)."),
-]
-
-
-def _settings(environment: Environment, **given: Any) -> ServerSettings:
-    """Return the settings with the command line's on top."""
-    variables = dict(environment.variables)
-    if given.get("data_dir") is not None:
-        variables["KEYSTEAD_SERVER_DATA_DIR"] = str(given.pop("data_dir"))
-    return replace(load(variables), **{name: value for name, value in given.items() if value is not None})
-
-
 @server.command()
 def run(**given: Any) -> None:
     """Start the server and keep it running until Ctrl-C."""
     environment = Environment.capture()
-    settings = _settings(environment, **given)
+    settings = settings_of(environment, **given)
     with app.prepared(settings, SYSTEM_CLOCK, secrets.token_bytes) as installation:
         app.serve(installation, lambda ready: click.echo(_welcome(ready, environment)))
     click.echo("Keystead has stopped.")
@@ -60,7 +45,7 @@ def setup_link(**given: Any) -> None:
 
     It works once; links printed before stop working.
     """
-    settings = _settings(Environment.capture(), **given)
+    settings = settings_of(Environment.capture(), **given)
     code = app.new_setup_code(settings, SYSTEM_CLOCK, secrets.token_bytes)
     if code is None:
         raise UsageError("This server already has its first administrator.", hint=f"Sign in at {settings.base_url}/.")
@@ -88,7 +73,7 @@ def signing_keys() -> None:
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {SIGNING_KEYS_SCHEMA}.")
 def list_keys(*, wants_json: bool, **given: Any) -> None:
     """Print the published keys, and which of them signs."""
-    now = _open(given)
+    now = opened(given)
     from keystead.server.authorization import keys
 
     found = keys.overview(now)
@@ -112,7 +97,7 @@ def rotate_keys(*, compromised: bool, wants_json: bool, **given: Any) -> None:
     The new key is published at once and signs ten minutes later, when everybody who keeps the published keys has
     fetched it. The old ones go on verifying until the last token that they signed has ended.
     """
-    now = _open(given)
+    now = opened(given)
     from keystead.server.authorization import keys
 
     done = keys.rotate(now, compromised=compromised)
@@ -136,7 +121,7 @@ def verify_domain(domain: str, organization: str | None, *, wants_json: bool, **
     The organization adds the domain in the console first. Its owner can prove it there by a DNS record; this command is
     for whoever runs the server and knows it anyway. People with such an address may then come in by single sign-on.
     """
-    now = _open(given)
+    now = opened(given)
     from keystead.server.sso import domains
 
     proven = domains.attest(domain, now, organization)
@@ -156,7 +141,7 @@ def policy_test(email: str, organization: str | None, *, wants_json: bool, **giv
 
     Nothing is changed. That no policy is for somebody is not the same as an empty one, and is said.
     """
-    _open(given)
+    opened(given)
     from keystead.server.policies import operations
 
     shown = operations.simulate(email, organization)
@@ -195,7 +180,7 @@ def invite(
 
     It works once, for seven days; hand it to that person and nobody else. Administrators invite in the console.
     """
-    now = _open(given)
+    now = opened(given)
     from keystead.server.organizations import operations as organizations
     from keystead.server.organizations.roles import named
     from keystead.server.people import invitations
@@ -203,7 +188,7 @@ def invite(
     into = organizations.named(organization)
     maker = invitations.Maker(into, None, by_mail=False, random_bytes=secrets.token_bytes)
     made = invitations.invite(maker, email, named(role), invitations.groups_named(into, groups), now)
-    link = f"{_settings(Environment.capture(), **given).base_url}/invitation#code={made.code.reveal()}"
+    link = f"{settings_of(Environment.capture(), **given).base_url}/invitation#code={made.code.reveal()}"
     if wants_json:
         facts = {"email": made.invitation.email, "organization": into.name, "role": made.invitation.role, "link": link}
         ends = {"expires_at": made.invitation.expires_at.isoformat()}
@@ -221,7 +206,7 @@ def reset_link(email: str, *, wants_json: bool, **given: Any) -> None:
     For somebody who gets no mail, such as an administrator who is locked out. It works once, for one hour; that it was
     made is written down, and the person is told when the password changes.
     """
-    now = _open(given)
+    now = opened(given)
     from keystead.server.accounts import errands
     from keystead.server.identity.link_codes import LIFETIME
 
@@ -241,7 +226,7 @@ def forget_factors(email: str, *, wants_json: bool, **given: Any) -> None:
 
     For somebody who lost them all, such as an administrator who is locked out. It is written down, and they are told.
     """
-    now = _open(given)
+    now = opened(given)
     from keystead.server.accounts import errands
 
     removed = errands.forget_factors(email, now)
@@ -256,7 +241,7 @@ def forget_factors(email: str, *, wants_json: bool, **given: Any) -> None:
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {MAIL_TEST_SCHEMA}.")
 def mail_test(address: str, *, wants_json: bool, **given: Any) -> None:
     """Send one mail to ADDRESS, and say which step worked and which did not."""
-    settings = _settings(Environment.capture(), **given)
+    settings = settings_of(Environment.capture(), **given)
     from keystead.server.mail import trial
 
     data_directory.prepare(settings.data_dir)
@@ -295,7 +280,7 @@ def registration_token(name: str, organization: str | None, account: str | None,
     """
     wants_json, grants, scope = given.pop("wants_json"), given.pop("grants"), given.pop("scope")
     uses, lifetime = given.pop("uses"), timedelta(days=given.pop("days"))
-    now = _open(given)
+    now = opened(given)
     from keystead.server.authorization import registration_tokens
     from keystead.server.keys import service_accounts
     from keystead.server.organizations import operations as organizations
@@ -327,7 +312,7 @@ def registration_token(name: str, organization: str | None, account: str | None,
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {USAGE_SCHEMA}.")
 def usage(period: str, organization: str | None, *, wants_json: bool, **given: Any) -> None:
     """Print what an organization used and what it cost, by person, key and model."""
-    now = _open(given)
+    now = opened(given)
     from keystead.server.organizations import operations as organizations
     from keystead.server.usage import export, operations
 
@@ -350,8 +335,8 @@ def usage_reprice(since: datetime, *, dry_run: bool, wants_json: bool, **given: 
 
     For requests from before prices, and after a price in the book was corrected. A running server may go on.
     """
-    book = price_file.book_of(_settings(Environment.capture(), **given))
-    now = _open(given)
+    book = price_file.book_of(settings_of(Environment.capture(), **given))
+    now = opened(given)
     from keystead.server.usage import repricing
 
     done = repricing.reprice(since.replace(tzinfo=UTC), now, book, dry_run=dry_run)
@@ -363,12 +348,6 @@ def usage_reprice(since: datetime, *, dry_run: bool, wants_json: bool, **given: 
     click.echo(f"{done.changed} of {done.rows} requests {'would change' if dry_run else 'changed'}.")
     click.echo(f"Cost before: {facts['before']} USD ({done.unpriced} requests without one).")
     click.echo(f"Cost after:  {facts['after']} USD ({done.estimates} requests are estimates).")
-
-
-def _open(given: dict[str, Any]) -> datetime:
-    """Open the database that the options name; returns the time."""
-    app.open_database(_settings(Environment.capture(), **given), secrets.token_bytes)
-    return datetime.fromtimestamp(SYSTEM_CLOCK.now(), UTC)
 
 
 _OF_THE_SERVER = (
@@ -387,8 +366,9 @@ _OF_THE_SERVER = (
     usage_reprice,
 )
 for _command in _OF_THE_SERVER:
-    for _option in reversed(_OVERRIDES):
-        _option(_command)
+    with_overrides(_command)
+for _further in upstream_commands.COMMANDS:
+    server.add_command(_further)
 
 
 def _link(settings: ServerSettings, code: str) -> str:

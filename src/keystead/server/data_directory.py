@@ -14,6 +14,7 @@ from keystead.errors import StoreBusy, UnreadableFile
 from keystead.secret import Secret
 
 _KEY_BYTES: Final = 48
+_PREVIOUS: Final = "secret-key-previous"
 
 
 def prepare(path: Path) -> None:
@@ -52,6 +53,36 @@ def secret_key(path: Path, random_bytes: Callable[[int], bytes]) -> Secret:
     except FileNotFoundError:
         write_private(file, random_bytes(_KEY_BYTES).hex().encode("ascii"))
         return secret_key(path, random_bytes)
+
+
+def previous_secret_key(path: Path) -> Secret | None:
+    """Return the key before this one, while something may still rest under it; see :func:`replace_secret_key`."""
+    try:
+        return Secret((path / _PREVIOUS).read_text(encoding="ascii").strip())
+    except FileNotFoundError:
+        return None
+
+
+def replace_secret_key(path: Path, random_bytes: Callable[[int], bytes]) -> None:
+    """Make a new signing key, with the one before beside it; a replacement that was interrupted is completed.
+
+    The one before is written first: whenever this stops, both files together open all that was ever sealed.
+    """
+    current, previous = secret_key(path, random_bytes), previous_secret_key(path)
+    if previous is not None and previous != current:
+        return
+    write_private(path / _PREVIOUS, (path / "secret-key").read_bytes())
+    draft = path / ".secret-key.new"
+    draft.unlink(missing_ok=True)
+    write_private(draft, random_bytes(_KEY_BYTES).hex().encode("ascii"))
+    draft.replace(path / "secret-key")
+    _sync_directory(path)
+
+
+def forget_previous_secret_key(path: Path) -> None:
+    """Remove the key before this one: nothing rests under it any more."""
+    (path / _PREVIOUS).unlink(missing_ok=True)
+    _sync_directory(path)
 
 
 def write_private(file: Path, content: bytes) -> None:

@@ -2,6 +2,9 @@
 
 Several servers on one database share the secret key, so each can open what another sealed; a stolen database or
 backup cannot be opened at all (``docs/decisions/010-signing-keys-in-the-database.md``).
+
+The secret key can be replaced: what the one before sealed is still opened, and sealed anew by
+:mod:`keystead.server.resealing`.
 """
 
 import hashlib
@@ -21,7 +24,16 @@ _SEAL: Final = {"alg": "dir", "enc": "A256GCM"}
 
 def derived_key(purpose: str) -> bytes:
     """Return 32 bytes for one purpose, derived from the installation's secret key."""
-    return hmac.new(str(settings.SECRET_KEY).encode(), f"keystead {purpose}".encode(), hashlib.sha256).digest()
+    return _derived(str(settings.SECRET_KEY), purpose)
+
+
+def derived_keys(purpose: str) -> list[bytes]:
+    """Return the same of every secret key that counts: today's, then the one before if it is still given."""
+    return [_derived(str(key), purpose) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+
+
+def _derived(secret_key: str, purpose: str) -> bytes:
+    return hmac.new(secret_key.encode(), f"keystead {purpose}".encode(), hashlib.sha256).digest()
 
 
 def seal(purpose: str, secret: Secret) -> str:
@@ -35,12 +47,27 @@ def unseal(purpose: str, sealed: str) -> Secret:
     Raises:
         ConfigurationError: it was sealed under another key, or altered.
     """
+    for key in derived_keys(purpose):
+        found = _opened(sealed, key)
+        if found is not None:
+            return found
+    raise ConfigurationError(
+        f"The stored {purpose} cannot be opened with this server's secret key.",
+        hint="Restore the file secret-key that belongs to the database, or enter the secret again.",
+        move="operator",
+    )
+
+
+def resealed(purpose: str, sealed: str) -> str | None:
+    """Return it sealed under today's key, or None when it is already; raises like :func:`unseal`."""
+    if _opened(sealed, derived_key(purpose)) is not None:
+        return None
+    return seal(purpose, unseal(purpose, sealed))
+
+
+def _opened(sealed: str, key: bytes) -> Secret | None:
     try:
-        plaintext = jwe.decrypt_compact(sealed, OctKey.import_key(derived_key(purpose))).plaintext
-    except (JoseError, ValueError) as error:
-        raise ConfigurationError(
-            f"The stored {purpose} cannot be opened with this server's secret key.",
-            hint="Restore the file secret-key that belongs to the database, or enter the secret again.",
-            move="operator",
-        ) from error
+        plaintext = jwe.decrypt_compact(sealed, OctKey.import_key(key)).plaintext
+    except (JoseError, ValueError):
+        return None
     return Secret((plaintext or b"").decode())

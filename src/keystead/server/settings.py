@@ -92,6 +92,13 @@ class ServerSettings:
             "Servers on one database need the same. Without it: the file secret-key in the data directory."
         },
     )
+    secret_key_previous: Secret | None = field(
+        default=None,
+        metadata={
+            "doc": "The secret_key before this one, or a reference to it, while it is replaced: what it sealed and "
+            "signed still counts, until `keystead server rotate-sealing-key` has sealed everything anew."
+        },
+    )
     max_body_bytes: int = field(
         default=33_554_432, metadata={"doc": "Largest request body the gateway takes, in bytes."}
     )

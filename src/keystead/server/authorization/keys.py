@@ -19,22 +19,23 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import DateTimeField, Q, QuerySet
-from joserfc import jwe
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey
 
+from keystead.secret import Secret
 from keystead.server.audit import operations as audit
 from keystead.server.authorization.lifetimes import SIGNING_KEY_AHEAD, SIGNING_KEY_OVERLAP
 from keystead.server.authorization.models import SigningKey
 from keystead.server.changes import CHANGES, Change
 from keystead.server.remembered import Remembered
-from keystead.server.sealing import derived_key
+from keystead.server.sealing import derived_key, seal, unseal
 from keystead.server.statements import Parameter, Prepared
 
 ALGORITHM: Final = "ES256"
 _ES256: Final = ECDSA(SHA256())
 _PUBLISHED: Final = "authorization:published-keys"
 _JUST_READ: Final = "authorization:keys-just-read"
-_SEAL: Final = {"alg": "dir", "enc": "A256GCM"}
+SEALED: Final = "signing keys"
+"""What the private halves are sealed for."""
 
 NewKey = Callable[[], ECKey]
 
@@ -47,7 +48,7 @@ def new_key() -> ECKey:
 def signing_key(now: datetime, make: NewKey = new_key) -> tuple[str, ECKey]:
     """Return the key that signs and its ``kid``; the first call of an installation makes it."""
     row = _signing(now) or _first(now, make)
-    return row.kid, _opened(row.sealed, derived_key("signing keys"))
+    return row.kid, _opened(row.sealed, derived_key(SEALED))
 
 
 def sign(kind: str, claims: Mapping[str, Any], now: datetime) -> str:
@@ -146,11 +147,11 @@ def rotate(now: datetime, make: NewKey = new_key, *, compromised: bool = False) 
 def _store(now: datetime, key: ECKey) -> SigningKey:
     kid = key.thumbprint()
     transaction.on_commit(partial(_announce, kid))
-    private = json.dumps(key.as_dict(private=True)).encode()
+    private = json.dumps(key.as_dict(private=True))
     return SigningKey.objects.create(
         kid=kid,
         public_jwk=key.as_dict(private=False),
-        sealed=jwe.encrypt_compact(_SEAL, private, OctKey.import_key(derived_key("signing keys"))),
+        sealed=seal(SEALED, Secret(private)),
         created_at=now,
     )
 
@@ -161,10 +162,9 @@ def _announce(kid: str) -> None:
 
 
 @lru_cache(maxsize=16)
-def _opened(sealed: str, seal: bytes) -> ECKey:
+def _opened(sealed: str, _under: bytes) -> ECKey:
     """Return the private key; remembered, because opening it costs more than signing with it."""
-    plaintext = jwe.decrypt_compact(sealed, OctKey.import_key(seal)).plaintext
-    return ECKey.import_key(json.loads(plaintext or b""))
+    return ECKey.import_key(json.loads(unseal(SEALED, sealed).reveal()))
 
 
 def jwks(now: datetime) -> dict[str, list[dict[str, Any]]]:

@@ -22,7 +22,7 @@ from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
-from keystead.server.sealing import derived_key
+from keystead.server.sealing import derived_key, derived_keys
 from keystead.server.statements import insert, store
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
@@ -63,6 +63,9 @@ class Approval:
     membership: Membership
     scope: str
     code: AuthorizationCode | DeviceCode | None = None
+
+
+_SUCCESSOR: Final = "refresh token successor"
 
 
 def begin(approval: Approval, label: str, now: datetime, random_bytes: RandomBytes = secrets.token_bytes) -> Redeemed:
@@ -210,7 +213,17 @@ def successor(token: str) -> str:
     It is derived from the token itself under a key of the installation. So a replay within the window gets the
     same answer although only hashes are stored, and neither the database nor the key alone tells it.
     """
-    key = derived_key("refresh token successor")
+    return _following(token, derived_key(_SUCCESSOR))
+
+
+def kept_successor(token: str) -> str:
+    """Return the one that was given before; it may have been derived under the secret key before today's."""
+    first, *others = (_following(token, key) for key in derived_keys(_SUCCESSOR))
+    kept = (one for one in others if RefreshToken.objects.filter(digest=tokens.digest(one)).exists())
+    return next(kept, first)
+
+
+def _following(token: str, key: bytes) -> str:
     return tokens.mint(TokenKind.REFRESH_TOKEN, lambda _: hmac.new(key, token.encode(), hashlib.sha256).digest())
 
 

@@ -3,6 +3,7 @@
 The composition root calls :func:`configure` once; nothing else reads a variable.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -107,17 +108,19 @@ FIXED: dict[str, Any] = {
 """What is the same in every installation."""
 
 
-def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
+def django_settings(server: ServerSettings, secret_key: str, previous: Sequence[str] = ()) -> dict[str, Any]:
     """Return the whole Django configuration as a dictionary.
 
     Args:
         server: the server's own settings.
         secret_key: Django's signing key, kept in the data directory.
+        previous: those before, while what they signed and sealed still counts.
     """
     origin = urlsplit(server.base_url)
     secure = origin.scheme == "https"
     return FIXED | {
         "SECRET_KEY": secret_key,
+        "SECRET_KEY_FALLBACKS": list(previous),
         "ALLOWED_HOSTS": [origin.hostname or "", "127.0.0.1", "localhost", "[::1]"],
         "CSRF_TRUSTED_ORIGINS": [f"{origin.scheme}://{origin.netloc}"],
         "DATABASES": {"default": configuration(server)},
@@ -129,11 +132,11 @@ def django_settings(server: ServerSettings, secret_key: str) -> dict[str, Any]:
     }
 
 
-def configure(server: ServerSettings, secret_key: str) -> None:
+def configure(server: ServerSettings, secret_key: str, previous: Sequence[str] = ()) -> None:
     """Set Django up for this process; a second call with Django already configured does nothing."""
     import django
     from django.conf import settings
 
     if not settings.configured:
-        settings.configure(**django_settings(server, secret_key))
+        settings.configure(**django_settings(server, secret_key, previous))
         django.setup()

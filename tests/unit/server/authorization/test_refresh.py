@@ -58,6 +58,18 @@ def test_a_replay_within_the_window_gets_the_same_successor(program: Any, tokens
     assert refresh(program, first["refresh_token"])[0] == 200, "the family is alive"
 
 
+def test_a_replay_gets_the_same_successor_when_the_secret_key_was_replaced_between(
+    program: Any, tokens: dict[str, Any]
+) -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    first = refresh(program, tokens["refresh_token"])[1]
+    with override_settings(SECRET_KEY="replaced-" + "0" * 40, SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert refresh(program, tokens["refresh_token"])[1]["refresh_token"] == first["refresh_token"]
+        assert refresh(program, first["refresh_token"])[0] == 200
+
+
 @pytest.mark.requirement("rfc9700 4.14.2", "gateway refused refresh")
 def test_reuse_after_the_window_ends_the_whole_family(program: Any, tokens: dict[str, Any], clock: Any) -> None:
     first = refresh(program, tokens["refresh_token"])[1]

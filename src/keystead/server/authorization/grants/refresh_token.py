@@ -62,6 +62,8 @@ def redeem(question: Question) -> Redeemed | Refusal:
     elif _is_reuse(found, question):
         sign_ins.end(grant, ids.dump("client", grant.client.id), "refresh_token_reused", now)
         return refused_refresh("The refresh token was used before. The sign-in has been ended.")
+    else:
+        following = sign_ins.kept_successor(token)
     return Redeemed(grant, scope, following, key_thumbprint=grant.key_thumbprint)
 
 
