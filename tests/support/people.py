@@ -55,8 +55,9 @@ class Person:
 
     def __init__(self, base: str) -> None:
         self.base = base
+        self.cookies = CookieJar()
         self._browser = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies)
         )
 
     def open(self, address: str, data: Mapping[str, str | list[str]] | None = None) -> tuple[str, str]:

@@ -38,6 +38,16 @@ def test_the_address_is_https_everywhere(server: RunningServer, person: Person) 
     assert f"{server.base}/v1/messages" in server.output
 
 
+def test_its_cookies_are_for_this_host_over_tls_alone(server: RunningServer, person: Person) -> None:
+    kept = {one.name: one for one in person.cookies}
+
+    assert sorted(kept) == ["__Host-csrftoken", "__Host-sessionid"]
+    for one in kept.values():
+        assert (one.secure, one.path, one.domain_specified) == (True, "/", False)
+        assert one.has_nonstandard_attr("HttpOnly")
+        assert one.get_nonstandard_attr("SameSite") == "Lax"
+
+
 def test_the_client_signs_in_and_asks(server: RunningServer, person: Person, authority: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path, {"SSL_CERT_FILE": authority})
     machine.sign_in(server.base, person)

@@ -18,6 +18,10 @@ PREFIX: Final = "KEYSTEAD_SERVER_"
 FILE_NAME: Final = "keystead.toml"
 
 
+AT_LEAST: Final = {"browser_session_hours": 1, "browser_session_idle_minutes": 10}
+"""What a number may not be below: a session that has ended when it begins would let nobody in to correct it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """The server's configuration; build it with :func:`load`."""
@@ -104,6 +108,14 @@ class ServerSettings:
     )
     access_token_seconds: int = field(default=3600, metadata={"doc": "Lifetime of an access token."})
     refresh_token_days: int = field(default=30, metadata={"doc": "A sign-in not used for this many days ends."})
+    browser_session_hours: int = field(
+        default=12,
+        metadata={"doc": "A browser that signed in to the console so many hours ago has to do so again; 1 or more."},
+    )
+    browser_session_idle_minutes: int = field(
+        default=60,
+        metadata={"doc": "A browser session that was not used for this many minutes ends; 10 or more."},
+    )
     identity_provider_networks: str = field(
         default="",
         metadata={
@@ -189,6 +201,8 @@ def load(variables: Mapping[str, str]) -> ServerSettings:
                 move="operator",
             )
         values[name] = _convert(origin, value, types[name])
+        if name in AT_LEAST and values[name] < AT_LEAST[name]:
+            raise _wrong(origin, f"a whole number, {AT_LEAST[name]} or more")
         if isinstance(values[name], Secret):
             values[name] = _referred(origin, value, variables)
     return ServerSettings(data_dir=data_dir, **values)

@@ -57,6 +57,8 @@ def test_the_upstream_key_is_a_secret_from_the_start(tmp_path: Path) -> None:
         ({"prot": "1"}, "KEYSTEAD_SERVER_PROT is not a setting"),
         ({"port": "many"}, "KEYSTEAD_SERVER_PORT must be a whole number"),
         ({"port": "-1"}, "KEYSTEAD_SERVER_PORT must be a whole number, not negative"),
+        ({"browser_session_hours": "0"}, "KEYSTEAD_SERVER_BROWSER_SESSION_HOURS must be a whole number, 1 or more"),
+        ({"browser_session_idle_minutes": "9"}, "BROWSER_SESSION_IDLE_MINUTES must be a whole number, 10 or more"),
         ({"allow_test_upstream": "perhaps"}, "KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM must be true or false"),
     ],
 )

@@ -1,5 +1,6 @@
 """One's own account: an overview, another password, another address, and the browsers one is signed in with."""
 
+from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -158,10 +159,18 @@ def sessions(request: HttpRequest, person: Person) -> HttpResponse:
     key = browser_sessions.is_this_one(request)
     this = set(browser_sessions.living(person, now()).filter(key).values_list("pk", flat=True))
     rows = [
-        (ids.dump("browser_session", one.public_id), browsers.described(one.user_agent), one, one.pk in this)
+        {
+            "wire_id": ids.dump("browser_session", one.public_id),
+            "name": browsers.described(one.user_agent),
+            "session": one,
+            "is_this": one.pk in this,
+            "ends_at": browser_sessions.ends_at(one),
+        }
         for one in browser_sessions.living(person, now())
     ]
-    return render(request, "accounts/sessions.html", {"rows": rows})
+    server = settings.KEYSTEAD
+    page = {"rows": rows, "hours": server.browser_session_hours, "minutes": server.browser_session_idle_minutes}
+    return render(request, "accounts/sessions.html", page)
 
 
 @require_POST

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
 from keystead.server.factors import operations as factors
+from keystead.server.identity import browser_sessions
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission, Role
@@ -94,6 +95,7 @@ def member(request: HttpRequest, by: Membership, subject: Member) -> HttpRespons
         "is_oneself": subject.membership.pk == by.pk,
         "may_manage": organizations.may(by, Permission.MEMBERS_MANAGE),
         "suspended": suspensions.reason_for(by.organization_id, subject.wire_id),
+        "browsers": browser_sessions.living(subject.membership.person, now()).count(),
         "has_factors": factors.has_any(subject.membership.person),
     }
     return render(request, "console/member.html", page, status=UNPROCESSABLE if form.errors else 200)
@@ -120,6 +122,15 @@ def forget_factors(request: HttpRequest, by: Membership, subject: Member) -> Htt
         members.forget_factors(by, subject.membership, now())
         return redirect("member", subject.wire_id)
     return render(request, "console/member_factors.html", {"subject": subject})
+
+
+@require_POST
+@for_administrators
+@about_one
+def end_sessions(request: HttpRequest, by: Membership, subject: Member) -> HttpResponseBase:  # noqa: ARG001
+    """Sign a member out of every browser."""
+    members.end_sessions(by, subject.membership, now())
+    return redirect("member", subject.wire_id)
 
 
 @require_POST

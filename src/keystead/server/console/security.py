@@ -1,6 +1,7 @@
 """The page where people see and change what they prove who they are with, and what the pages behind it share."""
 
 import json
+from collections.abc import Callable
 from secrets import token_bytes
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from keystead.server.console.access import for_members, for_those_who, now, refu
 from keystead.server.console.security_forms import AppForm, PasskeyForm
 from keystead.server.factors import authenticator_apps, passkeys
 from keystead.server.factors import operations as factors
+from keystead.server.identity import browser_sessions
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
@@ -54,7 +56,7 @@ def app(request: HttpRequest, member: Membership) -> HttpResponse:
     if form.is_valid():
         codes = factors.add_app(member, form.secret, form.cleaned_data["code"], now(), token_bytes)
         if codes is not None:
-            return _added(request, codes, "Authenticator app added")
+            return _added(request, member, codes, "Authenticator app added")
         form.add_error("code", _NOT_THE_APPS)
     address = authenticator_apps.address(form.secret, member.person, urlsplit(_base_url()).netloc)
     page = {"form": form, "secret": form.grouped, "picture": _picture(address)}
@@ -68,7 +70,7 @@ def app_remove(request: HttpRequest, member: Membership) -> HttpResponseBase:
     if factors.of(member.person).app is None:
         raise Http404
     if request.method == "POST":
-        return _changed(request, lambda: factors.remove_app(member, now()))
+        return _removed(request, member, lambda: factors.remove_app(member, now()))
     page = {"what": "the authenticator app", "after": "Its codes are no longer taken."}
     return render(request, "console/security_remove.html", page)
 
@@ -87,7 +89,7 @@ def passkey_new(request: HttpRequest, member: Membership) -> HttpResponse:
             codes = factors.add_passkey(
                 member, state, given["credential"], given["name"], now(), token_bytes, _base_url()
             )
-            return _added(request, codes, "Passkey added")
+            return _added(request, member, codes, "Passkey added")
         except passkeys.NotAccepted:
             form.add_error(None, NOT_ACCEPTED)
         except UsageError as error:
@@ -105,7 +107,7 @@ def passkey_remove(request: HttpRequest, member: Membership, passkey_id: str) ->
     if found is None:
         raise Http404
     if request.method == "POST":
-        return _changed(request, lambda: factors.remove_passkey(member, found, now()))
+        return _removed(request, member, lambda: factors.remove_passkey(member, found, now()))
     page = {"what": f"the passkey “{found.name}”", "after": "Delete it from the device or password manager too."}
     return render(request, "console/security_remove.html", page)
 
@@ -117,7 +119,7 @@ def codes(request: HttpRequest, member: Membership) -> HttpResponse:
     if request.method != "POST":
         return render(request, "console/security_codes.html", {"factors": factors.of(member.person)})
     try:
-        return _added(request, factors.renew_codes(member, now(), token_bytes), "New recovery codes")
+        return _added(request, member, factors.renew_codes(member, now(), token_bytes), "New recovery codes")
     except UsageError as error:
         return refused(request, error)
 
@@ -142,6 +144,14 @@ def as_json(options: passkeys.Options) -> str:
     return json.dumps(options, default=dict)
 
 
+def _removed(request: HttpRequest, member: Membership, change: Callable[[], None]) -> HttpResponseBase:
+    def change_and_end() -> None:
+        change()
+        _end_others(request, member)
+
+    return _changed(request, change_and_end)
+
+
 def _changed(request: HttpRequest, change: Any) -> HttpResponseBase:
     try:
         change()
@@ -150,7 +160,13 @@ def _changed(request: HttpRequest, change: Any) -> HttpResponseBase:
     return redirect("security")
 
 
-def _added(request: HttpRequest, codes: list[str] | None, title: str) -> HttpResponse:
+def _end_others(request: HttpRequest, member: Membership) -> None:
+    """Sign out the other browsers of somebody whose factors changed: one of them may be why (ASVS 5.0 V7.4.3)."""
+    browser_sessions.forget(member.person, request.session.session_key)
+
+
+def _added(request: HttpRequest, member: Membership, codes: list[str] | None, title: str) -> HttpResponse:
+    _end_others(request, member)
     return render(request, "console/security_added.html", {"codes": codes, "title": title})
 
 

@@ -180,6 +180,8 @@ def enter(request: HttpRequest, identity: Identity, proved_at: datetime | None =
         identity: who it is.
         proved_at: when they last proved it there, if it said so: coming back here proves nothing anew.
     """
+    if request.user.is_authenticated:  # Django keeps the key of a session where the same person signs in anew
+        request.session.cycle_key()
     login(request, identity.person, backend=settings.AUTHENTICATION_BACKENDS[0])
     request.session[CONNECTION] = identity.connection.wire_id
     at = now()

@@ -37,6 +37,7 @@ urlpatterns = [
     path("invitation/accept", invitations.accept, name="invitation_accept"),
     path("members/<str:member_id>", members.member, name="member"),
     path("members/<str:member_id>/end", members.end, name="member_end"),
+    path("members/<str:member_id>/end-sessions", members.end_sessions, name="member_end_sessions"),
     path("members/<str:member_id>/forget-factors", members.forget_factors, name="member_forget_factors"),
     path("members/<str:member_id>/bring-back", members.bring_back, name="member_bring_back"),
     path("account/security", security.overview, name="security"),

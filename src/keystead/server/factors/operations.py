@@ -14,6 +14,7 @@ from keystead.secret import Secret
 from keystead.server.audit import operations as audit
 from keystead.server.factors import authenticator_apps, passkeys, recovery_codes
 from keystead.server.factors.models import AuthenticatorApp, Passkey, Requirement
+from keystead.server.identity import browser_sessions
 from keystead.server.identity.models import Person
 from keystead.server.mail.operations import letter, post
 from keystead.server.organizations.models import Membership, Organization
@@ -170,7 +171,7 @@ def require(member: Membership, *, required: bool, now: datetime) -> None:
 
 @transaction.atomic
 def forget(person: Person, now: datetime, *, organization: Organization | None = None, by: str = audit.SYSTEM) -> bool:
-    """Remove every factor of somebody who lost them, and tell them; returns False when there is none.
+    """Remove every factor of somebody who lost them, sign them out of every browser, tell them; False if none.
 
     Args:
         person: whose.
@@ -182,6 +183,7 @@ def forget(person: Person, now: datetime, *, organization: Organization | None =
     if not sum(rows.delete()[0] for rows in mine):
         return False
     person.recovery_codes.all().delete()
+    browser_sessions.forget(person)
     target = ids.dump("person", person.pk)
     audit.record(organization=organization, actor=by, action="person:factors_forget", target=target, at=now)
     _say(person, "Your passkeys, authenticator app and recovery codes were removed by an administrator.", now)

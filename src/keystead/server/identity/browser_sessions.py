@@ -6,15 +6,14 @@ from typing import Any, Final
 from django.contrib.auth.signals import user_logged_in
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
 from keystead.server.audit import operations as audit
 from keystead.server.identity.models import BrowserSession, Person
-from keystead.server.identity.session_store import ABOUT, SessionStore, stored
+from keystead.server.identity.session_store import ABOUT, SessionStore, idle, is_living, now, stored
 from keystead.wire import ids
 
-NOTED: Final = timedelta(minutes=10)
-"""How old "last seen" may become before a request writes it again."""
+NOTED: Final = timedelta(minutes=5)
+"""How old "last seen" may become before a request writes it again; by so much the idle end may come early."""
 
 
 def listen() -> None:
@@ -27,7 +26,7 @@ def _remember(request: HttpRequest | None, **_: Any) -> None:
         request.session[ABOUT] = {
             "user_agent": request.META.get("HTTP_USER_AGENT", "")[:300],
             "address": address_of(request),
-            "at": timezone.now().isoformat(),
+            "at": now().isoformat(),
         }
 
 
@@ -36,19 +35,26 @@ def address_of(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))[:45]
 
 
-def note(request: HttpRequest, now: datetime) -> None:
-    """Write down that a browser was seen, if it was not lately; one request in ten minutes pays for it."""
+def note(request: HttpRequest) -> None:
+    """Write down that a browser was seen, if it was not lately; one request in five minutes pays for it."""
     session = request.session
     if not isinstance(session, SessionStore) or session.last_seen_at is None or session.session_key is None:
         return
-    if now - session.last_seen_at >= NOTED:
+    moment = now()
+    if moment - session.last_seen_at >= NOTED:
         row = BrowserSession.objects.filter(session_key=stored(session.session_key))
-        row.filter(last_seen_at__lt=now).update(last_seen_at=now, address=address_of(request))
+        row.filter(last_seen_at__lt=moment).update(last_seen_at=moment, address=address_of(request))
 
 
-def living(person: Person, now: datetime) -> QuerySet[BrowserSession]:
+def living(person: Person, moment: datetime) -> QuerySet[BrowserSession]:
     """Return a person's sessions, the last seen first."""
-    return BrowserSession.objects.filter(person=person, expire_date__gt=now).order_by("-last_seen_at", "public_id")
+    return BrowserSession.objects.filter(is_living(moment), person=person).order_by("-last_seen_at", "public_id")
+
+
+def ends_at(session: BrowserSession) -> datetime:
+    """Return when a session ends if it is not used from now on."""
+    last = session.last_seen_at
+    return session.expire_date if last is None else min(session.expire_date, last + idle())
 
 
 def is_this_one(request: HttpRequest) -> Q:
@@ -56,7 +62,7 @@ def is_this_one(request: HttpRequest) -> Q:
     return Q(session_key=stored(request.session.session_key or ""))
 
 
-def end(sessions: QuerySet[BrowserSession], person: Person, now: datetime) -> int:
+def end(sessions: QuerySet[BrowserSession], person: Person, moment: datetime) -> int:
     """End some of a person's sessions; their browsers are signed out from their next request on.
 
     Returns how many there were. Each is written down.
@@ -74,17 +80,20 @@ def end(sessions: QuerySet[BrowserSession], person: Person, now: datetime) -> in
             actor=ids.dump("person", person.pk),
             action="browser_session:end",
             target=ids.dump("browser_session", session.public_id),
-            at=now,
+            at=moment,
         )
     return ended
 
 
-def forget(person: Person, keep: str | None = None) -> None:
-    """End all of a person's sessions but the one with the key ``keep``, as a part of a change that is written down."""
+def forget(person: Person, keep: str | None = None) -> int:
+    """End all of a person's sessions but the one with the key ``keep``, as a part of a change that is written down.
+
+    Returns how many there were.
+    """
     others = BrowserSession.objects.filter(person=person)
-    (others if keep is None else others.exclude(session_key=stored(keep))).delete()
+    return (others if keep is None else others.exclude(session_key=stored(keep))).delete()[0]
 
 
-def expired(now: datetime) -> QuerySet[BrowserSession]:
+def expired(moment: datetime) -> QuerySet[BrowserSession]:
     """Return the sessions that no cookie opens any more."""
-    return BrowserSession.objects.filter(expire_date__lt=now)
+    return BrowserSession.objects.filter(expire_date__lt=moment)

@@ -13,7 +13,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from keystead.errors import PolicyDenied
+from keystead.server.audit import operations as audit
 from keystead.server.factors import operations as factors
+from keystead.server.identity import browser_sessions
 from keystead.server.identity.models import Person
 from keystead.server.organizations import memberships, roles
 from keystead.server.organizations import operations as organizations
@@ -182,8 +184,32 @@ def end(by: Membership, member: Membership, now: datetime) -> bool:
 
     def end(actor: Membership, subject: Membership) -> bool:
         refuse_if_provisioned(subject)
-        reason = "left" if actor.pk == subject.pk else "ended_in_console"
-        return memberships.deactivate(subject, _name(actor), reason, now)
+        if actor.pk == subject.pk:
+            return memberships.deactivate(subject, _name(actor), "left", now)
+        browser_sessions.forget(subject.person)
+        return memberships.deactivate(subject, _name(actor), "ended_in_console", now)
+
+    return _under_lock(by, member, end)
+
+
+def end_sessions(by: Membership, member: Membership, now: datetime) -> bool:
+    """Sign a member out of every browser; returns False when they are signed in with none.
+
+    Raises:
+        PolicyDenied: the actor's role may not, or not to this member.
+    """
+
+    def end(actor: Membership, subject: Membership) -> bool:
+        if not browser_sessions.forget(subject.person):
+            return False
+        audit.record(
+            organization=subject.organization,
+            actor=_name(actor),
+            action="person:end_browser_sessions",
+            target=_name(subject),
+            at=now,
+        )
+        return True
 
     return _under_lock(by, member, end)
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
 DEFAULTS: Final = {
     "Content-Security-Policy": (
@@ -34,7 +33,7 @@ def browser_noted(get_response: Callable[[HttpRequest], HttpResponse]) -> Callab
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        browser_sessions.note(request, timezone.now())
+        browser_sessions.note(request)
         return response
 
     return middleware

@@ -54,6 +54,9 @@ MIDDLEWARE = [
 ]
 
 
+HOST_ONLY = "__Host-"
+"""Browsers take a cookie of such a name only from this very host, over TLS (RFC 6265bis section 4.1.3.2)."""
+
 FIXED: dict[str, Any] = {
     "DEBUG": False,
     "INSTALLED_APPS": APPS,
@@ -92,6 +95,8 @@ FIXED: dict[str, Any] = {
     "LOGIN_REDIRECT_URL": "/",
     "SESSION_COOKIE_HTTPONLY": True,
     "SESSION_COOKIE_SAMESITE": "Lax",
+    "CSRF_COOKIE_HTTPONLY": True,
+    "CSRF_COOKIE_SAMESITE": "Lax",
     "SECURE_CONTENT_TYPE_NOSNIFF": True,
     "SECURE_REFERRER_POLICY": "same-origin",
     "X_FRAME_OPTIONS": "DENY",
@@ -125,8 +130,11 @@ def django_settings(server: ServerSettings, secret_key: str, previous: Sequence[
         "CSRF_TRUSTED_ORIGINS": [f"{origin.scheme}://{origin.netloc}"],
         "DATABASES": {"default": configuration(server)},
         "CACHES": caches(server),
+        "SESSION_COOKIE_AGE": server.browser_session_hours * 3600,
         "SESSION_COOKIE_SECURE": secure,
         "CSRF_COOKIE_SECURE": secure,
+        "SESSION_COOKIE_NAME": f"{HOST_ONLY if secure else ''}sessionid",
+        "CSRF_COOKIE_NAME": f"{HOST_ONLY if secure else ''}csrftoken",
         "DEFAULT_FROM_EMAIL": sender(server),
         "KEYSTEAD": server,
     }

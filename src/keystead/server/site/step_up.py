@@ -36,22 +36,23 @@ MATTERS: Final = frozenset(
         "address", "client", "client_new", "compliance", "connection", "connection_delete", "connection_new_oidc",
         "connection_new_saml", "connection_switch", "domain", "domain_claim", "group", "group_add", "group_remove",
         "group_take_out", "groups", "invitation_renew", "invitations", "keys", "member", "member_bring_back",
-        "member_end", "member_forget_factors", "policy", "policy_move", "policy_new", "policy_remove",
-        "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens", "security_app",
-        "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",
-        "security_require", "suspension", "upstream", "upstream_credential", "upstream_move", "upstream_new",
-        "upstream_remove", "upstream_switch", "workload_disable", "workload_new", "workload_rule",
+        "member_end", "member_end_sessions", "member_forget_factors", "policy", "policy_move", "policy_new",
+        "policy_remove", "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens",
+        "security_app", "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",
+        "security_require", "session_end", "sessions_end_others", "suspension", "upstream", "upstream_credential",
+        "upstream_move", "upstream_new", "upstream_remove", "upstream_switch", "workload_disable", "workload_new",
+        "workload_rule",
     }
 )  # fmt: skip
-"""Forms that give somebody access, take it away from others, or change how one signs in."""
+"""Forms that give somebody access, take it away from others, or change how one signs in; and those that end browsers'
+sessions (ASVS 5.0 V7.5.2), or else who took one over could put its owner out."""
 
 DOES_NOT: Final = frozenset(
     {
         "account_login", "account_logout", "address_confirm", "address_verify", "authorize", "connection_try",
         "device", "forgotten", "invitation", "invitation_accept", "invitation_revoke", "link", "passkey_sign_in",
-        "password", "reset", "revoke_key", "saml_acs", "saml_arrived", "second_factor", "session_end",
-        "sessions_end_others", "setup", "sign_out", "sign_out_everywhere", "sso", "upstream_test",
-        "workload_test",
+        "password", "reset", "revoke_key", "saml_acs", "saml_arrived", "second_factor", "setup", "sign_out",
+        "sign_out_everywhere", "sso", "upstream_test", "workload_test",
     }
 )  # fmt: skip
 """The other forms: they let nobody else in, they only end something, or they ask by themselves."""
@@ -104,6 +105,7 @@ def _confirm(request: HttpRequest, person: Person) -> HttpResponseBase | None:
     if asked is not None:
         fault = _fault(request, person, asked)
         if not fault:
+            request.session.cycle_key()  # who knew the session before does not share what was proved now
             request.session[_CONFIRMED_AT] = int(now().timestamp())
             kept = request.POST.copy()
             for name in _OURS:

@@ -1,5 +1,6 @@
 """The browsers one is signed in with: what is listed, what ends, and that the database holds no cookie."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from keystead.server.organizations.models import Membership
+    from keystead.testing.clock import FakeClock
 
 PAGE = "/account/sessions"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -136,6 +138,108 @@ def test_ended_sessions_are_swept(administrator: "Membership") -> None:
     ends = BrowserSession.objects.get(person=administrator.person).expire_date
     assert sweep(ends - timedelta(seconds=1))["browser_sessions"] == 0
     assert sweep(ends + timedelta(seconds=1))["browser_sessions"] == 1
+
+
+def passes(clock: "FakeClock", **span: int) -> None:
+    clock.advance(timedelta(**span).total_seconds())
+
+
+def test_a_browser_that_is_not_used_for_an_hour_is_signed_out(clock: "FakeClock") -> None:
+    mine = entered()
+    passes(clock, minutes=59)
+    assert is_signed_in(mine)
+    passes(clock, minutes=60)
+    assert not is_signed_in(mine)
+
+
+def test_a_browser_that_is_used_all_day_is_signed_out_in_the_evening(clock: "FakeClock") -> None:
+    mine = entered()
+    for _ in range(23):
+        passes(clock, minutes=30)
+        assert is_signed_in(mine)
+        mine.post("/account/sessions/nonsense/end")
+    passes(clock, minutes=30)
+    assert not is_signed_in(mine)
+
+
+def test_writing_to_a_session_does_not_move_its_end(administrator: "Membership", clock: "FakeClock") -> None:
+    from keystead.server.identity.models import BrowserSession
+
+    mine = entered()
+    rows = BrowserSession.objects.filter(person=administrator.person)
+    end = rows.get().expire_date
+    passes(clock, minutes=20)
+    session = mine.session
+    session["something"] = "new"
+    session.save()
+    found = rows.get()
+    assert found.expire_date == end
+    assert found.last_seen_at is not None
+    assert end - found.last_seen_at == timedelta(hours=11, minutes=40)
+
+
+def test_the_operator_chooses_both_ends(clock: "FakeClock") -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    shorter = replace(settings.KEYSTEAD, browser_session_hours=1, browser_session_idle_minutes=10)
+    with override_settings(KEYSTEAD=shorter):
+        idle, used = entered(), entered()
+        for _ in range(6):
+            passes(clock, minutes=9)
+            assert is_signed_in(used)
+        assert not is_signed_in(idle)
+        passes(clock, minutes=6)
+        assert not is_signed_in(used)
+
+
+def test_the_list_says_when_each_ends_and_leaves_out_those_that_did(clock: "FakeClock") -> None:
+    from datetime import UTC, datetime
+
+    mine, _ = entered(FIREFOX), entered(EDGE)
+    page = mine.get(PAGE).content.decode()
+    end = datetime.fromtimestamp(clock.now(), UTC) + timedelta(hours=1)
+    assert page.count(f"{end:%Y-%m-%d %H:%M}") == 2
+    assert "12 hours after its sign-in, or 60 minutes after" in page
+    passes(clock, minutes=31)
+    mine.get(PAGE)
+    passes(clock, minutes=31)
+    assert "Edge" not in mine.get(PAGE).content.decode()
+
+
+def test_ending_another_browser_asks_who_is_there(clock: "FakeClock") -> None:
+    mine, other = entered(), entered(EDGE)
+    passes(clock, minutes=11)
+    (one,) = ids_of(mine)
+    for address in (f"{PAGE}/{one}/end", f"{PAGE}/others/end"):
+        assert mine.post(address).status_code == 403
+    assert is_signed_in(other)
+    mine.post(f"{PAGE}/others/end", {"confirm": "password", "confirm_password": PASSWORD})
+    assert not is_signed_in(other)
+
+
+def test_signing_out_ends_the_session_on_the_server() -> None:
+    mine, thief = entered(), browser()
+    thief.cookies["sessionid"] = mine.cookies["sessionid"].value
+    assert is_signed_in(thief)
+    mine.post("/account/logout/")
+    assert not is_signed_in(thief)
+
+
+def test_signing_in_and_confirming_take_a_new_cookie_and_end_the_old_one(clock: "FakeClock") -> None:
+    mine, thief = browser(), browser()
+    mine.get("/sso/")
+    mine.post("/account/link", {"code": "ksl_nonsense"})
+    before = mine.session.session_key or ""
+    mine.post("/account/login/", {"login": "ada@example.com", "password": PASSWORD})
+    signed_in = mine.cookies["sessionid"].value
+    assert signed_in != before
+    passes(clock, minutes=11)
+    mine.post("/keys", {"confirm": "password", "confirm_password": PASSWORD})
+    assert mine.cookies["sessionid"].value != signed_in
+    assert is_signed_in(mine)
+    thief.cookies["sessionid"] = signed_in
+    assert not is_signed_in(thief)
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,24 @@ def test_a_form_that_was_open_too_long_gets_a_new_picture(ada: "Client", clock: 
     assert Phone(late, clock).sealed != sealed
 
 
+def test_other_browsers_are_signed_out_when_a_factor_comes_or_goes(ada: "Client", clock: FakeClock) -> None:
+    from django.test import Client
+
+    def another() -> "Client":
+        visitor = Client(SERVER_NAME="localhost", SERVER_PORT="8420")
+        visitor.force_login(Person.objects.get())
+        return visitor
+
+    from keystead.server.identity.models import Person
+
+    other = another()
+    with_app(ada, clock)
+    assert [signed_in(ada), signed_in(other)] == [True, False]
+    other = another()
+    assert ada.post("/account/security/app/remove").status_code == 302
+    assert [signed_in(ada), signed_in(other)] == [True, False]
+
+
 def test_every_change_is_written_down(ada: "Client", clock: FakeClock, administrator: "Membership") -> None:
     from keystead.server.audit.models import AuditEvent
     from keystead.server.factors.models import Passkey

@@ -252,6 +252,32 @@ def test_nobody_gives_or_takes_more_than_they_have(
     assert administrator.deactivated_at is None
 
 
+def test_an_administrator_signs_a_member_out_of_every_browser(administrator: "Membership", bo: "Membership") -> None:
+    from django.test import Client
+
+    mine, theirs = Client(SERVER_NAME="127.0.0.1"), Client(SERVER_NAME="127.0.0.1")
+    mine.force_login(administrator.person)
+    theirs.force_login(bo.person)
+    address = f"/members/{ids.dump('membership', bo.pk)}"
+    assert "Signed in with 1 browser." in mine.get(address).content.decode()
+    assert theirs.post(f"{address}/end-sessions").status_code == 403
+    assert theirs.get("/account").status_code == 200
+    assert mine.post(f"{address}/end-sessions").status_code == 302
+    assert theirs.get("/account").status_code == 302
+    assert "every browser" not in mine.get(address).content.decode()
+
+
+def test_who_is_ended_is_signed_out_of_every_browser(administrator: "Membership", bo: "Membership") -> None:
+    from django.test import Client
+
+    from keystead.server.people import members
+
+    theirs = Client(SERVER_NAME="127.0.0.1")
+    theirs.force_login(bo.person)
+    members.end(administrator, bo, NOW)
+    assert theirs.get("/account").status_code == 302
+
+
 def test_each_change_is_written_down_once(administrator: "Membership", bo: "Membership") -> None:
     from keystead.server.audit.models import AuditEvent
     from keystead.server.people import members

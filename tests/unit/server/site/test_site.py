@@ -77,5 +77,8 @@ def test_cookies_are_kept_from_scripts_and_from_plain_http(tmp_path: "Path", add
     assert settings["DEBUG"] is False
     assert settings["SESSION_COOKIE_HTTPONLY"]
     assert settings["SESSION_COOKIE_SECURE"] is settings["CSRF_COOKIE_SECURE"] is address.startswith("https")
+    prefix = "__Host-" if address.startswith("https") else ""
+    assert settings["SESSION_COOKIE_NAME"] == f"{prefix}sessionid"
+    assert settings["CSRF_COOKIE_NAME"] == f"{prefix}csrftoken"
     assert settings["CSRF_TRUSTED_ORIGINS"] == [address]
     assert "*" not in settings["ALLOWED_HOSTS"]
