@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+from urllib.parse import urlsplit
 
 
 class Kind(StrEnum):
@@ -99,3 +100,9 @@ class Upstream:
     first_byte_seconds: float | None = None
     tls: ssl.SSLContext | None = None
     addresses: Addresses | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The path before every target: the base URL's, for OpenAI without the version that each target begins with."""
+        path = urlsplit(self.base_url).path.rstrip("/")
+        return path.removesuffix("/v1") if self.kind is Kind.OPENAI else path

@@ -155,7 +155,7 @@ class DocumentUsage:
     def finish(self) -> None:
         if self._size > _LARGEST_DOCUMENT:
             return
-        counts = document_counts(b"".join(self._parts))
+        counts = self.read(b"".join(self._parts))
         if counts is not None:
             self.counts = counts
             self.seen = self.final = True
@@ -163,17 +163,25 @@ class DocumentUsage:
     def floor(self) -> int:
         return max(self.counts.output, self._size // 4)
 
+    @staticmethod
+    def read(body: bytes) -> TokenCounts | None:
+        """Return the counts in a whole document."""
+        return document_counts(body)
+
 
 def document_counts(body: bytes) -> TokenCounts | None:
     """Return the counts in a whole JSON document, or None when it says nothing about usage."""
-    if _MARK not in body:
-        return None
-    usage = _last_field(body) or _any_field(body)
+    usage = usage_of_document(body)
     if usage is None:
         return None
     counts = TokenCounts()
     counts.take(usage)
     return counts
+
+
+def usage_of_document(body: bytes) -> dict[str, Any] | None:
+    """Return the top-level ``usage`` of a JSON document, or None when there is none."""
+    return (_last_field(body) or _any_field(body)) if _MARK in body else None
 
 
 _decode: Final = json.JSONDecoder().raw_decode

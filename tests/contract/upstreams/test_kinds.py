@@ -122,12 +122,14 @@ def test_counting_goes_where_it_can_be_done_or_is_501(
     assert alone.ledger.rows == []
 
 
-def test_a_kind_without_a_row_is_asked_for_nothing(serve: "Callable[..., Running]", apis: list[MessagesApi]) -> None:
+def test_a_kind_of_another_format_is_asked_for_nothing(
+    serve: "Callable[..., Running]", apis: list[MessagesApi]
+) -> None:
     odd, other = upstream(apis[0].base_url, "a", kind=Kind.OPENAI), upstream(apis[1].base_url, "b")
     assert serve(upstreams=[odd, other]).ask(ASKED).status == 200
     answer = serve(upstreams=[odd]).ask(ASKED)
-    assert answer.status == 503
-    assert "cannot ask its upstream 'a'" in answer.error["message"]
+    assert answer.status == 404
+    assert "speaks the Messages API" in answer.error["message"]
     assert apis[0].requests == []
 
 

@@ -34,6 +34,12 @@ def of_caller(gateway: "Gateway", principal: Principal) -> Sequence[Upstream]:
     return upstreams
 
 
+def is_plain(upstream: Upstream, head: RequestHead) -> bool:
+    """Return whether an upstream that is the only one can be asked without more ado."""
+    adapter = ADAPTERS.get(upstream.kind)
+    return head.metered and not upstream.serves and adapter is not None and adapter.format is head.format
+
+
 def for_request(
     gateway: "Gateway", principal: Principal, upstreams: Sequence[Upstream], head: RequestHead, model: str
 ) -> list[Upstream]:
@@ -42,7 +48,11 @@ def for_request(
     Raises:
         Refusal: 404, none serves the model; 501, none that serves it counts tokens.
     """
-    asked = [one for one in upstreams if one.kind in ADAPTERS]
+    asked = [one for one in upstreams if one.kind in ADAPTERS and ADAPTERS[one.kind].format is head.format]
+    if not asked:
+        raise Refusal(
+            404, f"No upstream of your organization speaks the {head.format.name} API. An administrator adds one."
+        )
     session_at = gateway.sessions.of(principal.organization_id, head.session_id)
     found = routing.candidates(asked, model, session_at, gateway.health, gateway.monotonic())
     if not found:

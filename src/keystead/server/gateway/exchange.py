@@ -31,7 +31,7 @@ from keystead.server.gateway.upstream import Connection, Failure, Pool, unusable
 from keystead.server.policy import Principal
 from keystead.wire import model_scan
 from keystead.wire.http1 import ResponseHead
-from keystead.wire.usage import document_counts
+from keystead.wire.usage import TokenCounts
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -126,7 +126,7 @@ class Exchange(Metered):
         self._model, self._stream = facts.model, facts.stream
         principal = self._check(facts)
         upstreams = choice.of_caller(gateway, principal)
-        if len(upstreams) == 1 and self._head.metered and not upstreams[0].serves:  # nothing to choose
+        if len(upstreams) == 1 and choice.is_plain(upstreams[0], self._head):  # nothing to choose
             self.dispatched = True
             self._try(upstreams[0], facts, body)
         else:
@@ -207,8 +207,12 @@ class Exchange(Metered):
                 self._reader.feed(body)
             self.on_end()
             return
-        counts = document_counts(body) if head.status < 400 and self._head.metered else None
-        self._record(counts or NOTHING)
+        if head.status >= 400 or not self._head.metered:
+            self._record(NOTHING)
+        elif counts := self._head.format.counts(body):
+            self._record(counts)
+        else:
+            self._record(TokenCounts(self._size // 4, len(body) // 4), estimated=True)
         client.finished(close=self._close)
 
     def on_head(self, head: ResponseHead, *, more: bool) -> None:
@@ -272,7 +276,10 @@ class Exchange(Metered):
         reader = self._reader
         if reader is not None:
             reader.finish()
-        self._record(NOTHING if reader is None else reader.counts)
+        if reader is None or reader.seen:
+            self._record(NOTHING if reader is None else reader.counts)
+        else:  # it used something and did not say what
+            self._record(self._least(reader), estimated=True)
         self.client.finished(close=self._close)
 
     def on_failure(self, failure: Failure) -> None:

@@ -8,7 +8,7 @@ from keystead.server.gateway.request_head import RequestHead
 from keystead.server.policy import Principal
 from keystead.server.usage.record import UsageRecord
 from keystead.wire.http1 import ResponseHead
-from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, UsageReader
+from keystead.wire.usage import TokenCounts, UsageReader
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -68,7 +68,8 @@ class Metered:
         """Prepare to read the usage off the answer."""
         self._streamed = head.content_type == EVENTS
         if head.status < 400 and self._head.metered:
-            self._reader = StreamUsage() if self._streamed else DocumentUsage()
+            written = self._head.format
+            self._reader = written.stream() if self._streamed else written.document()
 
     def _record_abort(self) -> None:
         """Write down what the upstream counted before the end or, if it did not, at least what must have been used."""
@@ -76,11 +77,15 @@ class Metered:
         if reader is not None and reader.final:
             self._record(reader.counts, aborted=True)
             return
+        self._record(self._least(reader), aborted=True, estimated=True)
+
+    def _least(self, reader: UsageReader | None) -> TokenCounts:
+        """Return what must have been used at least, as far as nobody said what was."""
         counts = TokenCounts() if reader is None else reader.counts
         if reader is None or not reader.seen:
             counts.input = self._size // 4
         counts.output = 0 if reader is None else reader.floor()
-        self._record(counts, aborted=True, estimated=True)
+        return counts
 
     def _record(self, counts: TokenCounts, *, aborted: bool = False, estimated: bool = False) -> None:
         """Append this request's one row. Nothing that fails here may reach the client."""

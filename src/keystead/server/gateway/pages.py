@@ -9,7 +9,8 @@ from keystead.server.gateway import listing, request_head
 from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
-from keystead.server.gateway.request_head import METERED, RequestHead
+from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.routes import ROUTES
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -125,7 +126,7 @@ class Pages:
         raise Refusal(405, f"Only {', '.join(allowed)} is supported at this address.", ("allow", ", ".join(allowed)))
 
     async def _unknown(self, _: Scope) -> Page:
-        known = sorted({path for _, path in self._table if path.startswith("/v1/")} | {p.decode() for p in METERED})
+        known = sorted({path for _, path in self._table if path.startswith("/v1/")} | {p.decode() for p in ROUTES})
         raise Refusal(404, f"The gateway does not know this address. It has {', '.join(known)}.")
 
     def _authenticate(self, scope: Scope) -> tuple[Caller, RequestHead]:

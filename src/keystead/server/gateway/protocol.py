@@ -20,7 +20,8 @@ from keystead.server.gateway.exchange import Exchange
 from keystead.server.gateway.known_head import KnownHead
 from keystead.server.gateway.ports import Answered, Ask
 from keystead.server.gateway.refusals import Refusal, render
-from keystead.server.gateway.request_head import METERED, RequestHead, of_messages
+from keystead.server.gateway.request_head import RequestHead, of_messages
+from keystead.server.gateway.routes import ROUTES
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -152,7 +153,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_is_large():
             return
         path = self.url.partition(b"?")[0].partition(b"#")[0]
-        if path not in METERED:
+        if path not in ROUTES:
             self._ask = self._quickly()
             if self._ask is None:
                 self._hand_over()

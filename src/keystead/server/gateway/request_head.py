@@ -4,12 +4,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from keystead.server.gateway.refusals import Refusal
+from keystead.server.gateway.routes import MESSAGES, ROUTES, Format
 
 if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Pool
-
-METERED: Final = {b"/v1/messages": True, b"/v1/messages/count_tokens": False}
-"""The paths relayed raw, and whether an answer there is paid for by the token."""
 
 SURFACE: Final = b"x-keystead-surface"
 """Where a client may declare its surface."""
@@ -37,6 +35,8 @@ _DROPPED: Final = frozenset(
         b"api-key",
         b"cookie",
         b"cookie2",
+        b"openai-organization",
+        b"openai-project",
         b"proxy-authorization",
         b"x-amz-content-sha256",
         b"x-amz-date",
@@ -73,6 +73,7 @@ class RequestHead:
         read: the values of the headers this gateway acts upon, by lower-case name.
         forward: lines for the upstream, as they came, each with its line end.
         target: path and query.
+        format: how the body and its answer are written.
         metered: whether an answer there is paid for by the token.
         client: what the client calls itself, for the ledger.
         session_id: the agent session it belongs to, for the ledger.
@@ -85,6 +86,7 @@ class RequestHead:
     session_id: str = ""
     surface: str = ""
     target: bytes = b""
+    format: Format = MESSAGES
     metered: bool = False
     _upstream: bytes = field(default=b"", repr=False)
     _pool: "Pool | None" = field(default=None, repr=False)
@@ -122,7 +124,7 @@ class RequestHead:
 
 
 def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
-    """Return the head of a request on the messages path.
+    """Return the head of a request that is relayed raw.
 
     Raises:
         Refusal: 400 or 405, it cannot be relayed.
@@ -131,7 +133,8 @@ def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
         raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
     head = sort(headers)
     head.target = target.partition(b"#")[0]
-    head.metered = METERED[head.target.partition(b"?")[0]]
+    route = ROUTES[head.target.partition(b"?")[0]]
+    head.format, head.metered = route.format, route.metered
     return head
 
 

@@ -257,7 +257,7 @@ class Pool:
         self.adapter = adapter
         self.models = upstream.models
         self.credential = upstream.credential or NO_CREDENTIAL
-        self.prefix = parts.path.rstrip("/").encode("ascii")
+        self.prefix = upstream.prefix.encode("ascii")
         self.host = parts.netloc.encode("ascii")
         self.head, self.overridden = fixed_lines(upstream, self.host)
         self._limits = limits

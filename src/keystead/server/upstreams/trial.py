@@ -106,7 +106,7 @@ def lines(upstream: Upstream, question: Question) -> bytes:
     common = [_VERSION] if upstream.kind is not Kind.OPENAI else []
     headers = (*common, *([_JSON] if question.body else []), *own)
     parts = urlsplit(upstream.base_url)
-    target = f"{parts.path}{question.path}".encode("ascii")
+    target = f"{upstream.prefix}{question.path}".encode("ascii")
     unsigned = Unsigned(question.method.encode(), parts.netloc.encode("ascii"), target, headers, question.body)
     shown = (upstream.credential or NO_CREDENTIAL).lines(unsigned)
     return b"".join([b"%b: %b\r\n" % line for line in headers]) + shown

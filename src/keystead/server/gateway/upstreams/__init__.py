@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from keystead.server.gateway.ports import Kind
+from keystead.server.gateway.routes import OPENAI
 from keystead.server.gateway.upstreams import messages
 from keystead.server.gateway.upstreams.adapter import Adapter
 
@@ -22,5 +23,6 @@ ADAPTERS: Final[Mapping[Kind, Adapter]] = {
     Kind.AWS: _MESSAGES,
     Kind.FOUNDRY: Adapter(messages.prepare, lists_models=False),
     Kind.MESSAGES: _MESSAGES,
+    Kind.OPENAI: Adapter(messages.prepare, format=OPENAI, counts_tokens=False, lists_models=False),
 }
-"""A kind without a row cannot be asked on the messages path."""
+"""A kind without a row cannot be asked for anything."""

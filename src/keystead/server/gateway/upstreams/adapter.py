@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.routes import MESSAGES, Format
 from keystead.wire.model_scan import RequestFacts
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ class Adapter:
     Attributes:
         prepare: the request of a client in this upstream's words.
         translated: the answer of this upstream in the client's; None when they are the same, byte for byte.
+        format: of the requests it takes.
         counts_tokens: whether it answers ``/v1/messages/count_tokens``.
         lists_models: whether it answers ``GET /v1/models``.
     """
 
     prepare: Prepare
     translated: Translate | None = None
+    format: Format = MESSAGES
     counts_tokens: bool = True
     lists_models: bool = True

@@ -1,0 +1,62 @@
+"""Read token counts off answers in OpenAI's formats (chat completions and responses) while they pass by.
+
+The shape is that of :mod:`keystead.wire.usage`. OpenAI counts cached input within the input; here they are apart. A
+stream of chat completions says what it used only where the client asked for it (``stream_options.include_usage``);
+otherwise one token is counted for each event, which is what each carries at least.
+"""
+
+import json
+from typing import Any, Final
+
+from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, usage_of_document
+
+_INPUT: Final = ("prompt_tokens", "input_tokens")
+_OUTPUT: Final = ("completion_tokens", "output_tokens")
+_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+
+
+def counts_of(usage: dict[str, Any]) -> TokenCounts:
+    """Return the counts of a ``usage`` object, whichever of the two formats has it."""
+    details: dict[str, Any] = next((usage[name] for name in _DETAILS if isinstance(usage.get(name), dict)), {})
+    given, cached = _number(usage, _INPUT), _number(details, ("cached_tokens",))
+    return TokenCounts(input=max(given - cached, 0), output=_number(usage, _OUTPUT), cache_read=cached)
+
+
+def _number(document: dict[str, Any], names: tuple[str, ...]) -> int:
+    return next((value for name in names if type(value := document.get(name)) is int and value >= 0), 0)
+
+
+def document_counts(body: bytes) -> TokenCounts | None:
+    """Return the counts in a whole JSON document, or None when it says nothing about usage."""
+    usage = usage_of_document(body)
+    return None if usage is None else counts_of(usage)
+
+
+class OpenAIStreamUsage(StreamUsage):
+    """Counts from the last chunk of a chat completion, or from the event that ends a response."""
+
+    __slots__ = ()
+
+    def _take(self, text: bytes) -> None:
+        try:
+            event = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        for place in (event, event.get("response")) if isinstance(event, dict) else ():
+            usage = place.get("usage") if isinstance(place, dict) else None
+            if isinstance(usage, dict):
+                self.counts = counts_of(usage)
+                self.seen = self.final = True
+
+    def floor(self) -> int:
+        return max(self.counts.output, self._events)
+
+
+class OpenAIDocumentUsage(DocumentUsage):
+    """Counts from the top-level ``usage`` of a document."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def read(body: bytes) -> TokenCounts | None:
+        return document_counts(body)
