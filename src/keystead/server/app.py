@@ -26,6 +26,7 @@ from keystead.server import (
     certificate,
     client_address,
     data_directory,
+    observation,
     open_files,
     outbound,
     upstream_snapshot,
@@ -43,6 +44,8 @@ from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
+from keystead.server.telemetry import scrape
+from keystead.server.telemetry.metrics import Metrics
 from keystead.server.upstream_network import Guard
 from keystead.server.upstream_snapshot import UpstreamSnapshot
 from keystead.server.upstreams import references
@@ -76,6 +79,7 @@ class Installation:
     listener: socket.socket
     setup_code: str | None
     certificate: Certificate | None = None
+    metrics: socket.socket | None = None
 
 
 @contextlib.contextmanager
@@ -94,10 +98,14 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     client_address.proxies(settings)
     tls = certificate.of(settings, clock.now())
     data_directory.prepare(settings.data_dir)
-    with data_directory.only_server(settings.data_dir), contextlib.closing(listen(settings)) as listener:
+    with (
+        data_directory.only_server(settings.data_dir),
+        contextlib.closing(listen(settings)) as listener,
+        scrape.listening(settings) as metrics,
+    ):
         settings = replace(settings, port=listener.getsockname()[1])
         code = new_setup_code(settings, clock, random_bytes)
-        yield Installation(settings, listener, code, tls)
+        yield Installation(settings, listener, code, tls, metrics)
 
 
 def check_upstream(settings: ServerSettings) -> None:
@@ -244,6 +252,7 @@ async def _serve(
     announce: Callable[[Ready], None],
 ) -> None:
     settings = installation.settings
+    metrics = Metrics() if installation.metrics is not None else None
     async with _upstream(settings) as upstream, _control_plane(client_address.proxies(settings)) as control_plane:
         gateway = Gateway(
             directory=running.directory,
@@ -256,7 +265,8 @@ async def _serve(
             remark=upstreams.remark,
             managed_settings=_managed_settings,
             permits=running.permits.of,
-            denials=running.denials,
+            denials=observation.counted(running.denials, metrics),
+            observer=metrics,
             quick=control_plane.quick,
         )
         gateway.pools.of(upstream[0])  # an address that cannot be one stops the server here
@@ -264,7 +274,8 @@ async def _serve(
         _leave_what_stays_out_of_collections()
         try:
             server = _Server(_uvicorn(gateway, control_plane, installation.certificate), lambda: announce(ready))
-            await server.serve(sockets=[installation.listener])
+            async with observation.scraped(installation.metrics, metrics, gateway, running.ledger):
+                await server.serve(sockets=[installation.listener])
         finally:
             gateway.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keystead.clock import Clock
 from keystead.server import remembered
@@ -18,11 +18,13 @@ from keystead.server.changes import CHANGES
 from keystead.server.denials import Denials, record
 from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.errands import ERRANDS
-from keystead.server.gateway import Ledger
 from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.permits import Permits, permit_truth
 from keystead.server.telling import telling
 from keystead.server.usage.prices import PriceBook
+
+if TYPE_CHECKING:
+    from keystead.server.usage.ledger import LedgerWriter
 
 REFRESH_SECONDS: Final = 15.0
 """How soon a server hears of what another process on its database changed, such as a rotated signing key."""
@@ -36,7 +38,7 @@ class Running:
     directory: SnapshotDirectory
     permits: Permits
     denials: Denials
-    ledger: Ledger
+    ledger: "LedgerWriter"
 
 
 def truth() -> Truth:

@@ -152,6 +152,14 @@ class ServerSettings:
             "start."
         },
     )
+    metrics_port: int = field(
+        default=0,
+        metadata={"doc": "Port on which /metrics answers Prometheus, beside the clients' own; 0 is none."},
+    )
+    metrics_host: str = field(
+        default="127.0.0.1",
+        metadata={"doc": "Address of the metrics' port. Whoever reaches it reads them: it asks for no credential."},
+    )
     dynamic_registration: bool = field(
         default=False,
         metadata={

@@ -34,6 +34,7 @@ from keystead.server.gateway.ports import (
     Ledger,
     Limits,
     ManagedSettings,
+    Observer,
     Permits,
     Quick,
     Readiness,
@@ -58,6 +59,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "ManagedSettings",
+    "Observer",
     "Permits",
     "Readiness",
 ]
@@ -105,6 +107,7 @@ class Gateway:
         permits: what a caller may do.
         denials: where refusals by a rule are noted.
         quick: which requests of others are answered without ASGI.
+        observer: who counts what happens, if somebody does.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -125,6 +128,7 @@ class Gateway:
         permits: Permits = _everything,
         denials: Denials = _unnoted,
         quick: Quick = _never_quick,
+        observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -139,6 +143,7 @@ class Gateway:
         self.permits = permits
         self.denials = denials
         self.quick = quick
+        self.observer = observer
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex
@@ -174,7 +179,9 @@ class Gateway:
         return REQUEST + self.new_hex()
 
     def note(self, request_id: str, refusal: Refusal) -> None:
-        """Log a refusal that the operator should know of."""
+        """Count a refusal, and log one that the operator should know of."""
+        if self.observer is not None:
+            self.observer.refused(refusal.status)
         if refusal.status >= 500:
             _LOG.warning("%s: refused with %d: %s", request_id, refusal.status, refusal.log or refusal.message)
 
@@ -190,6 +197,11 @@ class Gateway:
     def forget(self, connection: GatewayProtocol) -> None:
         """This connection is gone."""
         self._connections.discard(connection)
+
+    @property
+    def answering(self) -> int:
+        """How many requests are upstream at the moment; asked seldom, for it looks at every connection."""
+        return sum(connection.answering for connection in self._connections)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()

@@ -150,6 +150,8 @@ class Exchange(Metered):
     def _ask_next(self, attempts: Attempts) -> None:
         """Send the request to the next upstream."""
         upstream = attempts.left.pop(0)
+        if self._upstream.id and self._gateway.observer is not None:
+            self._gateway.observer.passed_by(self._upstream.name)
         self._gateway.health.tried(upstream, self._gateway.monotonic())
         self._try(upstream, attempts.facts, attempts.body)
 
@@ -247,6 +249,8 @@ class Exchange(Metered):
         """Begin the answer; returns its head for the client."""
         client = self.client
         self._status = head.status
+        if self._gateway.observer is not None:
+            self._first_byte = self._gateway.monotonic() - self._started
         unframed = False
         if head.length is None:
             self._dechunk = head.chunked and client.is_old()
@@ -306,6 +310,8 @@ class Exchange(Metered):
         """Count a failure against the upstream."""
         gateway, upstream = self._gateway, self._upstream
         seconds = gateway.health.failed(upstream, gateway.monotonic())
+        if gateway.observer is not None:
+            gateway.observer.failed(upstream.name)
         if seconds:
             _LOG.warning("upstream %s has failed again and is left alone for %.1f s", upstream.name, seconds)
 

@@ -29,6 +29,7 @@ class Metered:
     """
 
     __slots__ = (
+        "_first_byte",
         "_gateway",
         "_head",
         "_model",
@@ -60,6 +61,7 @@ class Metered:
         self._stream = False
         self._streamed = False
         self._status = 0
+        self._first_byte = 0.0
         self._reader: UsageReader | None = None
         self._started = gateway.monotonic()
         self._started_at = gateway.now()
@@ -93,6 +95,7 @@ class Metered:
         principal, gateway, head = self._principal, self._gateway, self._head
         if principal is None or not head.metered:
             return
+        seconds = gateway.monotonic() - self._started
         record = UsageRecord(  # by place: naming 25 fields would cost as much as checking the key
             self.request_id[-32:],
             self.request_id,
@@ -107,7 +110,7 @@ class Metered:
             self._model,
             self._status,
             self._started_at,
-            int((gateway.monotonic() - self._started) * 1000),
+            int(seconds * 1000),
             counts.input,
             counts.output,
             counts.cache_read,
@@ -122,5 +125,7 @@ class Metered:
         )
         try:
             gateway.ledger.append(record)
+            if gateway.observer is not None:
+                gateway.observer.finished(record, seconds, self._first_byte)
         except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
             _LOG.exception("%s: the ledger took no record.", self.request_id)

@@ -32,6 +32,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "ManagedSettings",
+    "Observer",
     "Permits",
     "Quick",
     "Readiness",
@@ -132,6 +133,28 @@ class Quick(Protocol):
             peer: address of the other end of the connection.
             size: bytes of the body, which has come with the head; there is nothing after it.
         """
+
+
+class Observer(Protocol):
+    """Who counts what happens. Called on the event loop at every request: nothing blocks, and nothing raises."""
+
+    def finished(self, record: UsageRecord, seconds: float, first_byte: float, /) -> None:
+        """Take the row of a request that has ended.
+
+        Args:
+            record: as the ledger has it.
+            seconds: from its head to its end.
+            first_byte: from its head to the first byte of the answer, or 0 when there was none.
+        """
+
+    def refused(self, status: int, /) -> None:
+        """The gateway answered by itself."""
+
+    def failed(self, upstream: str, /) -> None:
+        """The upstream of this name failed, by a fault that is its own."""
+
+    def passed_by(self, upstream: str, /) -> None:
+        """A request goes on to another upstream than the one of this name."""
 
 
 class Readiness(Protocol):

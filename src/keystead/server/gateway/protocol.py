@@ -294,6 +294,11 @@ class GatewayProtocol(HttpToolsProtocol):
     def awaiting(self, seconds: float) -> None:
         self.deadline = self.loop.time() + seconds
 
+    @property
+    def answering(self) -> bool:
+        """Whether a request of this connection is upstream."""
+        return self._exchange is not None and self._exchange.dispatched
+
     def closes_after(self) -> bool:
         return self._surplus or not self._keep_alive
 
