@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.errors import PolicyDenied, ServerUnreachable
 from keystead.server.outbound import Reach, is_metadata, permitted, permitted_plain
 from keystead.server.upstream_shape import Addresses
 
@@ -46,6 +47,29 @@ class Guard:
     def of_organizations(self, base_url: str) -> Addresses:
         """Return what resolves the host of an upstream that an organization's administrator typed."""
         return self._judging(self._plain if base_url.startswith("http://") else self._usual)
+
+    def choose(self, base_url: str) -> Callable[[str, int], str]:
+        """Return the same for whoever may wait, and connects to one address.
+
+        It raises :class:`~keystead.errors.PolicyDenied` where one of the addresses may not be asked, and
+        :class:`~keystead.errors.ServerUnreachable` where there is none.
+        """
+        judge = self._plain if base_url.startswith("http://") else self._usual
+
+        def chosen(host: str, port: int) -> str:
+            try:
+                found = self._resolve(host, port)
+            except OSError as error:
+                raise ServerUnreachable(f"There is no address for {host}.", hint="Check how it is written.") from error
+            if not all(map(judge, found)):
+                raise PolicyDenied(
+                    f"{host} leads to an address inside this server's own network.",
+                    hint=f"Whoever runs the server can open it with {self._within.setting}.",
+                    move="operator",
+                )
+            return found[0]
+
+        return chosen
 
     @property
     def of_operator(self) -> Addresses:

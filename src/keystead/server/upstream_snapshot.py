@@ -26,7 +26,7 @@ from keystead.server.outbound import upstream_reach
 from keystead.server.policy import Principal
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_network import Guard
-from keystead.server.upstream_shape import Upstream
+from keystead.server.upstream_shape import CredentialUnavailable, Upstream
 from keystead.wire import ids
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What took long to ask, of one version of a row, and when."""
+    """What took long to ask, of one version of a row, and when; without ``held`` there is an ``error``."""
 
     version: int
     at: float
-    values: "Values | None" = field(repr=False)
+    held: _Held | None
     error: str = ""
 
 
@@ -131,32 +131,35 @@ class UpstreamSnapshot:
 
         before = self._held.get(row.pk)
         try:
-            values = self._values(row)
-            if values is not None and (before is None or (before.version, before.values) != (row.version, values)):
-                addresses = self._guard.of_organizations(row.base_url)
-                before = _Held(row.version, values, credentials.shape(row, values, addresses))
+            held = self._asked_of(row) if credentials.is_slow(row) else self._made(row, before)
         except Exception as error:  # noqa: BLE001  one that cannot be read must not take the others down
             self._complain(row, _told(error))
             self._held.pop(row.pk, None)
             return None
-        if values is None or before is None:
-            return None  # it is being asked in the background
-        self._held[row.pk] = before
+        if held is None:
+            return before  # the new one is being asked for in the background
+        self._held[row.pk] = held
         if self._complaints.pop(row.pk, None) is not None:
             _LOG.info("upstream %s of %s is used again", row.name, row.organization.name)
-        return before
+        return held
 
-    def _values(self, row: "models.Upstream") -> "Values | None":
+    def _made(self, row: "models.Upstream", before: _Held | None) -> _Held:
+        """Return the upstream with what its credential is now; the same as before while nothing changed."""
         from keystead.server.upstreams import credentials
 
-        if not credentials.is_slow(row):
-            return credentials.read(row, self._server)
+        values = credentials.read(row, self._server)
+        if before is not None and (before.version, before.values) == (row.version, values):
+            return before
+        addresses = self._guard.of_organizations(row.base_url)
+        return _Held(row.version, values, credentials.shape(row, values, self._server, addresses))
+
+    def _asked_of(self, row: "models.Upstream") -> _Held | None:
         asked = self._asked.get(row.pk)
         if asked is None or asked.version != row.version:
             return None
-        if asked.values is None:
+        if asked.held is None:
             raise _NotThere(asked.error)
-        return asked.values
+        return asked.held
 
     def _complain(self, row: "models.Upstream", sentence: str) -> None:
         if self._complaints.get(row.pk) != sentence:
@@ -186,7 +189,7 @@ class UpstreamSnapshot:
 
         for row in Row.objects.filter(enabled=True).select_related("organization"):
             asked = self._asked.get(row.pk)
-            fresh = asked is not None and asked.version == row.version and asked.values is not None
+            fresh = asked is not None and asked.version == row.version and asked.held is not None
             if asked is not None and fresh and self._clock.monotonic() < asked.at + ASKED_AGAIN_SECONDS:
                 continue
             with contextlib.suppress(KeysteadError):  # what cannot be opened is told by the reading of everything
@@ -194,15 +197,16 @@ class UpstreamSnapshot:
                     yield row
 
     def _ask(self, row: "models.Upstream") -> None:
-        from keystead.server.upstreams import credentials
-
-        values, error = None, ""
+        before, held, error = self._held.get(row.pk), None, ""
         try:
-            values = credentials.read(row, self._server)
+            made = self._made(row, before)
+            if made is not before:
+                _renewed(made.shape)  # it takes the other's place with its first token
+            held = made
         except Exception as failed:  # noqa: BLE001  told with the upstream's name, and asked again
             error = _told(failed)
         with self._lock:
-            self._asked[row.pk] = _Asked(row.version, self._clock.monotonic(), values, error)
+            self._asked[row.pk] = _Asked(row.version, self._clock.monotonic(), held, error)
 
     def _prove(self, key: UUID, held: _Held) -> None:
         """Ask the upstream once, and write down what became of it."""
@@ -227,13 +231,17 @@ class UpstreamSnapshot:
             _LOG.warning("upstreams are read again within seconds: %s", type(error).__name__)
 
 
-def _keep_fresh(upstream: Upstream) -> None:
-    """Have a credential that ends renewed in time; while it cannot be, the gateway hears so when it asks for it."""
+def _renewed(upstream: Upstream) -> None:
+    """Have a credential that ends renewed if it is time; raises what its cloud or vendor has against it."""
     refresh = getattr(upstream.credential, "refresh", None)
-    if refresh is None:
-        return
-    try:
+    if refresh is not None:
         refresh()
+
+
+def _keep_fresh(upstream: Upstream) -> None:
+    """Have it renewed in time; while it cannot be, the gateway hears so when it asks for it."""
+    try:
+        _renewed(upstream)
     except Exception as error:  # noqa: BLE001  the others are looked at too, and this one again
         _LOG.warning("the credential of upstream %s was not renewed: %s", upstream.name, _told(error))
 
@@ -242,7 +250,11 @@ def _told(error: Exception) -> str:
     """Return an error as a sentence, without what it might hold of a secret."""
     if isinstance(error, KeysteadError):
         return f"{error.message} {error.hint}" if error.hint else error.message
-    return str(error) if isinstance(error, _NotThere) else f"It cannot be read: {type(error).__name__}."
+    return (
+        str(error)
+        if isinstance(error, (_NotThere, CredentialUnavailable))
+        else f"It cannot be read: {type(error).__name__}."
+    )
 
 
 @contextlib.contextmanager

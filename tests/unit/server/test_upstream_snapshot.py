@@ -1,5 +1,6 @@
 """The snapshot of upstreams is what was kept, after every change, and never holds one without its credential."""
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -221,3 +222,32 @@ def test_a_database_that_does_not_answer_leaves_what_was_read_last(
         assert watched.names == ["A"]
     watched.snapshot.refresh()
     assert watched.names == []
+
+
+def test_a_workloads_token_is_there_before_it_is_used_and_stays_when_the_identity_is_replaced(
+    watched: Watched, administrator: "Membership", settings: ServerSettings, tmp_path: Path
+) -> None:
+    from keystead.server.upstreams import operations
+
+    shown: list[str] = []
+
+    def exchange(asked: Asked) -> tuple[int, str, object]:
+        shown.append(json.loads(asked.body)["assertion"])
+        token = {"access_token": f"sk-ant-oat01-{len(shown)}", "token_type": "Bearer", "expires_in": 3600}
+        return 200, "application/json", token
+
+    (tmp_path / "key").touch(mode=0o600)
+    (tmp_path / "key").write_text("identity-1")
+    rule = {"federation_rule_id": "r", "organization_id": "o", "identity_token": f"file:{tmp_path}/key"}
+    with local_server({"POST /v1/oauth/token": exchange, "GET /v1/models": (200, "text/plain", "")}) as server:
+        row = operations.create(administrator, Kind.ANTHROPIC, operations.Draft("A", server.url), settings, NOW)
+        operations.set_credential(administrator, row, "workload_identity", rule, settings, NOW)
+        assert watched.names == []
+        watched.snapshot.look()
+        before = watched.shapes
+        assert b"authorization: Bearer sk-ant-oat01-1\r\n" in watched.shown[0]
+        assert state(row) == (True, "It answered GET /v1/models.")
+        (tmp_path / "key").write_text("identity-2")
+        watched.snapshot.look()
+        assert watched.shapes[0] is before[0]
+    assert shown == ["identity-1"]

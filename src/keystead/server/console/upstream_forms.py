@@ -13,7 +13,7 @@ from keystead.server.upstreams.operations import Draft
 PLAIN: Final = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
 
 KINDS: Final = {
-    Kind.ANTHROPIC: ("Anthropic API", "With an API key of the vendor's console."),
+    Kind.ANTHROPIC: ("Anthropic API", "With an API key of the vendor's console, or a workload's identity."),
     Kind.AWS: ("Claude Platform on AWS", "The vendor's own platform, billed through AWS."),
     Kind.BEDROCK: ("Amazon Bedrock", "Claude models of an AWS account."),
     Kind.VERTEX: ("Google Vertex AI", "Claude models of a Google Cloud project."),

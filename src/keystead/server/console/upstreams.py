@@ -170,7 +170,11 @@ def remove(request: HttpRequest, member: Membership, upstream: Upstream) -> Http
 
 
 def _explain(form: Form, error: KeysteadError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+    """Show what will not do at its field, which the message begins with, or else above all of them."""
+    name = error.message.partition(" ")[0].rstrip(":")
+    form.add_error(
+        name if name in form.fields else None, f"{error.message} {error.hint}" if error.hint else error.message
+    )
 
 
 def _status(form: Form) -> int:

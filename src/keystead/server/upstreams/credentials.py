@@ -1,6 +1,7 @@
 """From what is kept of a credential to what an upstream is shown."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, cast
 
 from keystead.environment import Environment
@@ -13,15 +14,22 @@ from keystead.server.upstream_shape import Addresses, CredentialUnavailable, Kin
 from keystead.server.upstream_shape import Upstream as Shape
 from keystead.server.upstreams import methods, operations, references, trial
 from keystead.server.upstreams.models import Upstream
+from keystead.server.upstreams.workload_identity import WorkloadCredential
 from keystead.sources.references import is_reference
 
 Values = Mapping[str, Secret]
 """The fields of a credential, each as what it leads to."""
 
-USABLE: Final = frozenset(methods.HEADERS) | {(Kind.MESSAGES, "none"), (Kind.OPENAI, "none")}
+_AT_ONCE: Final = frozenset(methods.HEADERS) | {(Kind.MESSAGES, "none"), (Kind.OPENAI, "none")}
+"""Those for which nobody has to be asked; the others renew what they show by ``refresh()``."""
+USABLE: Final = _AT_ONCE | {(Kind.ANTHROPIC, "workload_identity")}
 """Kinds and methods that this version can show an upstream."""
 ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.FOUNDRY, Kind.MESSAGES})
 """Kinds that the gateway of this version can ask, so that no other is offered."""
+
+
+_ROTATING: Final = frozenset({"identity_token"})
+"""Replaced by the platform all the time: read when it is used, so that this alone does not make a credential anew."""
 
 
 def read(upstream: Upstream, server: ServerSettings) -> Values:
@@ -37,12 +45,15 @@ def read(upstream: Upstream, server: ServerSettings) -> Values:
     kind, fields = Kind(upstream.kind), operations.fields_of(upstream)
     used = references.used_by(kind, upstream.method, fields)
     references.require(used, kind, upstream.base_url, upstream.organization.name, server)
-    variables = Environment.capture().variables
     secret = {field.name for field in methods.method_of(kind, upstream.method).fields if field.secret}
     return {
-        name: references.read(value, name, variables) if name in secret and is_reference(value) else Secret(value)
+        name: _read(value, name) if name in secret and is_reference(value) and name not in _ROTATING else Secret(value)
         for name, value in fields.items()
     }
+
+
+def _read(value: str, name: str) -> Secret:
+    return references.read(value, name, Environment.capture().variables)
 
 
 def is_slow(upstream: Upstream) -> bool:
@@ -53,11 +64,13 @@ def is_slow(upstream: Upstream) -> bool:
     """
     if not upstream.method:
         return False
+    if (Kind(upstream.kind), upstream.method) not in _AT_ONCE:
+        return True
     used = references.used_by(Kind(upstream.kind), upstream.method, operations.fields_of(upstream))
     return references.are_slow(used)
 
 
-def made(upstream: Upstream, values: Values) -> UpstreamCredential:
+def made(upstream: Upstream, values: Values, server: ServerSettings) -> UpstreamCredential:
     """Return what the upstream is shown.
 
     Raises:
@@ -66,6 +79,10 @@ def made(upstream: Upstream, values: Values) -> UpstreamCredential:
     kind, method = Kind(upstream.kind), upstream.method
     if method == "none":
         return NO_CREDENTIAL
+    if method == "workload_identity":
+        kept = dict(values)
+        identity = partial(_read, kept.pop("identity_token").reveal(), "identity_token")
+        return WorkloadCredential(kept, identity, upstream.base_url, outbound.upstream_reach(server))
     header = methods.HEADERS.get((kind, method))
     if header is None:
         raise ConfigurationError(
@@ -76,14 +93,14 @@ def made(upstream: Upstream, values: Values) -> UpstreamCredential:
     return FixedCredential(values["key"], cast("Header", header), "its credential")
 
 
-def shape(upstream: Upstream, values: Values, addresses: Addresses | None = None) -> Shape:
+def shape(upstream: Upstream, values: Values, server: ServerSettings, addresses: Addresses | None = None) -> Shape:
     """Return the upstream as the gateway asks it; raises like :func:`made`."""
     return Shape(
         upstream.wire_id,
         upstream.name,
         Kind(upstream.kind),
         upstream.base_url,
-        made(upstream, values),
+        made(upstream, values, server),
         models=upstream.model_names,
         serves=tuple(upstream.serves),
         headers=tuple(upstream.headers.items()),
@@ -108,7 +125,7 @@ def _shown(value: str, secret: bool) -> str:
 def tried(upstream: Upstream, server: ServerSettings) -> trial.Outcome:
     """Read an upstream's credential and ask it; a reference that is a command may take up to a minute."""
     try:
-        asked = shape(upstream, read(upstream, server))
+        asked = shape(upstream, read(upstream, server), server)
         refresh = getattr(asked.credential, "refresh", None)
         if refresh is not None:
             refresh()
