@@ -6,7 +6,7 @@ import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -18,10 +18,6 @@ from keystead.server.command_base import opened, settings_of, with_overrides
 from keystead.server.mail.routes import described, route
 from keystead.server.settings import ServerSettings
 from keystead.server.usage import price_file
-
-if TYPE_CHECKING:
-    from keystead.server.organizations.models import Membership
-    from keystead.server.policy.managed_settings import Delivery
 
 
 @click.group()
@@ -135,36 +131,28 @@ def verify_domain(domain: str, organization: str | None, *, wants_json: bool, **
 @server.command("policy-test")
 @click.option("--as", "email", required=True, metavar="EMAIL", help="Whose policies to look at.")
 @click.option("--organization", help="In which organization, by name, when the person belongs to several.")
+@click.option("--model", help="Decide whether this model goes through, instead of showing the settings.")
+@click.option("--client", default="", metavar="ID", help="The client they are signed in to; without it an API key.")
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {POLICY_SCHEMA}.")
-def policy_test(email: str, organization: str | None, *, wants_json: bool, **given: Any) -> None:
-    """Show the managed settings that a person's agents are given, and by which policies.
+def policy_test(
+    email: str, organization: str | None, model: str | None, client: str, *, wants_json: bool, **given: Any
+) -> None:
+    """Show the managed settings that a person's agents are given, or decide about a model, and by which policies.
 
-    Nothing is changed. That no policy is for somebody is not the same as an empty one, and is said.
+    Nothing is changed, and no model is asked. That no policy is for somebody is not the same as an empty one.
     """
+    if client and model is None:
+        raise UsageError("--client is about a request for a model.", hint="Name the model with --model.")
     opened(given)
-    from keystead.server.policies import operations
+    from keystead.server import policy_trial
 
-    shown = operations.simulate(email, organization)
+    question = None if model is None else policy_trial.Question(model, client)
+    trials = policy_trial.run(email, organization, question)
     if wants_json:
-        click.echo(json.dumps({"schema": POLICY_SCHEMA, "members": [_policy_facts(*one) for one in shown]}, indent=2))
+        click.echo(json.dumps({"schema": POLICY_SCHEMA, "members": [one.to_json() for one in trials]}, indent=2))
         return
-    for member, delivery in shown:
-        if delivery is None:
-            click.echo(f"{member.person.email} in {member.organization.name}: no policy is for them.")
-            continue
-        names = ", then ".join(source.name for source in delivery.sources)
-        click.echo(f"{member.person.email} in {member.organization.name}, from {names}:")
-        click.echo(json.dumps(delivery.settings, indent=2, ensure_ascii=False))
-
-
-def _policy_facts(member: "Membership", delivery: "Delivery | None") -> dict[str, Any]:
-    return {
-        "email": member.person.email,
-        "organization": member.organization.name,
-        "policies": [] if delivery is None else [source.id for source in delivery.sources],
-        "checksum": None if delivery is None else delivery.checksum,
-        "settings": None if delivery is None else delivery.settings,
-    }
+    for line in (line for one in trials for line in one.told()):
+        click.echo(line)
 
 
 @server.command()

@@ -11,14 +11,17 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
-from keystead.server.organizations import memberships
 from keystead.server.organizations.models import Membership
-from keystead.server.policies import operations
+from keystead.server.people import members
+from keystead.server.people.members import Member
+from keystead.server.policies import operations, simulation
 from keystead.server.policies.models import Policy
 from keystead.server.policies.operations import Draft
 from keystead.wire import ids
 
 UNPROCESSABLE = 422
+_SHOWN = 20
+"""Members to choose among, at most."""
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
 
 
@@ -86,18 +89,28 @@ def about_one(view: Any) -> Any:
 @for_administrators
 def overview(request: HttpRequest, member: Membership) -> HttpResponse:
     """List the policies in their order; with ``as``, also what one member is given."""
-    members = memberships.of(member.organization)
-    page: dict[str, Any] = {"policies": operations.all_of(member), "members": members}
-    asked = request.GET.get("as", "")
-    if asked:
-        chosen = next((one for one in members if ids.dump("membership", one.pk) == asked), None)
-        if chosen is None:
-            raise Http404
-        delivery = operations.delivery_to(chosen)
-        document = "" if delivery is None else json.dumps(delivery.settings, indent=2, ensure_ascii=False)
-        page |= {"asked": asked, "chosen": chosen, "delivery": delivery, "document": document}
-    rows = [(ids.dump("membership", one.pk), one) for one in members]
-    return render(request, "console/policies.html", page | {"members": rows})
+    page: dict[str, Any] = {"policies": operations.all_of(member), "asked": request.GET.get("as", "").strip()}
+    if page["asked"]:
+        page["found"] = found = _meant(member, page["asked"])
+        if len(found) == 1:
+            page |= _given(found[0].membership)
+    return render(request, "console/policies.html", page)
+
+
+def _meant(by: Membership, asked: str) -> list[Member]:
+    """Return whom somebody means by an identifier, by an address, or by how an address or a name begins."""
+    exactly = members.find(by, asked)
+    if exactly is not None:
+        return [exactly]
+    found = members.page(by, asked).members
+    same = [one for one in found if one.membership.person.email == asked.lower()]
+    return same or found[:_SHOWN]
+
+
+def _given(chosen: Membership) -> dict[str, Any]:
+    delivery = operations.delivery_to(chosen)
+    document = "" if delivery is None else json.dumps(delivery.settings, indent=2, ensure_ascii=False)
+    return {"asked": chosen.person.email, "chosen": chosen, "delivery": delivery, "document": document}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -105,14 +118,16 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
 def create(request: HttpRequest, member: Membership) -> HttpResponseBase:
     """Write a new policy."""
     form = PolicyForm(member, request.POST or None, initial={"settings": "{}"})
+    page: dict[str, Any] = {"form": form}
     if form.is_valid():
         try:
-            operations.create(member, form.draft, now())
+            if "preview" not in request.POST:
+                operations.create(member, form.draft, now())
+                return redirect("policies")
+            page |= _outcome(member, None, form)
         except KeysteadError as error:
             _explain(form, error)
-        else:
-            return redirect("policies")
-    return render(request, "console/policy.html", {"form": form}, status=_status(form))
+    return render(request, "console/policy.html", page, status=_status(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -127,16 +142,22 @@ def edit(request: HttpRequest, member: Membership, policy: Policy) -> HttpRespon
         "version": policy.version,
     }
     form = PolicyForm(member, request.POST or None, initial=initial)
-    if form.is_valid():
-        try:
-            operations.update(member, policy, form.draft, form.cleaned_data["version"] or 0, now())
-        except KeysteadError as error:
-            _explain(form, error)
-        else:
-            return redirect("policies")
     versions = policy.versions.select_related("author__person").order_by("-version")
     page = {"form": form, "policy": policy, "versions": versions}
+    if form.is_valid():
+        try:
+            if "preview" not in request.POST:
+                operations.update(member, policy, form.draft, form.cleaned_data["version"] or 0, now())
+                return redirect("policies")
+            page |= _outcome(member, policy, form)
+        except KeysteadError as error:
+            _explain(form, error)
     return render(request, "console/policy.html", page, status=_status(form))
+
+
+def _outcome(member: Membership, policy: Policy | None, form: PolicyForm) -> dict[str, Any]:
+    """Return what a page says of a draft that is not saved yet."""
+    return {"outcome": simulation.outcome(member, policy, form.draft, now()), "days": simulation.DAYS}
 
 
 @require_POST

@@ -187,6 +187,17 @@ def rule_of(policy: Policy) -> rules.Policy:
     return rules.Policy(policy.wire_id, policy.name, match, policy.settings)
 
 
+def rule_of_draft(member: Membership, draft: Draft) -> rules.Policy:
+    """Return a draft as the rules would read it.
+
+    Raises:
+        UsageError: it will not do; the message names what.
+    """
+    settings = _checked(member, draft)
+    groups = frozenset(ids.dump("group", group.pk) for group in draft.groups)
+    return rules.Policy("draft", draft.name.strip(), rules.Match(groups, draft.email_domain.strip().lower()), settings)
+
+
 def _checked(member: Membership, draft: Draft) -> rules.Document:
     name, domain = draft.name.strip(), draft.email_domain.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():

@@ -143,6 +143,7 @@ class Facts:
         plan: a :class:`Plan`.
         switches: of the organization.
         suspended: the key, member, service account or client that is, if any.
+        may_use_models: the member's role has that right. The gateway knows nobody else's credentials.
         model: what is asked for.
         surface: a :class:`Surface`.
     """
@@ -154,6 +155,7 @@ class Facts:
     plan: str = Plan.METERED
     switches: Switches = NO_SWITCHES
     suspended: Suspension | None = None
+    may_use_models: bool = True
     model: str = ""
     surface: str = Surface.UNSAID
 
@@ -254,6 +256,10 @@ def _suspended(facts: Facts) -> str | None:
     return None if one is None else f"{one.what} is suspended: {one.reason.rstrip('.')}."
 
 
+def _without_right(facts: Facts) -> str | None:
+    return None if facts.may_use_models else "Your role may not use models."
+
+
 def _used_elsewhere(credential: Credential, rule: CredentialRule) -> Objection:
     """Return the objection to a credential in a program where its row does not have it."""
 
@@ -329,6 +335,7 @@ _OF_CALLER: Final[Sequence[Rule]] = (
     _of_organization("baa", _uncovered, "An administrator switches zero data retention on, or the agreement off."),
     _of_organization("suspended", _suspended, "Ask an administrator of your organization to lift the suspension."),
     replace(_of_organization("unknown-client", _unknown_client, "Try again shortly, or sign in again."), status=503),
+    _of_organization("role", _without_right, "Ask an administrator for a role that may use models."),
     *(_of_credentials(rule, _used_elsewhere(kind, rule)) for kind, rule in USES.items()),
     _of_organization("proven-clients", _only_declared, "Sign in with a client that supports DPoP, or use an API key."),
     _of_credentials(INDIVIDUAL_USE, _not_individual),

@@ -1,6 +1,6 @@
 """Reports over the ledger."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -208,3 +208,9 @@ def _add(label: str, tallies: Iterable[Tally]) -> Tally:
 
 def _sorted(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
     return tuple(sorted(tallies, key=lambda tally: (-tally.cost_micro, -tally.tokens, -tally.requests, tally.label)))
+
+
+def models_used(organization: Organization, since: datetime) -> Iterator[tuple[UUID | None, str]]:
+    """Yield each member (None for service accounts) and each model of theirs that an upstream has served since then."""
+    rows = UsageEntry.objects.filter(organization=organization, started_at__gte=since, status__lt=400)
+    yield from rows.order_by().values_list("member_id", "model").distinct().iterator()

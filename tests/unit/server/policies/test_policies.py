@@ -188,6 +188,8 @@ def test_the_console_writes_orders_previews_and_removes(administrator: "Membersh
         "no policy is for this member"
         in web.get("/policies", {"as": ids.dump("membership", administrator.pk)}).content.decode()
     )
+    assert "ada@example.com is given" in web.get("/policies", {"as": " ADA@example.com "}).content.decode()
+    assert "Nobody has an address" in web.get("/policies", {"as": "zoe"}).content.decode()
     assert web.post(f"{page}/move", {"to": "earlier"}).status_code == 302
     assert web.post(f"{page}/remove").status_code == 302
     assert "There is no policy yet" in web.get("/policies").content.decode()
@@ -238,3 +240,95 @@ def test_who_may_not_manage_policies_sees_none(developer: "Membership", path: st
     web: Client = Client(SERVER_NAME="127.0.0.1")
     web.force_login(developer.person)
     assert web.get(path).status_code == 403
+
+
+@pytest.mark.requirement("B-10 simulator")
+def test_a_model_is_tried_as_a_person_without_asking_it(
+    administrator: "Membership", developer: "Membership", platform: "Group", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from keystead.server import app, command
+    from keystead.server.organizations import switches
+    from keystead.server.suspensions import operations as suspensions
+
+    monkeypatch.setattr(app, "open_database", lambda *_: None)
+    write(administrator, "Base", '{"availableModels": ["haiku"]}')
+    write(administrator, "Platform", '{"deniedModels": ["claude-haiku-3"]}', groups=(platform,))
+
+    def tried(model: str, *more: str) -> Any:
+        asked = ["policy-test", "--as", developer.person.email, "--model", model, *more]
+        return CliRunner().invoke(command.server, asked)
+
+    def facts(model: str, *more: str) -> dict[str, Any]:
+        (member,) = json.loads(tried(model, "--json", *more).output)["members"]
+        decision: dict[str, Any] = member["decision"]
+        return decision
+
+    assert "allowed by Base, then Platform." in tried("claude-haiku-4-5").output
+    assert "declared only: no client" in tried("claude-haiku-4-5").output
+    refused = tried("claude-opus-5").output
+    assert "refused with 400 by the rule available-models, set by Base, then Platform." in refused
+    assert "Answer  model claude-opus-5 is not in your role's" in refused
+    assert facts("claude-haiku-3")["rule"] == "denied-models"
+    assert facts("claude-haiku-4-5", "--client", "keystead-cli")["client"].startswith(
+        "declared only: a public client's"
+    )
+    switches.turn(administrator, switches.Switch.PROVEN_CLIENTS, True, NOW)
+    assert facts("claude-haiku-4-5", "--client", "keystead-cli")["rule"] == "proven-clients"
+    suspensions.suspend(administrator, ids.dump("membership", developer.pk), "Away", NOW)
+    assert (facts("x")["rule"], facts("x")["status"], facts("x")["policies"]) == ("suspended", 403, [])
+    assert isinstance(tried("x", "--client", "nobody").exception, UsageError)
+    without = CliRunner().invoke(command.server, ["policy-test", "--as", "x@example.com", "--client", "keystead-cli"])
+    assert isinstance(without.exception, UsageError)
+
+
+@pytest.mark.requirement("B-10 simulator")
+def test_a_change_says_first_who_would_be_blocked(
+    administrator: "Membership", developer: "Membership", platform: "Group"
+) -> None:
+    from django.test import Client
+    from django.utils import timezone
+
+    from keystead.server.identifiers import new_id
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.usage.models import UsageEntry
+
+    def used(member: "Membership | None", model: str, status: int = 200) -> None:
+        numbers = dict.fromkeys(
+            ("duration_ms", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"), 0
+        )
+        flags = dict.fromkeys(("streamed", "aborted", "estimated"), False)
+        UsageEntry.objects.create(
+            id=new_id(), organization=administrator.organization, model=model, status=status, member=member,
+            workspace=organizations.default_workspace(administrator.organization), started_at=timezone.now(),
+            **numbers, **flags,
+        )  # fmt: skip
+
+    used(developer, "claude-opus-5")
+    used(developer, "claude-haiku-4-5")
+    used(developer, "claude-fable-5", 400)
+    used(administrator, "claude-opus-5")
+    used(None, "claude-opus-5")
+    web = Client(SERVER_NAME="127.0.0.1")
+    web.force_login(administrator.person)
+    typed = {"name": "Platform", "groups": [ids.dump("group", platform.pk)], "email_domain": "", "preview": "yes"}
+    page = web.post("/policies/new", {**typed, "settings": '{"availableModels": ["haiku"]}'}).content.decode()
+    assert "1 of 3 that used models" in page
+    assert f'<th scope="row">{developer.person.email}</th><td>claude-opus-5</td>' in page
+    assert not administrator.organization.policies.exists()
+    page = web.post("/policies/new", {**typed, "groups": [], "settings": '{"deniedModels": ["opus"]}'}).content.decode()
+    assert "3 of 3 that used models" in page
+    assert "service accounts" in page
+    policy = write(administrator, "Base", '{"availableModels": ["opus"]}')
+    changed = {
+        **typed,
+        "groups": [],
+        "name": "Base",
+        "settings": '{"availableModels": ["opus", "haiku"]}',
+        "version": 1,
+    }
+    page = web.post(f"/policies/{policy.wire_id}", changed).content.decode()
+    assert "Nobody: 3 used models" in page
+    broken = web.post(f"/policies/{policy.wire_id}", {**changed, "settings": "[]"})
+    assert (broken.status_code, "must be a JSON object" in broken.content.decode()) == (422, True)

@@ -62,6 +62,7 @@ FACTS = st.builds(
     plan=some(Plan),
     switches=st.builds(Switches, st.booleans(), st.booleans(), st.booleans()),
     suspended=st.one_of(st.none(), st.builds(Suspension, st.text(max_size=9), st.text(max_size=9))),
+    may_use_models=st.booleans(),
     model=st.one_of(st.sampled_from([MODEL, "claude-opus-5-5", "x"]), st.text(max_size=30)),
     surface=some(Surface),
 )
@@ -139,6 +140,7 @@ def test_no_two_rules_have_one_name() -> None:
         ({**SIGN_IN, "program": Program.OTHER}, "person-sign-in", 403, "as of 2026-11-21"),
         ({"credential": Credential.SERVICE}, "own-service-token", 403, "Register the client"),
         ({"suspended": Suspension("This API key", "Spam.")}, "suspended", 403, "This API key is suspended: Spam (rule"),
+        ({"may_use_models": False}, "role", 403, "Your role may not use models (rule role"),
         ({"switches": Switches(baa=True)}, "baa", 403, "only while zero data retention is on"),
         ({**SIGN_IN, "switches": Switches(proven_clients=True)}, "proven-clients", 403, "declared only"),
         ({"plan": Plan.ALLOWANCE}, "individual-use", 403, "is for people who are signed in"),
