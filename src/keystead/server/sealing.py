@@ -9,6 +9,7 @@ The secret key can be replaced: what the one before sealed is still opened, and 
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Final
 
 from django.conf import settings
@@ -32,6 +33,7 @@ def derived_keys(purpose: str) -> list[bytes]:
     return [_derived(str(key), purpose) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
 
 
+@lru_cache(maxsize=16)
 def _derived(secret_key: str, purpose: str) -> bytes:
     return hmac.new(secret_key.encode(), f"keystead {purpose}".encode(), hashlib.sha256).digest()
 

@@ -9,6 +9,7 @@ answer is older than the question. What of Django's inside this leans on, and wh
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -62,12 +63,13 @@ class _Text:
     def run(self, values: Sequence[Any]) -> tuple[list[Any], int]:
         """Return the rows, and how many were changed; whoever listens to a connection's statements hears of it."""
         here = self.connection
-        if self.native is None or here.queries_logged or here.execute_wrappers:
+        if self.native is None or here.force_debug_cursor or here.execute_wrappers:
             with here.cursor() as cursor:
                 cursor.execute(self.sql, values)
                 return (cursor.fetchall() if cursor.description else []), cursor.rowcount
-        here.ensure_connection()
-        here.validate_no_broken_transaction()
+        if here.connection is None or here.needs_rollback:
+            here.ensure_connection()
+            here.validate_no_broken_transaction()
         with here.wrap_database_errors:
             native = here.connection.execute(self.native, values)
             return native.fetchall(), native.rowcount
@@ -268,6 +270,28 @@ def _adapter(field: "Field[Any, Any]", here: Any) -> Adapt:
     if same is not None:
         return plain
     return uuid if kind is UUIDField else moment if kind is DateTimeField else general
+
+
+def fresh(model: type[M], **values: Any) -> M:
+    """Return a new object from the values of its columns and relations, as if initialized; :func:`insert` stores it.
+
+    What is made for each row, such as its key, must be among the values.
+    """
+    if not _is_plain(model):
+        return model(**values)
+    one = model.__new__(model)
+    one._state = ModelState()
+    one.__dict__.update(_blank(model))
+    for name, value in values.items():
+        setattr(one, name, value)
+    return one
+
+
+@cache
+def _blank(model: type[Model]) -> dict[str, Any]:
+    fields = model._meta.concrete_fields
+    made = {one.attname for one in fields if one.has_default() and callable(one.default)}
+    return {one.attname: None if one.attname in made else one.get_default() for one in fields}
 
 
 def insert(row: M) -> M:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 
 class Malformed(ValueError):
@@ -95,7 +95,10 @@ class Fields:
         return tuple(Fields(item, f"{name} of the {self._path}") for item in value)
 
 
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def dump(values: Mapping[str, Any]) -> bytes:
     """Return compact JSON without the fields that are ``None``."""
     present = {name: value for name, value in values.items() if value is not None}
-    return json.dumps(present, separators=(",", ":"), ensure_ascii=False).encode()
+    return _COMPACT.encode(present).encode()

@@ -145,3 +145,23 @@ def test_a_transaction_that_broke_takes_no_more_statements(database: None) -> No
         with pytest.raises(transaction.TransactionManagementError):
             store(SpentAssertion, digest=b"x", expires_at=AT)
     assert not SpentAssertion.objects.exists()
+
+
+def test_a_fresh_object_is_the_one_that_initializing_makes(administrator: Any) -> None:
+    """For models whose objects are no more than their values, and for one that wants to be initialized."""
+    from keystead.server.authorization import clients
+    from keystead.server.authorization.models import Grant, RefreshToken
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.identifiers import new_id
+    from keystead.server.statements import fresh
+
+    client, at = clients.find("keystead-cli"), now()
+    both = {"organization": administrator.organization, "created_at": at, "expires_at": at}
+    cases: list[tuple[Any, dict[str, Any]]] = [
+        (Grant, {"id": new_id(), "membership": administrator, "client": client, "scope": "openid", **both}),
+        (RefreshToken, {"digest": b"x" * 32, "generation": 1, "grant_id": new_id(), **both}),
+    ]
+    for model, given in cases:
+        ours, theirs = fresh(model, **given), model(**given)
+        assert values(ours) == values(theirs)
+        assert vars(ours._state) == vars(theirs._state)

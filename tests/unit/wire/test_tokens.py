@@ -1,6 +1,7 @@
 """Opaque tokens: what is minted parses, what is damaged is named, what is anything else is a fault."""
 
 import secrets
+import string
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,14 @@ def test_a_minted_token_parses_to_its_kind(kind: TokenKind, random: bytes) -> No
 
     assert tokens.parse(token) is kind
     assert len(token) == tokens.LENGTH
+
+
+@given(RANDOM)
+def test_the_body_is_the_random_number_to_base_62(random: bytes) -> None:
+    number = 0
+    for digit in tokens.mint(TokenKind.API_KEY, lambda _: random)[4:-6]:
+        number = 62 * number + (string.digits + string.ascii_uppercase + string.ascii_lowercase).index(digit)
+    assert number == int.from_bytes(random)
 
 
 @given(KINDS, RANDOM, st.integers(5, tokens.LENGTH - 1))

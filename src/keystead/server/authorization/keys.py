@@ -32,6 +32,7 @@ from keystead.server.statements import Parameter, Prepared
 
 ALGORITHM: Final = "ES256"
 _ES256: Final = ECDSA(SHA256())
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 _PUBLISHED: Final = "authorization:published-keys"
 _JUST_READ: Final = "authorization:keys-just-read"
 SEALED: Final = "signing keys"
@@ -63,7 +64,7 @@ def sign(kind: str, claims: Mapping[str, Any], now: datetime) -> str:
         now: when.
     """
     kid, key = signing_key(now)
-    body = json.dumps(claims, separators=(",", ":")).encode()
+    body = _COMPACT.encode(claims).encode()
     signed = f"{_header(kind, kid)}.{_base64url(body)}"
     private = key.private_key
     assert private is not None, "the private half"
@@ -73,7 +74,7 @@ def sign(kind: str, claims: Mapping[str, Any], now: datetime) -> str:
 
 @lru_cache(maxsize=64)
 def _header(kind: str, kid: str) -> str:
-    return _base64url(json.dumps({"alg": ALGORITHM, "typ": kind, "kid": kid}, separators=(",", ":")).encode())
+    return _base64url(_COMPACT.encode({"alg": ALGORITHM, "typ": kind, "kid": kid}).encode())
 
 
 def _base64url(data: bytes) -> str:

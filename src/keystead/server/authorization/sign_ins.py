@@ -17,13 +17,14 @@ from keystead.server.authorization.checks import standing
 from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode, Grant, RefreshToken
 from keystead.server.authorization.surroundings import server
 from keystead.server.changes import CHANGES, Change
+from keystead.server.identifiers import new_id
 from keystead.server.identity.models import Person
 from keystead.server.keys.models import ServiceAccount
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.sealing import derived_key, derived_keys
-from keystead.server.statements import insert, store
+from keystead.server.statements import fresh, insert, store
 from keystead.wire import ids, tokens
 from keystead.wire.tokens import TokenKind
 
@@ -120,7 +121,9 @@ def begin_service(approval: ServiceApproval, label: str, now: datetime) -> Redee
     """Store a short sign-in of a service account: one access token and no refresh token."""
     account = approval.account
     grant = insert(
-        Grant(
+        fresh(
+            Grant,
+            id=new_id(),
             organization=account.organization,
             service_account=account,
             client=approval.client,

@@ -5,7 +5,7 @@ from typing import cast
 
 from django.conf import settings
 
-from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.clock import Clock
 from keystead.server.settings import ServerSettings
 
 
@@ -20,6 +20,6 @@ def issuer() -> str:
 
 
 def now() -> datetime:
-    """Return the time; ``KEYSTEAD_CLOCK`` in Django's settings replaces the machine's clock (tests set it)."""
-    clock: Clock = getattr(settings, "KEYSTEAD_CLOCK", SYSTEM_CLOCK)
+    """Return the time by ``KEYSTEAD_CLOCK`` in Django's settings: the machine's clock, but where tests set another."""
+    clock: Clock = getattr(settings, "KEYSTEAD_CLOCK")  # noqa: B009 - unknown to the type checker's plugin
     return datetime.fromtimestamp(clock.now(), UTC)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from keystead.clock import SYSTEM_CLOCK
 from keystead.server.mail.routes import sender
 from keystead.server.settings import ServerSettings
 from keystead.server.site.database import caches, configuration
@@ -109,6 +110,7 @@ FIXED: dict[str, Any] = {
     "USE_I18N": False,
     "EMAIL_BACKEND": "keystead.server.mail.backend.Backend",
     "LOGGING": LOGGING,
+    "KEYSTEAD_CLOCK": SYSTEM_CLOCK,
 }
 """What is the same in every installation."""
 
