@@ -55,6 +55,7 @@ REVEALERS = {
     "server/sso/conversation.py": "behind the word Bearer, wrapped again",
     "server/sso/openid.py": "into HTTP Basic, wrapped again",
     "server/factors/authenticator_apps.py": "into the codes it stands for, and into the address that the app reads",
+    "server/telemetry/collectors.py": "onto the wire to a collector of the operator",
     "server/upstreams/operations.py": "as the fields that it was encrypted with",
     "server/upstreams/workload_identity.py": "those fields of the form that are no secret, into the rule to ask for",
     "server/upstreams/credentials.py": "a reference, which is none",

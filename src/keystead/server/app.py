@@ -44,7 +44,9 @@ from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import ServerSettings
 from keystead.server.site.settings import configure
+from keystead.server.telemetry import collectors as telemetry
 from keystead.server.telemetry import scrape
+from keystead.server.telemetry.collectors import Collectors
 from keystead.server.telemetry.metrics import Metrics
 from keystead.server.upstream_network import Guard
 from keystead.server.upstream_snapshot import UpstreamSnapshot
@@ -96,6 +98,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     references.allowances(settings)
     route(settings)  # and so does a wrong mail setting
     client_address.proxies(settings)
+    telemetry.endpoints(settings)
     tls = certificate.of(settings, clock.now())
     data_directory.prepare(settings.data_dir)
     with (
@@ -232,8 +235,9 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     with (
         background.at_work(clock, book_of(installation.settings), more) as running,
         upstream_snapshot.looking(installation.settings, clock) as upstreams,
+        telemetry.running(installation.settings) as collectors,
     ):
-        _run(_serve(installation, running, upstreams, announce))
+        _run(_serve(installation, running, upstreams, collectors, announce))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -249,6 +253,7 @@ async def _serve(
     installation: Installation,
     running: Running,
     upstreams: UpstreamSnapshot,
+    collectors: Collectors,
     announce: Callable[[Ready], None],
 ) -> None:
     settings = installation.settings
@@ -267,6 +272,7 @@ async def _serve(
             permits=running.permits.of,
             denials=observation.counted(running.denials, metrics),
             observer=metrics,
+            collectors=observation.carrying(collectors, running.permits.zero_retention),
             quick=control_plane.quick,
         )
         gateway.pools.of(upstream[0])  # an address that cannot be one stops the server here
@@ -274,7 +280,7 @@ async def _serve(
         _leave_what_stays_out_of_collections()
         try:
             server = _Server(_uvicorn(gateway, control_plane, installation.certificate), lambda: announce(ready))
-            async with observation.scraped(installation.metrics, metrics, gateway, running.ledger):
+            async with observation.scraped(installation.metrics, metrics, gateway, running.ledger, collectors):
                 await server.serve(sockets=[installation.listener])
         finally:
             gateway.close()

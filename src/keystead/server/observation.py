@@ -2,13 +2,14 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
-from keystead.server.gateway import Denials, Gateway
+from keystead.server.gateway import Denials, Gateway, ports
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny
 from keystead.server.telemetry import scrape
+from keystead.server.telemetry.collectors import Body, Collectors
 from keystead.server.telemetry.metrics import Metrics, State
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def scraped(
-    listener: socket.socket | None, metrics: Metrics | None, gateway: Gateway, ledger: "LedgerWriter"
+    listener: socket.socket | None,
+    metrics: Metrics | None,
+    gateway: Gateway,
+    ledger: "LedgerWriter",
+    collectors: Collectors,
 ) -> AsyncIterator[None]:
     """Answer scrapes for the block, when there is a port for them."""
     if listener is None or metrics is None:
@@ -27,7 +32,7 @@ async def scraped(
         open=lambda: gateway.answering,
         circuits=lambda: _circuits(gateway),
         waiting=lambda: ledger.waiting,
-        carried=lambda: (),
+        carried=collectors.counts,
     )
     async with scrape.answering(listener, metrics, state):
         yield
@@ -48,3 +53,19 @@ def counted(denials: Denials, metrics: Metrics | None) -> Denials:
         denials(principal, deny, now)
 
     return note
+
+
+_OF_CONTENT: Final = frozenset({"logs", "traces"})
+"""Signals that can hold what was asked and answered."""
+
+
+def carrying(collectors: Collectors, zero_retention: Callable[[Principal], bool]) -> ports.Collectors:
+    """Return what passes telemetry on; of whom nothing may be kept, only what cannot hold content."""
+
+    def carry(principal: Principal, telemetry: ports.Telemetry) -> None:
+        if telemetry.signal in _OF_CONTENT and zero_retention(principal):
+            collectors.withhold(telemetry.signal)
+        else:
+            collectors.offer(Body(*telemetry))
+
+    return carry

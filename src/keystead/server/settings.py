@@ -160,6 +160,20 @@ class ServerSettings:
         default="127.0.0.1",
         metadata={"doc": "Address of the metrics' port. Whoever reaches it reads them: it asks for no credential."},
     )
+    otlp_endpoints: str = field(
+        default="",
+        metadata={
+            "doc": "Collectors (OTLP over HTTP) that the telemetry of agents is passed on to, such as "
+            "https://otlp.example.com, http://127.0.0.1:4318. Without any it is discarded."
+        },
+    )
+    otlp_headers: Secret | None = field(
+        default=None,
+        metadata={
+            "doc": "Headers for those collectors, as HOST NAME=VALUE, separated by commas or line ends, such as "
+            "otlp.example.com api-key=…; or a reference to all of it, such as file:/run/secrets/otlp."
+        },
+    )
     dynamic_registration: bool = field(
         default=False,
         metadata={

@@ -79,7 +79,7 @@ def test_refusals_are_told_by_status(serve: "Callable[..., Running]") -> None:
 
 
 def test_a_request_upstream_is_counted_as_open(serve: "Callable[..., Running]", api: MessagesApi) -> None:
-    api.behaviour = "hang"
+    api.behaviour = "hang=0"
     running = serve()
     with running.connect() as connection:
         body = question()

@@ -28,6 +28,7 @@ from keystead.server.dpop import Checker
 from keystead.server.gateway.pages import ASGIApp, Pages
 from keystead.server.gateway.pools import Pools
 from keystead.server.gateway.ports import (
+    Collectors,
     Denials,
     Directory,
     DirectoryUnavailable,
@@ -38,6 +39,7 @@ from keystead.server.gateway.ports import (
     Permits,
     Quick,
     Readiness,
+    Telemetry,
     Upstreams,
 )
 from keystead.server.gateway.possession import Possession
@@ -91,6 +93,10 @@ async def _no_policy(_principal: Principal) -> Delivery | None:
     return None
 
 
+def _nowhere(_principal: Principal, _telemetry: Telemetry) -> None:
+    return None
+
+
 class Gateway:
     """One gateway in one process, on one event loop.
 
@@ -108,6 +114,7 @@ class Gateway:
         denials: where refusals by a rule are noted.
         quick: which requests of others are answered without ASGI.
         observer: who counts what happens, if somebody does.
+        collectors: where the telemetry of agents goes.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -129,6 +136,7 @@ class Gateway:
         denials: Denials = _unnoted,
         quick: Quick = _never_quick,
         observer: Observer | None = None,
+        collectors: Collectors = _nowhere,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -144,6 +152,7 @@ class Gateway:
         self.denials = denials
         self.quick = quick
         self.observer = observer
+        self.collectors = collectors
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

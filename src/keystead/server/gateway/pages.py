@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from keystead.server.gateway import listing, request_head
+from keystead.server.gateway import listing, otlp, request_head
 from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
@@ -42,18 +42,22 @@ _OTHERWISE: Final = {"/v1/oauth/token"}
 """Addresses among the gateway's that are the control plane's: SDKs exchange a workload's identity there."""
 
 
+Handler = Callable[[Scope, Receive], Awaitable[Page]]
+
+
 class Pages:
     """The ASGI application; ``otherwise`` answers what is not the gateway's."""
 
     def __init__(self, gateway: "Gateway", otherwise: ASGIApp | None) -> None:
         self._gateway = gateway
         self._otherwise = otherwise
-        self._table: dict[tuple[str, str], Callable[[Scope], Awaitable[Page]]] = {
+        self._table: dict[tuple[str, str], Handler] = {
             ("GET", "/healthz"): self._healthz,
             ("GET", "/readyz"): self._readyz,
             ("GET", "/protocol"): self._protocol,
             ("GET", "/v1/models"): self._models,
             ("GET", "/managed/settings"): self._settings,
+            **{("POST", path): self._telemetry for path in otlp.SIGNALS},
             ("HEAD", "/"): self._hello,
             ("HEAD", "/api/hello"): self._hello,
         }
@@ -66,7 +70,7 @@ class Pages:
             return
         request_id = self._gateway.request_id()
         try:
-            page = await handler(scope)
+            page = await handler(scope, receive)
         except Refusal as refusal:
             self._gateway.note(request_id, refusal)
             page = _refused(refusal, request_id)
@@ -75,7 +79,7 @@ class Pages:
         await send({"type": "http.response.start", "status": page.status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else page.body})
 
-    def _find(self, scope: Scope) -> Callable[[Scope], Awaitable[Page]] | None:
+    def _find(self, scope: Scope) -> Handler | None:
         """Return the handler, or None when somebody else answers."""
         method, path = scope["method"], scope["path"]
         handler = self._table.get((method, path))
@@ -87,22 +91,22 @@ class Pages:
             return self._unknown
         return handler
 
-    async def _healthz(self, _: Scope) -> Page:
+    async def _healthz(self, _scope: Scope, _receive: Receive) -> Page:
         return Page(b"ok", _PLAIN, ("cache-control", "no-store"))
 
-    async def _readyz(self, _: Scope) -> Page:
+    async def _readyz(self, _scope: Scope, _receive: Receive) -> Page:
         missing = await self._gateway.ready()
         if missing is not None:
             return Page(missing.encode(), _PLAIN, ("cache-control", "no-store"), ("retry-after", "5"), status=503)
         return Page(b"ready" + self._gateway.remark().encode(), _PLAIN, ("cache-control", "no-store"))
 
-    async def _protocol(self, _: Scope) -> Page:
+    async def _protocol(self, _scope: Scope, _receive: Receive) -> Page:
         return Page(files(__package__).joinpath("protocol.md").read_bytes(), "text/markdown; charset=utf-8")
 
-    async def _hello(self, _: Scope) -> Page:
+    async def _hello(self, _scope: Scope, _receive: Receive) -> Page:
         return Page(b"", _PLAIN)
 
-    async def _settings(self, scope: Scope) -> Page:
+    async def _settings(self, scope: Scope, _receive: Receive) -> Page:
         """Deliver the caller's policy (S-19); no policy is 404, an empty one is 200."""
         caller, _ = self._authenticate(scope)
         try:
@@ -115,17 +119,26 @@ class Pages:
         known = (value.decode("latin-1") for name, value in scope["headers"] if name == b"if-none-match")
         return page.unchanged() if any(_names(one, delivery.checksum) for one in known) else page
 
-    async def _models(self, scope: Scope) -> Page:
+    async def _models(self, scope: Scope, _receive: Receive) -> Page:
         """Give the models of the caller's upstreams, narrowed to the caller's."""
         caller, head = self._authenticate(scope)
         status, body = await listing.of_caller(self._gateway, caller.principal, head, scope["query_string"])
         return Page(body, JSON, status=status)
 
-    async def _wrong_method(self, scope: Scope) -> Page:
+    async def _telemetry(self, scope: Scope, receive: Receive) -> Page:
+        """Take telemetry of a caller who is known, and say that it was taken."""
+        headers = scope["headers"]
+        caller, _ = self._authenticate({**scope, "headers": otlp.without_encoding(headers)})
+        telemetry = await otlp.telemetry(scope["path"], headers, receive)
+        if telemetry is not None:
+            self._gateway.collectors(caller.principal, telemetry)
+        return Page(b"", otlp.PROTOBUF) if otlp.is_protobuf(headers) else Page(b"{}", JSON)
+
+    async def _wrong_method(self, scope: Scope, _receive: Receive) -> Page:
         allowed = [method for method, path in self._table if path == scope["path"]]
         raise Refusal(405, f"Only {', '.join(allowed)} is supported at this address.", ("allow", ", ".join(allowed)))
 
-    async def _unknown(self, _: Scope) -> Page:
+    async def _unknown(self, _scope: Scope, _receive: Receive) -> Page:
         known = sorted({path for _, path in self._table if path.startswith("/v1/")} | {p.decode() for p in ROUTES})
         raise Refusal(404, f"The gateway does not know this address. It has {', '.join(known)}.")
 

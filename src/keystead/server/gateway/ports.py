@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny, Permit
@@ -24,6 +24,7 @@ __all__ = [
     "Addresses",
     "Answered",
     "Ask",
+    "Collectors",
     "CredentialUnavailable",
     "Denials",
     "Directory",
@@ -36,6 +37,7 @@ __all__ = [
     "Permits",
     "Quick",
     "Readiness",
+    "Telemetry",
     "Unsigned",
     "Upstream",
     "UpstreamCredential",
@@ -133,6 +135,28 @@ class Quick(Protocol):
             peer: address of the other end of the connection.
             size: bytes of the body, which has come with the head; there is nothing after it.
         """
+
+
+class Telemetry(NamedTuple):
+    """What an agent tells of itself, as it came.
+
+    Attributes:
+        signal: ``metrics``, ``logs`` or ``traces``.
+        content_type: ``application/json`` or ``application/x-protobuf``.
+        encoding: ``gzip``, or empty.
+    """
+
+    signal: str
+    content_type: str
+    encoding: str
+    data: bytes
+
+
+class Collectors(Protocol):
+    """Where telemetry goes."""
+
+    def __call__(self, principal: Principal, telemetry: Telemetry, /) -> None:
+        """Take it without blocking, or drop it."""
 
 
 class Observer(Protocol):

@@ -1,0 +1,290 @@
+"""OTLP out: bodies are passed on to the operator's collectors as they came, in the background.
+
+A collector has a queue and a thread of its own, so that none waits for another and no client for any. What does not
+fit into the queue, and what was tried often enough, is dropped and counted: telemetry is never worth a request.
+"""
+
+import contextlib
+import http.client
+import logging
+import ssl
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from keystead import __version__
+from keystead.errors import ConfigurationError
+from keystead.secret import Secret
+from keystead.server.settings import ServerSettings
+from keystead.server.telemetry.exposition import Labels
+from keystead.wire import origin
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of bodies that wait for one collector."""
+ATTEMPTS: Final = 5
+TIMEOUT: Final = 5.0
+"""Seconds to connect, and between two bytes."""
+LONGEST_CLOSE: Final = 3.0
+_ANSWER_BYTES: Final = 65_536
+_AGAIN: Final = frozenset({429, 502, 503, 504})
+"""Statuses after which a body may be sent again (OTLP, "Failures"); after any other it is not."""
+_UNSENT: Final = 0
+_LOG: Final = logging.getLogger("keystead.telemetry")
+
+
+class Body(NamedTuple):
+    """One OTLP request.
+
+    Attributes:
+        signal: ``metrics``, ``logs`` or ``traces``.
+        content_type: ``application/json`` or ``application/x-protobuf``.
+        encoding: ``gzip``, or empty.
+    """
+
+    signal: str
+    content_type: str
+    encoding: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a collector is.
+
+    Attributes:
+        prefix: of the paths ``/v1/metrics``, ``/v1/logs`` and ``/v1/traces``.
+        headers: name and value, as the operator set them.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str = ""
+    headers: tuple[tuple[str, Secret], ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """How it is called in metrics and in the log."""
+        return f"{self.host}:{self.port}"
+
+
+def endpoints(settings: ServerSettings) -> tuple[Endpoint, ...]:
+    """Return the collectors of the settings.
+
+    Raises:
+        ConfigurationError: an address or a header cannot be used; the message holds no value of a header.
+    """
+    headers = _headers(settings.otlp_headers)
+    found = tuple(_endpoint(url, headers) for url in settings.otlp_endpoints.replace(",", " ").split())
+    unused = set(headers) - {name for one in found for name in (one.host, one.name)}
+    if unused:
+        raise _wrong("otlp_headers", "names a host that is none of KEYSTEAD_SERVER_OTLP_ENDPOINTS")
+    return found
+
+
+_Headers = dict[str, list[tuple[str, Secret]]]
+
+
+def _headers(setting: Secret | None) -> _Headers:
+    """Return the headers by the host that they are for."""
+    found: _Headers = {}
+    entries = [] if setting is None else setting.reveal().replace(",", "\n").split("\n")
+    for number, entry in enumerate((one.strip() for one in entries if one.strip()), 1):
+        host, _, header = entry.partition(" ")
+        name, equals, value = header.strip().partition("=")
+        if not equals or not name.isascii() or not name.replace("-", "").isalnum() or not value.isprintable():
+            raise _wrong("otlp_headers", f"has an entry that cannot be read (the one at place {number})")
+        found.setdefault(host, []).append((name, Secret(value)))
+    return found
+
+
+def _endpoint(url: str, headers: _Headers) -> Endpoint:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise _wrong("otlp_endpoints", "has an address that cannot be read") from error
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment or "@" in parts.netloc:
+        raise _wrong("otlp_endpoints", "has an address that is not of the form https://host[:port][/prefix]")
+    own = (*headers.get(host, ()), *headers.get(f"{host}:{port}", ()))
+    if own and parts.scheme == "http" and not origin.is_private_to_machine(f"http://{parts.netloc}"):
+        raise _wrong("otlp_headers", f"would send a credential to {host} without TLS")
+    return Endpoint(parts.scheme, host, port, parts.path.rstrip("/"), own)
+
+
+def _wrong(setting: str, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"KEYSTEAD_SERVER_{setting.upper()} {what}.",
+        hint="Write endpoints like https://otlp.example.com, and headers like otlp.example.com api-key=VALUE.",
+        move="operator",
+    )
+
+
+def _pause(attempt: int) -> float:
+    return min(30.0, 2.0**attempt)
+
+
+class Collector:
+    """One collector, and what waits for it.
+
+    Args:
+        endpoint: where it is.
+        pause: seconds to wait after the attempt of that number, from 0.
+        most: bytes that may wait.
+    """
+
+    def __init__(self, endpoint: Endpoint, pause: Callable[[int], float] = _pause, most: int = MOST_BYTES) -> None:
+        self.name = endpoint.name
+        self._endpoint = endpoint
+        self._pause = pause
+        self._most = most
+        self._tls = ssl.create_default_context() if endpoint.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+        self._waiting: deque[Body] = deque()
+        self._size = 0
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._given_up = False
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="otlp-collector", daemon=True)
+        self._thread.start()
+
+    def offer(self, body: Body) -> None:
+        """Take a body, from any thread, or drop it when too much waits."""
+        with self._changed:
+            if self._closing.is_set() or self._size + len(body.data) > self._most:
+                self._counts[body.signal, "dropped"] += 1
+                return
+            self._size += len(body.data)
+            self._waiting.append(body)
+            self._changed.notify()
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many bodies of each signal came to which end."""
+        with self._changed:
+            return dict(self._counts)
+
+    def close(self, timeout: float = LONGEST_CLOSE) -> None:
+        """Send what waits, each once more, for as long as ``timeout``; then stop."""
+        with self._changed:
+            self._closing.set()
+            self._changed.notify()
+        self._thread.join(timeout)
+        self._given_up = True
+
+    def _run(self) -> None:
+        while (body := self._next()) is not None:
+            result = self._deliver(body)
+            with self._changed:
+                self._counts[body.signal, result] += 1
+                self._size -= len(body.data)
+        self._hang_up()
+
+    def _next(self) -> Body | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+            return self._waiting.popleft() if self._waiting and not self._given_up else None
+
+    def _deliver(self, body: Body) -> str:
+        """Send one body; returns what became of it."""
+        for attempt in range(ATTEMPTS):
+            status = self._send(body)
+            self._note(status)
+            if 200 <= status < 300:
+                return "delivered"
+            if status != _UNSENT and status not in _AGAIN:
+                return "refused"
+            if attempt == ATTEMPTS - 1 or self._closing.wait(self._pause(attempt)):
+                break
+        return "dropped"
+
+    def _send(self, body: Body) -> int:
+        """Return the status of the answer, or 0 when there was none."""
+        reused = self._connection is not None
+        try:
+            return self._exchange(body)
+        except (OSError, http.client.HTTPException):
+            self._hang_up()
+        if not reused:
+            return _UNSENT
+        try:  # it closed a connection that was kept, as it may
+            return self._exchange(body)
+        except (OSError, http.client.HTTPException):
+            self._hang_up()
+            return _UNSENT
+
+    def _exchange(self, body: Body) -> int:
+        endpoint = self._endpoint
+        if self._connection is None:
+            self._connection = (
+                http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT)
+                if self._tls is None
+                else http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=TIMEOUT, context=self._tls)
+            )
+        headers = {"content-type": body.content_type, "user-agent": f"keystead/{__version__}"}
+        if body.encoding:
+            headers["content-encoding"] = body.encoding
+        headers |= {name: value.reveal() for name, value in endpoint.headers}
+        self._connection.request("POST", f"{endpoint.prefix}/v1/{body.signal}", body.data, headers)
+        response = self._connection.getresponse()
+        response.read(_ANSWER_BYTES)
+        if not response.isclosed():
+            self._hang_up()
+        return response.status
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _note(self, status: int) -> None:
+        """Say once per outage that the collector does not take what it is sent."""
+        failed = not 200 <= status < 300
+        if failed and not self._failing:
+            what = f"answered {status}" if status else "could not be reached"
+            _LOG.warning("collector %s %s; what it does not take is dropped after a while", self.name, what)
+        self._failing = failed
+
+
+class Collectors:
+    """All collectors. With none, everything is discarded at once."""
+
+    def __init__(self, collectors: Sequence[Collector]) -> None:
+        self._collectors = collectors
+        self._withheld: Counter[str] = Counter()
+
+    def offer(self, body: Body) -> None:
+        """Pass a body on to each."""
+        for collector in self._collectors:
+            collector.offer(body)
+
+    def withhold(self, signal: str) -> None:
+        """Count a body that may not be passed on; called on the event loop."""
+        self._withheld[signal] += 1
+
+    def counts(self) -> Iterator[tuple[Labels, int]]:
+        """Give what became of bodies, with the labels of a metric."""
+        for signal, count in self._withheld.items():
+            yield (("collector", ""), ("signal", signal), ("result", "withheld")), count
+        for collector in self._collectors:
+            for (signal, result), count in collector.counts().items():
+                yield (("collector", collector.name), ("signal", signal), ("result", result)), count
+
+    def close(self) -> None:
+        """Send what waits, and stop."""
+        for collector in self._collectors:
+            collector.close()
+
+
+@contextlib.contextmanager
+def running(settings: ServerSettings) -> Iterator[Collectors]:
+    """Give the collectors of the settings for the block, each with its thread."""
+    collectors = Collectors([Collector(one) for one in endpoints(settings)])
+    try:
+        yield collectors
+    finally:
+        collectors.close()

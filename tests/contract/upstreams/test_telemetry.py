@@ -1,0 +1,117 @@
+"""What agents tell of themselves, from their request to the operator's collector."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from collector import FakeCollector
+
+from keystead.server.gateway.otlp import LARGEST, SIGNALS
+from keystead.server.observation import carrying
+from keystead.server.policy import Principal
+from keystead.server.telemetry.collectors import Collector, Collectors, Endpoint
+
+if TYPE_CHECKING:
+    from tests.contract.upstreams.conftest import Answer, Running
+
+PROTOBUF = b"\x0a\x04\x0a\x00\x12\x00"
+JSON = json.dumps({"resourceLogs": [{"x": "prompt canary"}]}).encode()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeCollector]:
+    with FakeCollector() as running:
+        yield running
+
+
+@pytest.fixture
+def collectors(fake: FakeCollector) -> Iterator[Collectors]:
+    one = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda _: 0.0)])
+    yield one
+    one.close()
+
+
+def kept(_: Principal) -> bool:
+    return False
+
+
+def post(running: "Running", path: str, body: bytes, *lines: str, key: str | None = "") -> "Answer":
+    credential = [] if key is None else [f"authorization: Bearer {key or running.key}"]
+    head = [f"POST {path} HTTP/1.1", "host: gateway", "connection: close", f"content-length: {len(body)}"]
+    return running.send("\r\n".join([*head, *credential, *lines, "", ""]).encode() + body)
+
+
+@pytest.mark.parametrize("path", SIGNALS)
+@pytest.mark.parametrize(
+    ("content_type", "body", "empty"),
+    [("application/json; charset=utf-8", JSON, b"{}"), ("application/x-protobuf", PROTOBUF, b"")],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_telemetry_passes_byte_for_byte_and_is_answered_in_its_encoding(
+    serve: "Callable[..., Running]",
+    fake: FakeCollector,
+    collectors: Collectors,
+    path: str,
+    content_type: str,
+    body: bytes,
+    empty: bytes,
+    zipped: bool,
+) -> None:
+    running = serve(collectors=carrying(collectors, kept))
+    sent = gzip.compress(body, mtime=0) if zipped else body
+    encoding = ["content-encoding: gzip"] if zipped else []
+    answer = post(running, path, sent, f"content-type: {content_type}", *encoding)
+    assert (answer.status, answer.body) == (200, empty)
+    assert answer.headers["content-type"] == content_type.partition(";")[0]
+    (received,) = fake.wait()
+    assert (received.path, received.body) == (path, sent)
+    assert received.headers.get("content-encoding") == ("gzip" if zipped else None)
+    assert running.key not in str(received.headers)
+    assert running.api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (b"hello", ["content-type: text/plain"]),
+        (b"", ["content-type: application/json"]),
+        (JSON, ["content-type: application/json", "content-encoding: br"]),
+        (b"x" * (LARGEST + 1), ["content-type: application/x-protobuf"]),
+    ],
+)
+def test_what_is_discarded_is_answered_200_too(
+    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, body: bytes, lines: list[str]
+) -> None:
+    running = serve(collectors=carrying(collectors, kept))
+    assert post(running, "/v1/logs", body, *lines).status == 200
+    collectors.close()
+    assert fake.received == []
+
+
+def test_without_a_collector_it_is_answered_200(running: "Running") -> None:
+    assert post(running, "/v1/metrics", JSON, "content-type: application/json").body == b"{}"
+
+
+@pytest.mark.parametrize("key", [None, "ksk_unknown"])
+def test_who_is_not_known_is_refused(
+    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, key: str | None
+) -> None:
+    running = serve(collectors=carrying(collectors, kept))
+    answer = post(running, "/v1/logs", JSON, "content-type: application/json", key=key)
+    assert (answer.status, answer.error["type"]) == (401, "authentication_error")
+    collectors.close()
+    assert fake.received == []
+
+
+def test_of_whom_nothing_is_kept_only_metrics_pass(
+    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors
+) -> None:
+    running = serve(collectors=carrying(collectors, lambda principal: principal.organization_id == "org_1"))
+    for path in SIGNALS:
+        assert post(running, path, JSON, "content-type: application/json").status == 200
+    collectors.close()
+    assert [one.path for one in fake.received] == ["/v1/metrics"]
+    withheld = [(dict(labels)["signal"], count) for labels, count in collectors.counts() if "withheld" in str(labels)]
+    assert sorted(withheld) == [("logs", 1), ("traces", 1)]

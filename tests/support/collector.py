@@ -1,0 +1,78 @@
+"""An OTLP collector on loopback that keeps what it is sent, and answers as it is told."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class FakeCollector:
+    """Answers with the statuses of :attr:`statuses` in turn, and with 200 when there is none left."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.received: list[Received] = []
+        self.connections = 0
+        self._changed = threading.Condition()
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                fake.connections += 1
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                status = fake.take(Received(self.path, headers, body))
+                self.send_response(status)
+                self.send_header("location", "/elsewhere")
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep the tests' output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Return its base address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def take(self, received: Received) -> int:
+        """Keep a request; returns the status to answer with."""
+        with self._changed:
+            self.received.append(received)
+            self._changed.notify_all()
+            return self.statuses.pop(0) if self.statuses else 200
+
+    def wait(self, count: int = 1, condition: Callable[[], bool] = lambda: True) -> list[Received]:
+        """Return what came, once it is so much."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.received) >= count and condition(), 10), "nothing came"
+            return list(self.received)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
