@@ -216,6 +216,8 @@ def test_a_second_server_on_the_same_data_is_refused(installation: Installation)
         ("KEYSTEAD_SERVER_COLOUR", "blue", 78, "KEYSTEAD_SERVER_COLOUR is not a setting"),
         ("KEYSTEAD_SERVER_PORT", "many", 78, "must be a whole number"),
         ("KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM", "no", 78, "No upstream API key is set"),
+        ("KEYSTEAD_SERVER_UPSTREAM_REFERENCES", "somewhere", 78, "has 'somewhere', which is no reference"),
+        ("KEYSTEAD_SERVER_UPSTREAM_NETWORKS", "inside", 78, "UPSTREAM_NETWORKS is not a list of networks"),
         ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", "sk-ant-oat01-canary", 77, "vendor-subscription-token"),
         ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", "sk-ant-oat01-canary", 77, "fix: Set it to an API key from the vendor"),
         ("KEYSTEAD_SERVER_UPSTREAM_API_KEY", " sk-ant-oat01-canary", 78, "contains a character that cannot be sent"),

@@ -56,7 +56,8 @@ def test_requests_go_where_the_administrator_connected_them(tmp_path: Path) -> N
         assert (home / ".local/share/keystead/server/secret-key").read_text() != before
         tested = machine.keystead("server", "upstream-test", "Ours")
         assert (tested.returncode, tested.stdout) == (0, "Ours: It answered GET /v1/models.\n")
-        with RunningServer(home) as server:
+        with RunningServer(home, {"KEYSTEAD_SERVER_UPSTREAM_URL": "none"}) as server:
+            assert "none of its own; organizations connect theirs" in server.output
             assert ask(server.base, key) == "message"
     assert CANARY not in server.output
     for file in (home / ".local").rglob("*"):

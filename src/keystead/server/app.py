@@ -42,7 +42,7 @@ from keystead.server.housekeeping import Chore
 from keystead.server.mail.routes import route
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
-from keystead.server.settings import ServerSettings
+from keystead.server.settings import NO_UPSTREAM, ServerSettings
 from keystead.server.site.settings import configure
 from keystead.server.telemetry import collectors as telemetry
 from keystead.server.telemetry import scrape
@@ -113,6 +113,14 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
 
 def check_upstream(settings: ServerSettings) -> None:
     """Refuse to start without an upstream, or with a credential that may not be one."""
+    if settings.upstream_url == NO_UPSTREAM and settings.upstream_api_key is not None:
+        raise ConfigurationError(
+            "KEYSTEAD_SERVER_UPSTREAM_API_KEY is set, and KEYSTEAD_SERVER_UPSTREAM_URL is none.",
+            hint="Remove one of the two.",
+            move="operator",
+        )
+    if settings.upstream_url == NO_UPSTREAM:
+        return
     if settings.upstream_api_key is None and not settings.allow_test_upstream:
         raise ConfigurationError(
             "No upstream API key is set, and KEYSTEAD_SERVER_ALLOW_TEST_UPSTREAM is off.",
@@ -275,7 +283,8 @@ async def _serve(
             collectors=observation.carrying(collectors, running.permits.zero_retention),
             quick=control_plane.quick,
         )
-        gateway.pools.of(upstream[0])  # an address that cannot be one stops the server here
+        for own in upstream:
+            gateway.pools.of(own)  # an address that cannot be one stops the server here
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
         try:
@@ -374,7 +383,10 @@ async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator["Dire
 
 @contextlib.asynccontextmanager
 async def _upstream(settings: ServerSettings) -> AsyncIterator[tuple[Upstream, ...]]:
-    """Give the configured upstream, or start the built-in test upstream beside the gateway."""
+    """Give the configured upstream, if there is to be one, or start the built-in test upstream beside the gateway."""
+    if settings.upstream_url == NO_UPSTREAM:
+        yield ()
+        return
     if settings.upstream_api_key is not None:
         credential, guard = FixedCredential(settings.upstream_api_key), Guard(outbound.upstream_reach(settings))
         url, anywhere = settings.upstream_url, guard.of_operator

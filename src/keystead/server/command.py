@@ -16,7 +16,7 @@ from keystead.errors import UsageError
 from keystead.server import app, data_directory, upstream_commands
 from keystead.server.command_base import opened, settings_of, with_overrides
 from keystead.server.mail.routes import described, route
-from keystead.server.settings import ServerSettings
+from keystead.server.settings import NO_UPSTREAM, ServerSettings
 from keystead.server.usage import price_file
 
 
@@ -389,6 +389,8 @@ def _welcome(ready: app.Ready, environment: Environment) -> str:
 
 
 def _upstream(settings: ServerSettings) -> str:
+    if settings.upstream_url == NO_UPSTREAM:
+        return "none of its own; organizations connect theirs in the console."
     if settings.upstream_api_key is not None:
         return settings.upstream_url
     return (

@@ -16,6 +16,8 @@ from keystead.secret import Secret
 
 PREFIX: Final = "KEYSTEAD_SERVER_"
 FILE_NAME: Final = "keystead.toml"
+NO_UPSTREAM: Final = "none"
+"""The ``upstream_url`` of a server that has none of its own."""
 
 
 AT_LEAST: Final = {"browser_session_hours": 1, "browser_session_idle_minutes": 10}
@@ -57,7 +59,10 @@ class ServerSettings:
         },
     )
     upstream_url: str = field(
-        default="https://api.anthropic.com", metadata={"doc": "Base URL of the Messages API behind the gateway."}
+        default="https://api.anthropic.com",
+        metadata={
+            "doc": "Base URL of the Messages API behind the gateway, or none where organizations connect theirs only."
+        },
     )
     upstream_api_key: Secret | None = field(
         default=None,

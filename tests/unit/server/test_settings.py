@@ -1,12 +1,13 @@
 """Server settings: variables win over the file, and nothing unknown or ill-typed passes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keystead.errors import ConfigurationError
 from keystead.secret import Secret
-from keystead.server.settings import load
+from keystead.server.settings import ServerSettings, load
 
 
 def variables(tmp_path: Path, **settings: str) -> dict[str, str]:
@@ -109,3 +110,12 @@ def test_a_reference_to_an_open_file_stops_the_server(tmp_path: Path) -> None:
         load(variables(tmp_path, upstream_api_key=f"file:{path}"))
 
     assert raised.value.move == "operator"
+
+
+def test_a_server_without_an_upstream_of_its_own_takes_no_key_for_it(tmp_path: Path) -> None:
+    from keystead.server.app import check_upstream
+
+    none = ServerSettings(data_dir=tmp_path, upstream_url="none", allow_test_upstream=False)
+    check_upstream(none)
+    with pytest.raises(ConfigurationError, match="API_KEY is set, and KEYSTEAD_SERVER_UPSTREAM_URL is none"):
+        check_upstream(replace(none, upstream_api_key=Secret("k")))
