@@ -45,6 +45,13 @@ def test_a_password_is_changed_and_only_this_browser_stays(signed_in: "Client", 
     assert "person:change_password" in actions()
 
 
+def test_a_password_does_not_grow_old(mail: Mailbox, clock: "FakeClock") -> None:
+    clock.advance(timedelta(days=3650).total_seconds())
+    visitor = sign_in()
+    assert visitor is not None
+    assert is_signed_in(visitor)
+
+
 @pytest.mark.parametrize(
     ("current", "password", "says"),
     [

@@ -229,6 +229,13 @@ def test_a_client_may_want_a_new_sign_in(program: Any, browser: Client, clock: A
     assert read(program, redeem(program, code)["id_token"])[1]["auth_time"] == int(clock.now()) - 5
 
 
+def test_the_page_says_how_long_a_sign_in_lasts(browser: Client) -> None:
+    page = browser.get(address()).content.decode()
+    assert (
+        "<dt>Lasts</dt><dd>until you end it under Devices; 30 days when it is not used, 180 days at most</dd>" in page
+    )
+
+
 def test_the_mark_of_a_new_sign_in_cannot_be_made_up(browser: Client, clock: Any) -> None:
     clock.sleep(10)
     for forged in ("0", "1", "MTc5:1x:y"):

@@ -155,6 +155,18 @@ def test_too_many_wrong_passwords_pause_signing_in(web: "Client", administrator:
     assert "Too many failed login attempts" in answers[-1].content.decode()
 
 
+def test_wrong_address_and_wrong_password_are_answered_alike(web: "Client", administrator: "Membership") -> None:
+    person = type(administrator.person).objects
+    person.create_user(
+        "gone@example.com", "correct horse battery", created_at=administrator.created_at, is_active=False
+    )
+    known = ["ada@example.com", "gone@example.com", "nobody@example.com"]
+    answers = [web.post("/account/login/", {"login": one, "password": "wrong"}) for one in known]
+    bodies = [re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", one.content.decode()) for one in answers]
+    assert len({body.replace(one, "") for body, one in zip(bodies, known, strict=True)}) == 1
+    assert len({one.status_code for one in answers}) == 1
+
+
 def test_a_broken_server_says_so_without_details(web: "Client", monkeypatch: pytest.MonkeyPatch) -> None:
     from keystead.server.identity import operations
 

@@ -5,6 +5,7 @@ import json
 import re
 from datetime import UTC, datetime
 from html import unescape
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -213,6 +214,23 @@ def test_a_form_that_was_open_too_long_gets_a_new_picture(ada: "Client", clock: 
 
     assert late.status_code == 422
     assert Phone(late, clock).sealed != sealed
+
+
+def test_a_reset_password_does_not_stand_for_the_second_factor(ada: "Client", clock: FakeClock) -> None:
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.identity import accounts, link_codes
+    from keystead.server.identity.models import Person, Purpose
+
+    phone, _ = with_app(ada, clock)
+    person = Person.objects.get()
+    code = link_codes.make(person, Purpose.RESET, person.email, now(), token_bytes)
+    accounts.reset_password(link_codes.look(code, now()), accounts.NewPassword("entirely new staple gun"), now())
+    assert not signed_in(ada)
+    asked = ada.post("/account/login/", {**SIGN_IN, "password": "entirely new staple gun"})
+    assert asked.headers["Location"] == "/account/second-factor"
+    assert not signed_in(ada)
+    ada.post("/account/second-factor", {"code": phone.code})
+    assert signed_in(ada)
 
 
 def test_other_browsers_are_signed_out_when_a_factor_comes_or_goes(ada: "Client", clock: FakeClock) -> None:

@@ -1,18 +1,18 @@
 """The site boots, speaks only through its own pages, and sends its headers everywhere."""
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from django.test import Client
 
     from keystead.server.organizations.models import Membership
 
 
-def test_models_and_migrations_agree(database: "Path") -> None:
+def test_models_and_migrations_agree(database: Path) -> None:
     from django.core.management import call_command
 
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
@@ -68,8 +68,30 @@ def test_static_files_come_without_a_session(web: "Client") -> None:
     response.close()
 
 
+def test_every_page_offers_to_sign_out() -> None:
+    import keystead.server
+
+    templates = Path(keystead.server.__file__).parent.rglob("*.html")
+    own = {file.name: text for file in templates if "<!doctype html>" in (text := file.read_text(encoding="utf-8"))}
+    assert list(own) == ["base.html"], "every page is built on the one that has the button"
+    assert '<form class="signout" method="post" action="{% url \'account_logout\' %}">' in own["base.html"]
+
+
+@pytest.mark.parametrize("path", ["/account/login/", "/account/password", "/account/address"])
+def test_passwords_are_masked_and_left_to_password_managers(
+    web: "Client", administrator: "Membership", path: str
+) -> None:
+    if path != "/account/login/":
+        web.force_login(administrator.person)
+    page = web.get(path).content.decode()
+    fields = re.findall(r'<input type="password"[^>]*>', page)
+    assert fields
+    assert all(re.search(r'autocomplete="(current|new)-password"', field) for field in fields)
+    assert not re.search(r'<input type="text" name="[^"]*(password|current)|onpaste', page)
+
+
 @pytest.mark.parametrize("address", ["https://keys.example.org", "http://127.0.0.1:8420"])
-def test_cookies_are_kept_from_scripts_and_from_plain_http(tmp_path: "Path", address: str) -> None:
+def test_cookies_are_kept_from_scripts_and_from_plain_http(tmp_path: Path, address: str) -> None:
     from keystead.server.settings import ServerSettings
     from keystead.server.site.settings import django_settings
 

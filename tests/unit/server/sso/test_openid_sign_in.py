@@ -36,6 +36,7 @@ def test_the_question_is_bound_to_the_browser_by_pkce_state_and_nonce(visit: Any
     again = visit.leave()
 
     assert asked["response_type"] == "code"
+    assert asked["scope"].split() == ["openid", "email", "profile", "offline_access"]
     assert asked["code_challenge_method"] == "S256"
     assert asked["redirect_uri"] == f"http://127.0.0.1:8420/oauth/callback/{visit.connection.wire_id}"
     assert len({asked[name] for name in ("state", "nonce", "code_challenge")}) == 3

@@ -19,7 +19,7 @@ from keystead.server.authorization.authorization_requests import DENIED, Approve
 from keystead.server.authorization.parameters import parse_query
 from keystead.server.authorization.refusals import Refusal
 from keystead.server.authorization.surroundings import now
-from keystead.server.authorization.views.pages import Message, acting, message, own_page_only, show, wishes
+from keystead.server.authorization.views.pages import Message, acting, lasting, message, own_page_only, show, wishes
 from keystead.server.organizations.models import Membership
 
 CONSENT_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -143,6 +143,7 @@ def _page(visit: Visit, page: str) -> HttpResponse:
         "membership": visit.member,
         "wishes": wishes(visit.asked.scope, visit.member),
         "redirect_uri": to.redirect_uri,
+        "lasts": lasting(to.client),
         "expected": visit.asked.login_hint if _expects_another(visit) else "",
         "remembered": consents.may_be_remembered(to.redirect_uri),
     }

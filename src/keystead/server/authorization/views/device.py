@@ -14,7 +14,16 @@ from keystead.server.authorization.device_codes import Answer
 from keystead.server.authorization.models import DeviceCode
 from keystead.server.authorization.surroundings import now
 from keystead.server.authorization.views import address_of
-from keystead.server.authorization.views.pages import Acting, Message, acting, message, own_page_only, show, wishes
+from keystead.server.authorization.views.pages import (
+    Acting,
+    Message,
+    acting,
+    lasting,
+    message,
+    own_page_only,
+    show,
+    wishes,
+)
 from keystead.server.organizations.models import Membership
 
 _CODE_LENGTH = 32
@@ -84,6 +93,7 @@ def _question(request: HttpRequest, code: DeviceCode, member: Membership) -> Htt
         "user_code": _typed(request.POST.get("user_code", "")),
         "client": code.client,
         "label": code.label,
+        "lasts": lasting(code.client),
         "membership": member,
         "wishes": wishes(code.scope, member),
     }

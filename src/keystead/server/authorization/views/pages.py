@@ -8,8 +8,10 @@ from typing import Any, Concatenate, ParamSpec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from keystead.server.authorization import lifetimes
 from keystead.server.authorization.checks import same_origin, scopes
-from keystead.server.authorization.surroundings import issuer
+from keystead.server.authorization.models import Client
+from keystead.server.authorization.surroundings import issuer, server
 from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
@@ -68,6 +70,14 @@ def own_page_only(
         return view(request, *args, **kwargs)
 
     return checked
+
+
+def lasting(client: Client) -> str:
+    """Return in words how long a sign-in of this client holds (ASVS 5.0 V10.7.2)."""
+    if "refresh_token" not in client.grant_types:
+        return f"{server().access_token_seconds // 60} minutes"
+    unused, longest = server().refresh_token_days, lifetimes.SIGN_IN.days
+    return f"until you end it under Devices; {unused} days when it is not used, {longest} days at most"
 
 
 def wishes(scope: str, member: Membership) -> list[str]:
