@@ -195,6 +195,10 @@ def check_files(settings: ServerSettings) -> None:
     from keystead.server.identity import breached
     from keystead.server.usage import price_file
 
+    if settings.limits_fail not in {"open", "closed"}:
+        raise ConfigurationError(
+            "KEYSTEAD_SERVER_LIMITS_FAIL is neither open nor closed.", hint="Set it to one of them.", move="operator"
+        )
     price_file.book_of(settings)
     if settings.breached_passwords_file:
         breached.check(Path(settings.breached_passwords_file))
@@ -238,12 +242,12 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     from keystead.server.usage.price_file import book_of
 
     open_files.allow_all()
-    tls = installation.certificate
+    settings, tls = installation.settings, installation.certificate
     more = [] if tls is None else [Chore("reading the certificate again", background.REFRESH_SECONDS, tls.refresh)]
     with (
-        background.at_work(clock, book_of(installation.settings), more) as running,
-        upstream_snapshot.looking(installation.settings, clock) as upstreams,
-        telemetry.running(installation.settings) as collectors,
+        background.at_work(clock, book_of(settings), more, limits_fail=settings.limits_fail) as running,
+        upstream_snapshot.looking(settings, clock) as upstreams,
+        telemetry.running(settings) as collectors,
     ):
         _run(_serve(installation, running, upstreams, collectors, announce))
 
@@ -282,6 +286,7 @@ async def _serve(
             observer=metrics,
             collectors=observation.carrying(collectors, running.permits.zero_retention),
             quick=control_plane.quick,
+            allowances=running.allowances,
         )
         for own in upstream:
             gateway.pools.of(own)  # an address that cannot be one stops the server here

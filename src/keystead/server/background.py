@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keystead.clock import Clock
 from keystead.server import remembered
+from keystead.server.allowances import Allowances, limit_truth
 from keystead.server.allowed_models import AllowedModels, policy_truth
 from keystead.server.announcements import Announcements
 from keystead.server.changes import CHANGES
@@ -38,6 +39,7 @@ class Running:
     directory: SnapshotDirectory
     permits: Permits
     denials: Denials
+    allowances: Allowances
     ledger: "LedgerWriter"
 
 
@@ -58,13 +60,14 @@ def truth() -> Truth:
     )
 
 
-def chores(directory: SnapshotDirectory, permits: Permits, denials: Denials) -> list[Chore]:
+def chores(directory: SnapshotDirectory, permits: Permits, denials: Denials, allowances: Allowances) -> list[Chore]:
     """Return what a running server does from time to time."""
     from keystead.server.authorization.sweep import sweep
 
     return [
         Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: _look_again(directory)),
         Chore("reading again what callers may do", REFRESH_SECONDS, lambda _: permits.refresh()),
+        Chore("counting what is left of limits", REFRESH_SECONDS, lambda _: allowances.refresh()),
         Chore("writing down what was refused", REFRESH_SECONDS, denials.write),
         Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
     ]
@@ -77,13 +80,16 @@ def _close_connections() -> None:
 
 
 @contextlib.contextmanager
-def at_work(clock: Clock, book: PriceBook, more: Sequence[Chore] = ()) -> Iterator[Running]:
+def at_work(
+    clock: Clock, book: PriceBook, more: Sequence[Chore] = (), *, limits_fail: str = "open"
+) -> Iterator[Running]:
     """Do the work for the block, and at its end finish what is under way and write the ledger out.
 
     Args:
         clock: wall-clock time, for expiry and for what is due.
         book: what requests cost.
         more: what else is to be done from time to time.
+        limits_fail: as the setting of that name.
     """
     from keystead.server.authorization import operations as authorization
     from keystead.server.usage.ledger import LedgerWriter, store
@@ -93,19 +99,22 @@ def at_work(clock: Clock, book: PriceBook, more: Sequence[Chore] = ()) -> Iterat
     models = AllowedModels(policy_truth(), CHANGES)
     permits = Permits(permit_truth(), models, CHANGES)
     denials = Denials(record)
-    ledger = LedgerWriter(write=partial(store, book=book))
-    housekeeping = Housekeeping([*chores(directory, permits, denials), *more], clock, finished=_close_connections)
-    announcements = _announcements(directory, permits)
+    allowances = Allowances(limit_truth(), book, clock, CHANGES, closed=limits_fail == "closed")
+    ledger = LedgerWriter(write=allowances.storing(partial(store, book=book)))
+    due = [*chores(directory, permits, denials, allowances), *more]
+    housekeeping = Housekeeping(due, clock, finished=_close_connections)
+    announcements = _announcements(directory, permits, allowances)
     try:
         housekeeping.start()
         with telling(clock), remembered.remembering(CHANGES):
-            yield Running(directory, permits, denials, ledger)
+            yield Running(directory, permits, denials, allowances, ledger)
     finally:
         housekeeping.close()
         if announcements is not None:
             announcements.close()
         ERRANDS.close()
         ledger.close()
+        allowances.close()
         denials.close()
         permits.close()
         models.close()
@@ -118,7 +127,7 @@ def _look_again(directory: SnapshotDirectory) -> None:
     directory.refresh()
 
 
-def _announcements(directory: SnapshotDirectory, permits: Permits) -> Announcements | None:
+def _announcements(directory: SnapshotDirectory, permits: Permits, allowances: Allowances) -> Announcements | None:
     """Carry changes to and from other processes where the database can; on SQLite there are none."""
     from django.db import connection
 
@@ -137,5 +146,6 @@ def _announcements(directory: SnapshotDirectory, permits: Permits) -> Announceme
     def missed() -> None:
         _look_again(directory)
         permits.refresh()
+        allowances.refresh()
 
     return Announcements(CHANGES, connect, missed)

@@ -14,6 +14,7 @@ Subject = Literal[
     "client",
     "grant",
     "group",
+    "limit",
     "member",
     "member_address",
     "organization",

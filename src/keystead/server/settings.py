@@ -179,6 +179,13 @@ class ServerSettings:
             "otlp.example.com api-key=…; or a reference to all of it, such as file:/run/secrets/otlp."
         },
     )
+    limits_fail: str = field(
+        default="open",
+        metadata={
+            "doc": "What happens when the ledger could not be counted for two minutes: open goes on by the last count, "
+            "closed serves nobody who has a limit (docs/limits.md)."
+        },
+    )
     dynamic_registration: bool = field(
         default=False,
         metadata={

@@ -14,6 +14,7 @@ PREFIXES: Final = {
     "invitation": "inv",
     "policy": "pol",
     "upstream": "upst",
+    "limit": "spl",
     "person": "per",
     "browser_session": "brs",
     "service_account": "svac",

@@ -218,21 +218,24 @@ def test_no_request_asks_the_database_and_its_trouble_changes_nothing(
     from django.db import connections
 
     from keystead.server import background
+    from keystead.server.allowances import Allowances, limit_truth
     from keystead.server.allowed_models import AllowedModels, policy_truth
     from keystead.server.changes import Changes
     from keystead.server.denials import Denials
     from keystead.server.directory import SnapshotDirectory
     from keystead.server.permits import Permits, permit_truth
+    from keystead.server.usage.price_list import SHIPPED
 
     changes = Changes()
     directory = SnapshotDirectory(background.truth(), SYSTEM_CLOCK, changes)
     models = AllowedModels(policy_truth(), changes)
+    unlimited = Allowances(limit_truth(), SHIPPED, SYSTEM_CLOCK, changes)
     with closing(directory), closing(models), closing(Permits(permit_truth(), models, changes)) as permits:
         running = serve(directory=directory, permits=permits.of)
         connections.close_all()
         connections["default"].settings_dict["NAME"] = tmp_path / "nowhere" / "database"
         connections.settings["default"]["NAME"] = tmp_path / "nowhere" / "database"
-        for chore in background.chores(directory, permits, Denials(print))[:2]:
+        for chore in background.chores(directory, permits, Denials(print), unlimited)[:2]:
             with pytest.raises(Exception, match="unable to open database file"):
                 chore.do(0.0)
         assert running.ask(body(), key=keys["developer"]).status == 200

@@ -25,9 +25,11 @@ from typing import Any, Final
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import Program
 from keystead.server.dpop import Checker
+from keystead.server.gateway.allowance import UNLIMITED
 from keystead.server.gateway.pages import ASGIApp, Pages
 from keystead.server.gateway.pools import Pools
 from keystead.server.gateway.ports import (
+    Allowances,
     Collectors,
     Denials,
     Directory,
@@ -115,6 +117,7 @@ class Gateway:
         quick: which requests of others are answered without ASGI.
         observer: who counts what happens, if somebody does.
         collectors: where the telemetry of agents goes.
+        allowances: what is left of a caller's limits.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -137,6 +140,7 @@ class Gateway:
         quick: Quick = _never_quick,
         observer: Observer | None = None,
         collectors: Collectors = _nowhere,
+        allowances: Allowances = UNLIMITED,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -153,6 +157,7 @@ class Gateway:
         self.quick = quick
         self.observer = observer
         self.collectors = collectors
+        self.allowances = allowances
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

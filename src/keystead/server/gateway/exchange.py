@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from keystead.errors import ConfigurationError
-from keystead.server.gateway import choice, models, response_head
+from keystead.server.gateway import allowance, choice, models, response_head
 from keystead.server.gateway.attempts import Attempts, Kept
 from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.client import Client
@@ -126,6 +126,8 @@ class Exchange(Metered):
         self._model, self._stream = facts.model, facts.stream
         principal = self._check(facts)
         upstreams = choice.of_caller(gateway, principal)
+        if self._head.metered:
+            self._reserve(principal, body, upstreams[0])
         if len(upstreams) == 1 and choice.is_plain(upstreams[0], self._head):  # nothing to choose
             self.dispatched = True
             self._try(upstreams[0], facts, body)
@@ -133,6 +135,19 @@ class Exchange(Metered):
             self._attempts = attempts = Attempts(self._candidates(principal, upstreams), facts, body)
             self.dispatched = True
             self._ask_next(attempts)
+
+    def _reserve(self, principal: Principal, body: bytes, first: Upstream) -> None:
+        """Hold what this may use of the caller's limits; what is refused is written down.
+
+        Raises:
+            Refusal: 429, a limit stands against it; 503, what is left of one cannot be known.
+        """
+        found = allowance.reserve(self._gateway, principal, self.request_id, self._model, body, first)
+        if isinstance(found, Refusal):
+            self._status = found.status
+            self._record(NOTHING)
+            raise found
+        self._warning = self._warning or found
 
     def _candidates(self, principal: Principal, upstreams: Sequence[Upstream]) -> list[Upstream]:
         """Return the upstreams to try; a request that has none for its model is written down.

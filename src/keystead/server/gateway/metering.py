@@ -124,6 +124,10 @@ class Metered:
             self._upstream.kind._value_ if self.dispatched else "",
         )
         try:
+            gateway.allowances.settle(record)  # before the ledger, which says when it has what is settled
+        except Exception:  # noqa: BLE001  as below
+            _LOG.exception("%s: what it used is not counted towards limits.", self.request_id)
+        try:
             gateway.ledger.append(record)
             if gateway.observer is not None:
                 gateway.observer.finished(record, seconds, self._first_byte)

@@ -156,7 +156,7 @@ def _names(if_none_match: str, checksum: str) -> bool:
 
 
 def _refused(refusal: Refusal, request_id: str) -> Page:
-    body = json.dumps(envelope(refusal.status, refusal.message, request_id)).encode()
+    body = json.dumps(envelope(refusal, request_id)).encode()
     page = Page(body, JSON, status=refusal.status)
     page.headers = response_headers(refusal, request_id, len(body))
     return page

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from keystead.server.limits.over import Denial
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny, Permit
 from keystead.server.policy.managed_settings import Delivery
@@ -22,6 +23,7 @@ from keystead.server.usage.record import UsageRecord
 
 __all__ = [
     "Addresses",
+    "Allowances",
     "Answered",
     "Ask",
     "Collectors",
@@ -68,6 +70,30 @@ class Directory(Protocol):
         Raises:
             DirectoryUnavailable: the answer is not known now.
         """
+
+
+class Allowances(Protocol):
+    """What is left of callers' limits. Called on the event loop at every request: it must not block."""
+
+    def reserve(
+        self, principal: Principal, request_id: str, model: str, body: bytes, seller: tuple[str, str], now: float, /
+    ) -> Denial | str:
+        """Hold what a request may use until it is settled; or return why it is refused.
+
+        Args:
+            principal: who asks.
+            request_id: the identifier that its record will have.
+            model: as it was asked for.
+            body: of the request.
+            seller: name and kind of the upstream that is asked first.
+            now: Unix seconds.
+
+        Returns:
+            The denial; or what to tell the caller beside the answer, most often nothing.
+        """
+
+    def settle(self, record: UsageRecord, /) -> None:
+        """Count what a request used; once, whatever happens to it."""
 
 
 class Ledger(Protocol):

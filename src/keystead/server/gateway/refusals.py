@@ -31,22 +31,24 @@ class Refusal(Exception):
         message: one sentence or two: what happened, and the fix. Never contains a credential or a part of a prompt.
         headers: additional response headers.
         log: what the operator should read, when it is more than the client may.
+        kind: the error's type, when it is another than its status usually has.
     """
 
-    def __init__(self, status: int, message: str, *headers: tuple[str, str], log: str = "") -> None:
+    def __init__(self, status: int, message: str, *headers: tuple[str, str], log: str = "", kind: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers
         self.log = log
+        self.kind = kind or TYPES.get(status, "api_error")
 
 
-def envelope(status: int, message: str, request_id: str) -> dict[str, Any]:
+def envelope(refusal: Refusal, request_id: str) -> dict[str, Any]:
     """Return the error body that Messages API clients understand."""
     return {
         "type": "error",
         "request_id": request_id,
-        "error": {"type": TYPES.get(status, "api_error"), "message": message},
+        "error": {"type": refusal.kind, "message": refusal.message},
     }
 
 
@@ -63,7 +65,7 @@ def response_headers(refusal: Refusal, request_id: str, length: int) -> list[tup
 
 def render(refusal: Refusal, request_id: str, *, keep_alive: bool, head_only: bool = False) -> bytes:
     """Return the whole HTTP/1.1 response; ``head_only`` for a ``HEAD`` request."""
-    body = json.dumps(envelope(refusal.status, refusal.message, request_id)).encode()
+    body = json.dumps(envelope(refusal, request_id)).encode()
     headers = response_headers(refusal, request_id, len(body))
     if not keep_alive:
         headers.append(("connection", "close"))

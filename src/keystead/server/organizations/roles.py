@@ -24,6 +24,7 @@ class Permission(StrEnum):
     KEYS_CREATE_AGENT = "keys:create_agent"
     KEYS_CREATE_ANY = "keys:create_any"
     KEYS_REVOKE_ANY = "keys:revoke_any"
+    LIMITS_MANAGE = "limits:manage"
     MEMBERS_MANAGE = "members:manage"
     MEMBERS_READ = "members:read"
     MODELS_USE = "models:use"

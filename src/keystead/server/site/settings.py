@@ -29,6 +29,7 @@ APPS = [
     "keystead.server.factors",
     "keystead.server.keys",
     "keystead.server.usage",
+    "keystead.server.limits",
     "keystead.server.audit",
     "keystead.server.suspensions",
     "keystead.server.policies",

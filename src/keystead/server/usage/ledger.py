@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from keystead.server.usage.models import UsageEntry
 from keystead.server.usage.price_list import SHIPPED
 from keystead.server.usage.prices import PriceBook
-from keystead.server.usage.record import UsageRecord
+from keystead.server.usage.record import UsageRecord, cost_of
 from keystead.wire import ids
 
 INTERVAL: Final = 0.1
@@ -183,14 +183,6 @@ def _moment(milliseconds: int) -> Any:
 
 def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
     """Return ``record`` and its cost in the order of the model's fields."""
-    cost = book.cost(
-        record.upstream,
-        record.model,
-        int(record.started_at) // 86_400,
-        record[14:18] + record[22:24],  # the record's tokens and searches are in the order of `Usage`
-        estimated=record.estimated,
-        kind=record.upstream_kind,
-    )
     return (
         record.id,
         record.request_id,
@@ -208,6 +200,6 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         *record[13:21],  # duration, tokens and flags: the table has them in the record's order
         _hex("service_account", record.service_account_id) if record.service_account_id else None,
         *record[22:24],
-        *cost,
+        *cost_of(record, book),
         record.upstream_kind,
     )

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from keystead.server.usage.prices import Cost, PriceBook
+
 
 class UsageRecord(NamedTuple):
     """One request that reached an upstream, or was refused for its model.
@@ -57,3 +59,15 @@ class UsageRecord(NamedTuple):
     cache_write_1h_tokens: int = 0
     web_searches: int = 0
     upstream_kind: str = ""
+
+
+def cost_of(record: UsageRecord, book: PriceBook) -> Cost:
+    """Return what a request cost: the ledger and what holds people to their limits must not differ in it."""
+    return book.cost(
+        record.upstream,
+        record.model,
+        int(record.started_at) // 86_400,
+        record[14:18] + record[22:24],  # the record's tokens and searches are in the order of `Usage`
+        estimated=record.estimated,
+        kind=record.upstream_kind,
+    )

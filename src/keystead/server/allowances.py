@@ -1,0 +1,271 @@
+"""What is left of everybody's limits, answered from memory, and how it is kept true.
+
+At every request the gateway asks :meth:`Allowances.reserve` and, when it has ended, tells :meth:`Allowances.settle`;
+neither waits for anything. A request holds what it may cost at most (as far as that can be known before) until it is
+settled with what it did cost, so that requests under way together do not spend the same money.
+
+The ledger is the truth. What the counters say is counted anew from it at start, whenever limits or groups change, and
+every few seconds; so a server learns what others on its database have spent. A request is settled once, by its
+identifier, and a count of the ledger replaces what was counted before, so nothing is ever counted twice (G-03).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from keystead.clock import Clock
+from keystead.server.changes import Change, Changes
+from keystead.server.limits import counted
+from keystead.server.limits.over import STALE, Denial, near, over
+from keystead.server.policy import Principal, PrincipalKind
+from keystead.server.policy.limits import Caller, Cap, Limit, Measure, Period, caps
+from keystead.server.policy.windows import Counter
+from keystead.server.usage.prices import PriceBook
+from keystead.server.usage.record import UsageRecord, cost_of
+from keystead.wire.answer_size import most_tokens
+
+_LOG: Final = logging.getLogger("keystead.server")
+_AT_MOST: Final = 65_536
+"""Callers whose caps are kept; when there are more, all are made anew."""
+UNSAID: Final = 8_192
+"""Tokens of an answer whose request names no limit of them."""
+STALE_SECONDS: Final = 120.0
+"""For how long counters are believed that could not be counted anew, where limits fail closed."""
+
+Count = tuple[str, Measure, Period]
+"""Whose use of what, in which period: one counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitTruth:
+    """The control plane's answers, as functions that read the database.
+
+    Attributes:
+        limits: every limit, by its organization.
+        groups: the members of these groups, each with those they are in.
+        spent: what the ledger says was spent.
+    """
+
+    limits: Callable[[], Mapping[str, Sequence[Limit]]]
+    groups: Callable[[frozenset[str]], Mapping[str, frozenset[str]]]
+    spent: Callable[[frozenset[counted.Counted], float], counted.Spent]
+
+
+def limit_truth() -> LimitTruth:
+    """Return the answers of this server's database."""
+    from keystead.server.limits import facts
+
+    return LimitTruth(facts.by_organization, facts.groups_of_members, facts.spent)
+
+
+class _Check(NamedTuple):
+    cap: Cap
+    measure: Measure
+    counter: Counter
+
+
+class _Open(NamedTuple):
+    """A request under way."""
+
+    principal: Principal
+    held: Sequence[tuple[Counter, int]]
+
+
+class Allowances:
+    """The gateway's answer over :class:`LimitTruth`.
+
+    Args:
+        truth: the database.
+        book: what requests cost.
+        clock: for when something was counted.
+        changes: of limits, groups and members.
+        closed: whether nothing is served by counters that are too old to be believed.
+    """
+
+    def __init__(
+        self, truth: LimitTruth, book: PriceBook, clock: Clock, changes: Changes, *, closed: bool = False
+    ) -> None:
+        self._truth = truth
+        self._book = book
+        self._clock = clock
+        self._closed = closed
+        self._lock = threading.Lock()
+        self._storing = threading.Lock()
+        self._limits: Mapping[str, Sequence[Limit]] = {}
+        self._groups: Mapping[str, frozenset[str]] = {}
+        self._plans: dict[str, tuple[_Check, ...]] = {}
+        self._counters: dict[Count, Counter] = {}
+        self._open: dict[str, _Open] = {}
+        self._unsaved: dict[str, tuple[Principal, float, int]] = {}
+        self._counted_at = clock.now()
+        self._unsubscribe = changes.subscribe(self._apply)
+        self.refresh()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._unsubscribe()
+
+    def reserve(
+        self, principal: Principal, request_id: str, model: str, body: bytes, seller: tuple[str, str], now: float
+    ) -> Denial | str:
+        """Hold what a request may use, or return why it is refused.
+
+        Args:
+            principal: who asks.
+            request_id: the 32 hex digits that its record will have.
+            model: as it was asked for.
+            body: of the request.
+            seller: name and kind of the upstream that is asked first.
+            now: Unix seconds.
+
+        Returns:
+            The denial; or what to tell the caller beside the answer, most often nothing.
+        """
+        if not self._limits:
+            return ""
+        with self._lock:
+            checks = self._plans.get(principal.id)
+            if checks is None:
+                checks = self._plan(principal, now)
+            if not checks:
+                self._open[request_id] = _Open(principal, ())
+                return ""
+            if self._closed and now - self._counted_at > STALE_SECONDS:
+                return STALE
+            wanted = self._wanted(model, body, seller, now)
+            for cap, measure, counter in checks:
+                if counter.look(now) + wanted[measure] > cap.amount:
+                    return over(cap, counter, wanted[measure], now)
+            self._open[request_id] = _Open(principal, _hold(checks, wanted, now))
+            return next(filter(None, (near(cap, counter) for cap, _, counter in checks)), "")
+
+    def settle(self, record: UsageRecord) -> None:
+        """Count what a request used and give back what it held; a request that is not under way changes nothing."""
+        now = self._clock.now()
+        with self._lock:
+            request = self._open.pop(record.id, None)
+            if request is None:
+                return
+            for counter, amount in request.held:
+                counter.held -= amount
+            cost = cost_of(record, self._book).micro
+            self._unsaved[record.id] = (request.principal, record.started_at, cost)
+            self._spend(request.principal, record.started_at, cost, now)
+            tokens = record.input_tokens + record.output_tokens + record.cache_write_tokens
+            for _, measure, counter in self._checks(request.principal, now):
+                if measure is Measure.TOKENS:
+                    counter.add(tokens, record.started_at, now)
+
+    def storing(self, write: Callable[[Sequence[UsageRecord]], None]) -> Callable[[Sequence[UsageRecord]], None]:
+        """Return ``write``, which stores records, such that it is known here what the ledger has."""
+
+        def stored(batch: Sequence[UsageRecord]) -> None:
+            with self._storing:
+                write(batch)
+                with self._lock:
+                    for record in batch:
+                        self._unsaved.pop(record.id, None)
+
+        return stored
+
+    def refresh(self) -> None:
+        """Read the limits and count the ledger anew. The ledger takes nothing of this server's until that is done."""
+        with self._storing:
+            limits = self._truth.limits()
+            groups = self._truth.groups(counted.groups(limits))
+            spent = self._truth.spent(counted.asked(limits), self._clock.now()) if limits else {}
+            with self._lock:
+                now = self._clock.now()
+                self._limits, self._groups, self._plans = limits, groups, {}
+                self._count(spent, now)
+                self._counters = {key: one for key, one in self._counters.items() if one.look(now)}
+                self._counted_at = now
+
+    def used(self, principal: Principal) -> list[tuple[Cap, int]]:
+        """Return every cap that a caller has, with what is used of it."""
+        now = self._clock.now()
+        with self._lock:
+            return [(cap, counter.look(now)) for cap, _, counter in self._checks(principal, now)]
+
+    def _count(self, spent: counted.Spent, now: float) -> None:
+        for (_, measure, _), counter in self._counters.items():
+            if measure is Measure.SPEND:
+                counter.reset((), now)
+        for (whose, period), amounts in spent.items():
+            self._counter((whose, Measure.SPEND, period), now).reset(amounts, now)
+        for principal, when, cost in self._unsaved.values():
+            self._spend(principal, when, cost, now)
+
+    def _spend(self, principal: Principal, when: float, cost: int, now: float) -> None:
+        counters = {
+            id(one.counter): one.counter for one in self._checks(principal, now) if one.measure is Measure.SPEND
+        }
+        for counter in counters.values():
+            counter.add(cost, when, now)
+
+    def _checks(self, principal: Principal, now: float) -> tuple[_Check, ...]:
+        found = self._plans.get(principal.id)
+        return self._plan(principal, now) if found is None else found
+
+    def _plan(self, principal: Principal, now: float) -> tuple[_Check, ...]:
+        found = caps(self._limits.get(principal.organization_id, ()), self._caller(principal))
+        checks = tuple(self._check(cap, now) for cap in found)
+        if len(self._plans) >= _AT_MOST:
+            self._plans.clear()
+        self._plans[principal.id] = checks
+        return checks
+
+    def _check(self, cap: Cap, now: float) -> _Check:
+        measure = cap.limit.measure
+        return _Check(cap, measure, self._counter((cap.counted, measure, cap.limit.period), now))
+
+    def _caller(self, principal: Principal) -> Caller:
+        key = principal.id if principal.kind is PrincipalKind.API_KEY else ""
+        seat = principal.member_id or principal.service_account_id or principal.id
+        groups = self._groups.get(principal.member_id or "", frozenset())
+        return Caller(principal.organization_id, principal.workspace_id, seat, key, groups)
+
+    def _counter(self, key: Count, now: float) -> Counter:
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters[key] = Counter(key[2], now)
+        return counter
+
+    def _wanted(self, model: str, body: bytes, seller: tuple[str, str], now: float) -> dict[Measure, int]:
+        """Return how much of each measure a request may use, as far as it can be known before it is sent."""
+        answer = most_tokens(body)
+        asked, answered = len(body) // 4, UNSAID if answer is None else answer
+        usage = (asked, answered, 0, 0, 0, 0)
+        cost = self._book.cost(seller[0], model, int(now) // 86_400, usage, kind=seller[1])
+        return {
+            Measure.SPEND: cost.micro,
+            Measure.REQUESTS: 1,
+            Measure.TOKENS: asked + answered,
+            Measure.CONCURRENT: 1,
+        }
+
+    def _apply(self, change: Change) -> None:
+        about_limits = change.subject == "limit"
+        about_people = change.subject in {"group", "member"} and counted.groups(self._limits)
+        if not about_limits and not about_people:
+            return
+        try:
+            self.refresh()
+        except Exception as error:  # noqa: BLE001  what was changed is stored; whoever did it need not hear of this
+            _LOG.warning("limits are read again within seconds: %s", type(error).__name__)
+
+
+def _hold(checks: Iterable[_Check], wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:
+    """Hold what is wanted, once for each counter; requests count at once."""
+    held: dict[int, tuple[Counter, int]] = {}
+    for _, measure, counter in checks:
+        if id(counter) in held:
+            continue
+        held[id(counter)] = (counter, 0 if measure is Measure.REQUESTS else wanted[measure])
+        if measure is Measure.REQUESTS:
+            counter.add(1, now, now)
+        else:
+            counter.held += wanted[measure]
+    return [one for one in held.values() if one[1]]

@@ -1,0 +1,43 @@
+"""Holding callers to what is left of their limits."""
+
+from typing import TYPE_CHECKING, Final
+
+from keystead.server.gateway.ports import Upstream
+from keystead.server.gateway.refusals import Refusal
+from keystead.server.limits.over import Denial
+from keystead.server.policy import Principal
+from keystead.server.usage.record import UsageRecord
+
+if TYPE_CHECKING:
+    from keystead.server.gateway import Gateway
+
+_POINTLESS: Final = ("x-should-retry", "false")
+
+
+class Unlimited:
+    """Nobody has any limits."""
+
+    def reserve(self, *_: object) -> str:
+        """Return that nothing stands against a request."""
+        return ""
+
+    def settle(self, _: UsageRecord) -> None:
+        """Count nothing."""
+
+
+UNLIMITED: Final = Unlimited()
+
+
+def reserve(
+    gateway: "Gateway", principal: Principal, request_id: str, model: str, body: bytes, first: Upstream
+) -> str | Refusal:
+    """Hold what a request may use; returns what to tell the caller beside the answer, or why it is refused."""
+    seller = (first.name, first.kind._value_)
+    found = gateway.allowances.reserve(principal, request_id[-32:], model, body, seller, gateway.now())
+    return _refusal(found) if isinstance(found, Denial) else found
+
+
+def _refusal(denial: Denial) -> Refusal:
+    after = denial.retry_after
+    header = _POINTLESS if after is None else ("retry-after", str(after))
+    return Refusal(denial.status, denial.sentence, header, kind=denial.kind)

@@ -1,0 +1,124 @@
+"""What the gateway's counters read of limits, of those they are for, and of the ledger."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import TruncHour, TruncMinute
+
+from keystead.server.limits.counted import Counted
+from keystead.server.limits.models import Limit
+from keystead.server.organizations.models import GroupMembership
+from keystead.server.policy import limits as rules
+from keystead.server.policy.limits import Measure, Period, Scope
+from keystead.server.policy.windows import reaches_back_to
+from keystead.server.usage.models import UsageEntry
+from keystead.wire import ids
+
+KINDS: Final = {
+    Scope.ORGANIZATION: "organization",
+    Scope.WORKSPACE: "workspace",
+    Scope.GROUP: "group",
+    Scope.USER: "membership",
+    Scope.KEY: "api_key",
+}
+"""Of what kind the identifier is that each scope names."""
+_BUCKETS: Final = {Period.FIVE_HOURS: TruncMinute, Period.SEVEN_DAYS: TruncHour}
+Amounts = list[tuple[float, int]]
+
+
+def by_organization() -> dict[str, list[rules.Limit]]:
+    """Return every limit, by its organization's wire identifier."""
+    found: dict[str, list[rules.Limit]] = defaultdict(list)
+    for limit in Limit.objects.order_by("id"):
+        found[ids.dump("organization", limit.organization_id)].append(rule_of(limit))
+    return dict(found)
+
+
+def rule_of(limit: Limit) -> rules.Limit:
+    """Return a limit as the rules read it."""
+    scope = Scope(limit.scope)
+    subject = ids.dump(KINDS[scope], limit.subject)
+    measure, period = Measure(limit.measure), Period(limit.period)
+    return rules.Limit(limit.wire_id, scope, subject, limit.shared, measure, period, limit.amount)
+
+
+def groups_of_members(groups: frozenset[str]) -> dict[str, frozenset[str]]:
+    """Return the members of these groups, each with those they are in."""
+    found: dict[str, set[str]] = defaultdict(set)
+    if groups:
+        wanted = [ids.parse("group", one) for one in groups]
+        rows = GroupMembership.objects.filter(group__in=wanted).values_list("membership_id", "group_id")
+        for member, group in rows.iterator():
+            found[ids.dump("membership", member)].add(ids.dump("group", group))
+    return {member: frozenset(each) for member, each in found.items()}
+
+
+def spent(asked: frozenset[Counted], now: float) -> Mapping[tuple[str, Period], Amounts]:
+    """Return what the ledger says was spent, by whom and in which period.
+
+    Args:
+        asked: which sums.
+        now: Unix seconds at which the periods end.
+    """
+    found: dict[tuple[str, Period], Amounts] = {}
+    for one in asked:
+        for counted, amounts in _sums(one, now):
+            found[(counted, one.period)] = amounts
+    return found
+
+
+def _sums(asked: Counted, now: float) -> Iterator[tuple[str, Amounts]]:
+    since = datetime.fromtimestamp(reaches_back_to(asked.period, now), UTC)
+    organization = ids.parse("organization", asked.organization_id)
+    rows = UsageEntry.objects.filter(organization=organization, started_at__gte=since, cost_micro__gt=0).order_by()
+    match asked.by:
+        case Scope.USER:
+            yield from _by(rows.exclude(member=None), "member_id", "membership", asked.period, since)
+            yield from _by(
+                rows.exclude(service_account=None), "service_account_id", "service_account", asked.period, since
+            )
+        case Scope.ORGANIZATION:
+            yield asked.subject, _amounts(rows, asked.period, since)
+        case Scope.WORKSPACE:
+            yield asked.subject, _amounts(rows.filter(workspace=_subject(asked)), asked.period, since)
+        case Scope.KEY:
+            yield asked.subject, _amounts(rows.filter(principal_id=asked.subject), asked.period, since)
+        case Scope.GROUP:
+            members = GroupMembership.objects.filter(group=_subject(asked)).values("membership")
+            yield asked.subject, _amounts(rows.filter(member__in=members), asked.period, since)
+
+
+def _subject(asked: Counted) -> UUID:
+    return ids.parse(KINDS[asked.by], asked.subject)
+
+
+def _by(
+    rows: "QuerySet[UsageEntry]", column: str, kind: str, period: Period, since: datetime
+) -> Iterator[tuple[str, Amounts]]:
+    found: dict[str, Amounts] = defaultdict(list)
+    for owner, *amount in _summed(rows, period, (column,)):
+        found[ids.dump(kind, owner)].append(_amount(amount, since))
+    yield from found.items()
+
+
+def _amounts(rows: "QuerySet[UsageEntry]", period: Period, since: datetime) -> Amounts:
+    return [_amount(amount, since) for amount in _summed(rows, period, ()) if amount[-1] is not None]
+
+
+def _summed(rows: "QuerySet[UsageEntry]", period: Period, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return one row for each value of the columns and, where the period has buckets, for each of these."""
+    if period in _BUCKETS:
+        rows = rows.annotate(bucket=_BUCKETS[period]("started_at"))
+        columns = (*columns, "bucket")
+    if not columns:
+        return [(rows.aggregate(sum=Sum("cost_micro"))["sum"],)]
+    return list(rows.values_list(*columns).annotate(sum=Sum("cost_micro")))
+
+
+def _amount(row: Any, since: datetime) -> tuple[float, int]:
+    when = row[0] if len(row) == 2 else since
+    return when.timestamp(), int(row[-1])

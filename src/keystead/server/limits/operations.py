@@ -1,0 +1,202 @@
+"""Setting, changing and removing limits, and writing down who did."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from keystead.errors import UsageError
+from keystead.server.audit import operations as audit
+from keystead.server.changes import CHANGES, Change
+from keystead.server.keys.models import ApiKey
+from keystead.server.limits.facts import KINDS
+from keystead.server.limits.models import Limit
+from keystead.server.organizations import operations as organizations
+from keystead.server.organizations.models import Group, Membership, Organization, Workspace
+from keystead.server.organizations.roles import Permission
+from keystead.server.policy.limits import MICRO_PER_CENT, PERIODS, SHARED, Measure, Period, Scope
+from keystead.wire import ids
+
+LARGEST: Final = 10**12
+"""Cents, or a number: enough for anybody, and no sum of it breaks a column."""
+_DIGITS: Final = re.compile(r"[0-9]{1,13}")
+_CURRENCY: Final = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,2}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A limit as an administrator wants it.
+
+    Attributes:
+        subject: the wire identifier of what the scope names; empty for the organization.
+        amount: micro-units, or a number; None for no limit.
+    """
+
+    scope: Scope
+    subject: str
+    measure: Measure
+    period: Period
+    amount: int | None
+    shared: bool = False
+
+
+def require(member: Membership) -> None:
+    """Check that ``member`` may set limits.
+
+    Raises:
+        PolicyDenied: their role may not.
+    """
+    organizations.require(member, Permission.LIMITS_MANAGE, "set limits")
+
+
+def require_reader(member: Membership) -> None:
+    """Check that ``member`` may see everybody's limits.
+
+    Raises:
+        PolicyDenied: their role may not.
+    """
+    organizations.require(member, Permission.USAGE_READ_ALL, "see the limits of others")
+
+
+def all_of(organization: Organization) -> QuerySet[Limit]:
+    """Return an organization's limits, the oldest first."""
+    return Limit.objects.filter(organization=organization).order_by("created_at", "id")
+
+
+def find(organization: Organization, limit_id: str) -> Limit | None:
+    """Return the organization's limit with that wire identifier."""
+    try:
+        return all_of(organization).filter(id=ids.parse("limit", limit_id)).first()
+    except ValueError:
+        return None
+
+
+def put(member: Membership, draft: Draft, now: datetime) -> Limit:
+    """Set a limit; one of the same scope, measure and period gets the new amount and keeps its identifier.
+
+    Raises:
+        PolicyDenied: the member's role may not.
+        UsageError: the limit cannot be; the message names the field.
+    """
+    require(member)
+    subject = _checked(member, draft)
+    kind = {
+        "organization": member.organization,
+        "scope": draft.scope.value,
+        "subject": subject,
+        "shared": draft.shared,
+        "measure": draft.measure.value,
+        "period": draft.period.value,
+    }
+    fresh = {"amount": draft.amount, "created_by": member, "created_at": now, "updated_at": now}
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=member.organization_id)
+        limit, is_new = Limit.objects.get_or_create(**kind, defaults=fresh)
+        before = None if is_new else limit.amount
+        if not is_new:
+            limit.amount, limit.updated_at = draft.amount, now
+            limit.save(update_fields=["amount", "updated_at"])
+        _record(limit, member, "limit:create" if is_new else "limit:update", before, now)
+    return limit
+
+
+def remove(member: Membership, limit: Limit, now: datetime) -> bool:
+    """Remove a limit; what was used stays in the ledger. Returns False when somebody was faster.
+
+    Raises:
+        PolicyDenied: the member's role may not.
+    """
+    require(member)
+    with transaction.atomic():
+        gone, _ = Limit.objects.filter(pk=limit.pk, organization=member.organization_id).delete()
+        if gone:
+            _record(limit, member, "limit:remove", limit.amount, now)
+    return bool(gone)
+
+
+def cents(text: str) -> int:
+    """Return micro-units from whole cents as they are on the wire.
+
+    Raises:
+        UsageError: it is not a whole number of cents.
+    """
+    if not _DIGITS.fullmatch(text) or int(text) > LARGEST:
+        raise UsageError("amount is not a whole number of cents.", hint='Such as "50000" for 500.00, or null.')
+    return int(text) * MICRO_PER_CENT
+
+
+def money(text: str) -> int:
+    """Return micro-units from an amount as people write it.
+
+    Raises:
+        UsageError: it is not an amount.
+    """
+    found = _CURRENCY.fullmatch(text.strip())
+    if found is None:
+        raise UsageError("The amount is not one.", hint="Write it like 250 or 12.50.")
+    return (int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))) * MICRO_PER_CENT
+
+
+def number(text: str) -> int:
+    """Return a number of requests or tokens.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    if not _DIGITS.fullmatch(text.strip()) or int(text) > LARGEST:
+        raise UsageError("The amount is not a whole number.", hint="Write it like 60.")
+    return int(text)
+
+
+def _checked(member: Membership, draft: Draft) -> UUID:
+    if draft.period not in PERIODS[draft.measure]:
+        possible = ", ".join(PERIODS[draft.measure])
+        raise UsageError(f"period: {draft.measure.value} is limited over: {possible}.", hint="Choose one of them.")
+    if draft.shared not in SHARED[draft.scope]:
+        is_one = "of one person" if draft.shared else "shared by all who draw on it"
+        raise UsageError(f"shared: a limit of {draft.scope.value} is always {is_one}.", hint="Choose that.")
+    if draft.shared and draft.amount is None:
+        raise UsageError("amount: a shared limit has one.", hint="Remove the limit instead.")
+    return _subject(member, draft)
+
+
+def _subject(member: Membership, draft: Draft) -> UUID:
+    if draft.scope is Scope.ORGANIZATION:
+        return member.organization_id
+    model = {Scope.WORKSPACE: Workspace, Scope.GROUP: Group, Scope.USER: Membership, Scope.KEY: ApiKey}[draft.scope]
+    try:
+        subject = ids.parse(KINDS[draft.scope], draft.subject)
+    except ValueError:
+        subject = None
+    if subject is None or not model.objects.filter(pk=subject, organization=member.organization_id).exists():  # type: ignore[attr-defined]
+        raise UsageError(
+            f"The organization has no such {draft.scope.value}: {draft.subject[:64]}.", hint="Choose one of its own."
+        )
+    return subject
+
+
+def _record(limit: Limit, by: Membership, action: str, before: int | None, now: datetime) -> None:
+    """Write the audit event, and tell the gateway once the change is committed."""
+    details: audit.Details = {
+        "scope": limit.scope,
+        "subject": ids.dump(KINDS[Scope(limit.scope)], limit.subject),
+        "shared": limit.shared,
+        "measure": limit.measure,
+        "period": limit.period,
+        "before": before,
+        "amount": None if action == "limit:remove" else limit.amount,
+    }
+    audit.record(
+        organization=by.organization,
+        actor=ids.dump("membership", by.pk),
+        action=action,
+        target=limit.wire_id,
+        at=now,
+        details=details,
+    )
+    transaction.on_commit(partial(CHANGES.publish, Change("limit", limit.wire_id)))

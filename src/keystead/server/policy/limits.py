@@ -1,0 +1,151 @@
+"""Which limits apply to a caller. Pure: rows in, caps out.
+
+Two kinds of cap add up. A cap *per seat* is one for each person: their own, or else the smallest of their groups', or
+else their organization's, or else none. A *shared* cap is one pot for all who draw on it, and all of these must hold:
+an organization's, a workspace's, a group's and a key's. Every measure and period is resolved by itself, so that a
+monthly cap of somebody's own leaves the daily one of their group as it is.
+
+Amounts of money are whole micro-units of the currency here, and whole cents as strings on the wire.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+MICRO_PER_CENT: Final = 10_000
+
+
+class Scope(StrEnum):
+    """Whom a limit is for."""
+
+    ORGANIZATION = "organization"
+    WORKSPACE = "workspace"
+    GROUP = "rbac_group"
+    USER = "user"
+    KEY = "api_key"
+
+
+class Measure(StrEnum):
+    """What is counted."""
+
+    SPEND = "spend"
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    CONCURRENT = "concurrent"
+
+
+class Period(StrEnum):
+    """For how long it is counted: a day, week (from Monday) or month of the UTC calendar, or back from now."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    FIVE_HOURS = "five_hours"
+    SEVEN_DAYS = "seven_days"
+    MINUTE = "minute"
+    NOW = "now"
+
+
+PERIODS: Final = {
+    Measure.SPEND: (Period.DAILY, Period.WEEKLY, Period.MONTHLY, Period.FIVE_HOURS, Period.SEVEN_DAYS),
+    Measure.REQUESTS: (Period.MINUTE,),
+    Measure.TOKENS: (Period.MINUTE,),
+    Measure.CONCURRENT: (Period.NOW,),
+}
+"""Over which periods each measure can be limited."""
+
+SHARED: Final = {
+    Scope.ORGANIZATION: (False, True),
+    Scope.WORKSPACE: (True,),
+    Scope.GROUP: (False, True),
+    Scope.USER: (False,),
+    Scope.KEY: (True,),
+}
+"""Whether the limits of a scope are per seat (False) or shared by all who draw on it (True)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One row: at most ``amount`` of a measure in a period.
+
+    Attributes:
+        id: ``spl_…``.
+        subject: the wire identifier of what the scope names: ``org_…``, ``wrk_…``, ``grp_…``, ``mem_…`` or ``key_…``.
+        shared: one pot for all who draw on it, rather than as much for each.
+        amount: micro-units of money, or a number; None lifts the limits that would count otherwise.
+    """
+
+    id: str
+    scope: Scope
+    subject: str
+    shared: bool
+    measure: Measure
+    period: Period
+    amount: int | None
+
+
+class Caller(NamedTuple):
+    """Who asks, as far as limits look.
+
+    Attributes:
+        seat: the member or the service account.
+        key_id: the API key, or empty for a sign-in.
+        groups: those of the member.
+    """
+
+    organization_id: str
+    workspace_id: str
+    seat: str
+    key_id: str = ""
+    groups: frozenset[str] = frozenset()
+
+
+class Cap(NamedTuple):
+    """What must hold for a caller.
+
+    Attributes:
+        amount: at most this much.
+        counted: whose use is counted: the seat, or what the limit's scope names.
+        limit: where it comes from.
+    """
+
+    amount: int
+    counted: str
+    limit: Limit
+
+
+def caps(limits: Iterable[Limit], caller: Caller) -> tuple[Cap, ...]:
+    """Return every cap that must hold for a caller, of the limits of their organization."""
+    meant = [one for one in limits if _is_meant(one, caller)]
+    shared = [Cap(one.amount, one.subject, one) for one in meant if one.shared and one.amount is not None]
+    seats: dict[tuple[Measure, Period], list[Limit]] = {}
+    for one in meant:
+        if not one.shared:
+            seats.setdefault((one.measure, one.period), []).append(one)
+    own = (effective(each) for each in seats.values())
+    return (*(Cap(one.amount, caller.seat, one) for one in own if one is not None and one.amount is not None), *shared)
+
+
+def effective(limits: Iterable[Limit]) -> Limit | None:
+    """Return the one of a caller's limits per seat that counts, all of one measure and period."""
+    found = list(limits)
+    for scope in (Scope.USER, Scope.GROUP, Scope.ORGANIZATION):
+        of_scope = [one for one in found if one.scope is scope]
+        if of_scope:
+            return min(of_scope, key=lambda one: (one.amount is None, one.amount or 0, one.id))
+    return None
+
+
+def _is_meant(limit: Limit, caller: Caller) -> bool:
+    match limit.scope:
+        case Scope.ORGANIZATION:
+            return limit.subject == caller.organization_id
+        case Scope.WORKSPACE:
+            return limit.subject == caller.workspace_id
+        case Scope.GROUP:
+            return limit.subject in caller.groups
+        case Scope.USER:
+            return limit.subject == caller.seat
+        case Scope.KEY:
+            return limit.subject == caller.key_id

@@ -1,0 +1,109 @@
+"""Limits at the gateway's address: who is over one gets its words, no upstream is asked, and everything is settled."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keystead.clock import SYSTEM_CLOCK
+from keystead.server.allowances import Allowances, LimitTruth
+from keystead.server.changes import Changes
+from keystead.server.policy import Principal, PrincipalKind
+from keystead.server.policy.limits import Limit, Measure, Period, Scope
+from keystead.server.usage.price_list import SHIPPED
+from keystead.server.usage.prices import PriceBook
+from keystead.server.usage.record import cost_of
+
+if TYPE_CHECKING:
+    from tests.contract.upstreams.conftest import Running
+
+BOOK = PriceBook((), SHIPPED.default)
+"""In which the test upstream is not free."""
+CALLER = Principal(PrincipalKind.API_KEY, "key_1", "org_1", "wrk_1", "mem_1")
+
+
+@pytest.fixture
+def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Running, Allowances]]]":
+    """Return a function that starts a gateway where the member has a limit."""
+    made: list[Allowances] = []
+
+    def start(amount: int, measure: Measure, period: Period, spent: int = 0) -> "tuple[Running, Allowances]":
+        row = Limit("spl_1", Scope.USER, "mem_1", False, measure, period, amount)
+        truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, lambda _, now: {("mem_1", period): [(now, spent)]})
+        made.append(Allowances(truth, BOOK, SYSTEM_CLOCK, Changes()))
+        return serve(allowances=made[-1]), made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def used(allowances: Allowances) -> int:
+    ((_, amount),) = allowances.used(CALLER)
+    return amount
+
+
+@pytest.mark.requirement("G-02 enforced")
+def test_who_has_nothing_left_is_told_so_and_no_upstream_is_asked(
+    under: "Callable[..., tuple[Running, Allowances]]",
+) -> None:
+    running, allowances = under(0, Measure.SPEND, Period.DAILY)
+    answer = running.ask()
+    assert (answer.status, answer.error["type"]) == (429, "billing_error")
+    assert answer.error["message"].startswith("Your daily spend limit of 0.00 USD is used up: wait until ")
+    assert answer.headers["x-should-retry"] == "false"
+    assert "retry-after" not in answer.headers
+    (row,) = running.ledger.wait()
+    assert (row.status, row.model, row.upstream, row.output_tokens) == (429, "keystead-test-1", "", 0)
+    assert running.api.requests == []
+    assert used(allowances) == 0
+    assert running.ask(target="/v1/messages/count_tokens").status == 200
+
+
+@pytest.mark.requirement("G-02 enforced")
+def test_a_rate_is_refused_with_a_time_to_try_again(under: "Callable[..., tuple[Running, Allowances]]") -> None:
+    running, _ = under(1, Measure.REQUESTS, Period.MINUTE)
+    assert running.ask().status == 200
+    answer = running.ask()
+    assert (answer.status, answer.error["type"]) == (429, "rate_limit_error")
+    assert 1 <= int(answer.headers["retry-after"]) <= 61
+
+
+@pytest.mark.requirement("G-03 once")
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_held_is_replaced_by_what_the_ledger_says_it_cost(
+    under: "Callable[..., tuple[Running, Allowances]]", stream: bool
+) -> None:
+    from tests.contract.upstreams.conftest import question
+
+    running, allowances = under(10**9, Measure.SPEND, Period.MONTHLY)
+    for _ in range(3):
+        assert running.ask(question(stream=stream, max_tokens=4_000)).status == 200
+    rows = running.ledger.wait(3)
+    assert used(allowances) == sum(cost_of(row, BOOK).micro for row in rows)
+    assert allowances.used(CALLER)[0][1] > 0
+
+
+@pytest.mark.requirement("G-02 enforced")
+def test_a_request_that_its_client_gave_up_holds_nothing_any_more(
+    under: "Callable[..., tuple[Running, Allowances]]",
+) -> None:
+    from tests.contract.upstreams.conftest import question
+
+    running, allowances = under(1, Measure.CONCURRENT, Period.NOW)
+    body = question("wait", stream=True)
+    with closing(running.connect()) as connection:
+        connection.sendall(running.head(length=len(body)) + body)
+        assert connection.recv(16)
+    running.ledger.wait()
+    assert used(allowances) == 0
+    assert running.ask().status == 200
+
+
+def test_from_80_percent_on_the_answer_has_a_warning(under: "Callable[..., tuple[Running, Allowances]]") -> None:
+    running, _ = under(1_000_000, Measure.SPEND, Period.DAILY, spent=790_000)
+    assert "x-keystead-warning" not in running.ask().headers
+    running, _ = under(1_000_000, Measure.SPEND, Period.DAILY, spent=810_000)
+    said = running.ask().headers["x-keystead-warning"]
+    assert said == "Your daily spend limit of 1.00 USD is used up to 81 percent (spl_1)"
