@@ -38,8 +38,8 @@ class Page:
         return self
 
 
-_OTHERWISE: Final = {"/v1/oauth/token"}
-"""Addresses among the gateway's that are the control plane's: SDKs exchange a workload's identity there."""
+_OTHERWISE: Final = ("/v1/oauth/token", "/v1/organizations/spend_limits")
+"""Addresses among the gateway's that are the control plane's, with all below: workload identities, and limits."""
 
 
 Handler = Callable[[Scope, Receive], Awaitable[Page]]
@@ -87,7 +87,9 @@ class Pages:
             handler = self._table.get(("GET", path))
         if handler is None and any(path == known and path != "/" for _, known in self._table):
             return self._wrong_method
-        if handler is None and ((path.startswith("/v1/") and path not in _OTHERWISE) or self._otherwise is None):
+        if handler is None and (
+            (path.startswith("/v1/") and not path.startswith(_OTHERWISE)) or self._otherwise is None
+        ):
             return self._unknown
         return handler
 

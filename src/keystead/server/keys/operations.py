@@ -124,6 +124,13 @@ def find(member: Membership, key_id: str) -> ApiKey | None:
         return None
 
 
+def usable(secret: str, now: datetime) -> ApiKey | None:
+    """Return the key with its owner, for what the control plane answers; None when it may not be used now."""
+    found = _usable().filter(digest=tokens.digest(secret)).select_related("member__organization", "member__person")
+    key = found.first()
+    return None if key is None or (key.expires_at is not None and key.expires_at <= now) else key
+
+
 def active_facts() -> Iterator[tuple[bytes, Principal]]:
     """Yield the digest and the principal of every usable key, in one query and without model instances."""
     return map(_principal, _usable().values_list(*_FACTS).iterator())

@@ -1,0 +1,139 @@
+"""Spend limits as programs read and write them: the documented shapes of ``/v1/organizations/spend_limits``."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from keystead.errors import UsageError
+from keystead.server.audit.models import AuditEvent
+from keystead.server.limits.facts import rule_of
+from keystead.server.limits.models import Limit
+from keystead.server.limits.operations import Draft, cents
+from keystead.server.limits.over import WARN_AT
+from keystead.server.limits.report import Line, Seat
+from keystead.server.policy.limits import MICRO_PER_CENT, SHARED, Measure, Period, Scope
+from keystead.server.usage.prices import CURRENCY
+from keystead.wire import ids
+
+Document = dict[str, Any]
+NAMES: Final = {
+    Scope.USER: "user_id",
+    Scope.GROUP: "rbac_group_id",
+    Scope.WORKSPACE: "workspace_id",
+    Scope.KEY: "api_key_id",
+}
+"""Where each scope says what it names."""
+_FIELDS: Final = {"scope", "amount", "period", "shared"}
+
+
+def draft(document: Any) -> Draft:
+    """Return the limit that a request asks for.
+
+    Raises:
+        UsageError: a field is missing or cannot be; the message names it.
+    """
+    if not isinstance(document, dict):
+        raise UsageError("The body is not a JSON object.", hint="Send scope, amount and period.")
+    unknown = sorted(document.keys() - _FIELDS)
+    if unknown:
+        raise UsageError(f"{unknown[0][:60]}: no such field.", hint="There are scope, amount, period and shared.")
+    scope, subject = _scope(document.get("scope"))
+    amount, shared = document.get("amount", ""), document.get("shared", False not in SHARED[scope])
+    if not isinstance(amount, str | None):
+        raise UsageError("amount is neither a string nor null.", hint='Whole cents, such as "50000" for 500.00.')
+    if not isinstance(shared, bool):
+        raise UsageError("shared is neither true nor false.", hint="Leave it out for a limit per seat.")
+    micro = None if amount is None else cents(amount)
+    return Draft(scope, subject, Measure.SPEND, _period(document.get("period", "monthly")), micro, shared)
+
+
+def _scope(given: Any) -> tuple[Scope, str]:
+    kinds = ", ".join(Scope)
+    if not isinstance(given, dict) or given.get("type") not in set(Scope):
+        raise UsageError(f"scope.type is none of {kinds}.", hint='Such as {"type": "organization"}.')
+    scope = Scope(given["type"])
+    field = NAMES.get(scope)
+    if field is None:
+        return scope, ""
+    subject = given.get(field)
+    if not isinstance(subject, str):
+        raise UsageError(f"scope.{field} is missing.", hint="It is an identifier as the console shows it.")
+    return scope, subject
+
+
+def _period(given: Any) -> Period:
+    try:
+        return Period(given)
+    except ValueError as error:
+        raise UsageError(f"period: {str(given)[:40]} is none.", hint="Such as daily, weekly or monthly.") from error
+
+
+def of_limit(limit: Limit) -> Document:
+    """Return a stored limit."""
+    rule = rule_of(limit)
+    return {
+        "type": "spend_limit",
+        "id": rule.id,
+        "scope": _scope_of(rule.scope, rule.subject),
+        "shared": rule.shared,
+        "amount": None if rule.amount is None else str(rule.amount // MICRO_PER_CENT),
+        "currency": CURRENCY,
+        "period": rule.period.value,
+        "is_enabled": True,
+        "created_at": _time(limit.created_at),
+        "updated_at": _time(limit.updated_at),
+    }
+
+
+def of_line(seat: Seat, line: Line) -> Document:
+    """Return what holds for one member in one period, and what they used."""
+    limit, person = line.cap.limit, seat.member.person
+    used = line.used or 0
+    return {
+        "type": "effective_spend_limit",
+        "actor": {
+            "type": "user_actor",
+            "user_id": ids.dump("membership", seat.member.pk),
+            "email_address": person.email,
+            "deleted": False,
+        },
+        "amount": str(line.cap.amount // MICRO_PER_CENT),
+        "currency": CURRENCY,
+        "period": limit.period.value,
+        "shared": limit.shared,
+        "spend_limit_id": limit.id,
+        "source": _scope_of(limit.scope, limit.subject),
+        "period_to_date_spend": str(used // MICRO_PER_CENT),
+        "percent_used": line.percent,
+        "is_warning": line.percent >= WARN_AT,
+    }
+
+
+def of_event(event: AuditEvent) -> Document:
+    """Return one change of a limit."""
+    return {
+        "type": "spend_limit_audit_event",
+        "id": ids.dump("audit_event", event.pk),
+        "action": event.action.partition(":")[2],
+        "spend_limit_id": event.target,
+        "actor": {"type": "user_actor", "user_id": event.actor},
+        "created_at": _time(event.at),
+        "scope": _scope_of(Scope(str(event.details["scope"])), str(event.details["subject"])),
+        "shared": event.details["shared"],
+        "period": event.details["period"],
+        "amount_before": _cents(event.details["before"]),
+        "amount_after": _cents(event.details["amount"]),
+    }
+
+
+def _cents(micro: Any) -> str | None:
+    return None if micro is None else str(int(micro) // MICRO_PER_CENT)
+
+
+def _scope_of(scope: Scope, subject: str) -> Mapping[str, str]:
+    field = NAMES.get(scope)
+    return {"type": scope.value} if field is None else {"type": scope.value, field: subject}
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
