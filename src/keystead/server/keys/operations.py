@@ -107,10 +107,13 @@ def _record(key: ApiKey, by: Membership, action: str, now: datetime) -> None:
 def list_for(member: Membership) -> QuerySet[ApiKey]:
     """Return the keys ``member`` may see, newest first: their own, or everyone's for an administrator.
 
-    Each has ``owner_stands``: whether its owner's membership still carries it.
+    Each has ``owner_stands``: that its owner's membership still carries it, and ``owner_may``: that their role does.
     """
     keys = ApiKey.objects.filter(organization=member.organization_id).select_related("member__person", "workspace")
-    keys = keys.annotate(owner_stands=ExpressionWrapper(~memberships.lost("member__"), BooleanField()))
+    keys = keys.annotate(
+        owner_stands=ExpressionWrapper(~memberships.lost("member__"), BooleanField()),
+        owner_may=ExpressionWrapper(_within_role(), BooleanField()),
+    )
     if not organizations.may(member, Permission.KEYS_REVOKE_ANY):
         keys = keys.filter(member=member)
     return keys.order_by("-created_at", "-id")
@@ -175,12 +178,18 @@ def _usable() -> QuerySet[ApiKey]:
 
 
 def _is_usable() -> Q:
-    """Keys whose owner could still use models themselves; expiry is the caller's to check, at every request."""
-    return Q(
-        ~memberships.lost("member__"),
-        revoked_at=None,
-        member__role__in=[role.value for role in roles.granting(Permission.MODELS_USE)],
-    )
+    """Keys whose owner may still have such a key and use models; expiry is the caller's to check, at every request."""
+    return Q(~memberships.lost("member__"), _within_role(), revoked_at=None)
+
+
+def _within_role() -> Q:
+    """Keys with no right that their owner's role lacks now, whatever it was when they were made (G-08)."""
+    users = set(roles.granting(Permission.MODELS_USE))
+    held = Q()
+    for purpose, right in RIGHT_TO_CREATE.items():
+        having = [role.value for role in roles.granting(right) if role in users]
+        held |= Q(purpose=purpose.value, member__role__in=having)
+    return held
 
 
 def _principal(row: tuple[Any, ...]) -> tuple[bytes, Principal]:
