@@ -59,6 +59,7 @@ def test_requests_go_where_the_administrator_connected_them(tmp_path: Path) -> N
         with RunningServer(home, {"KEYSTEAD_SERVER_UPSTREAM_URL": "none"}) as server:
             assert "none of its own; organizations connect theirs" in server.output
             assert ask(server.base, key) == "message"
+    assert "upstream Ours of Example: It answered GET /v1/models." in server.output, "it is proven at the start"
     assert CANARY not in server.output
     for file in (home / ".local").rglob("*"):
         assert not file.is_file() or CANARY.encode() not in file.read_bytes(), file

@@ -162,16 +162,20 @@ class UpstreamSnapshot:
         return asked.held
 
     def _complain(self, row: "models.Upstream", sentence: str) -> None:
-        if self._complaints.get(row.pk) != sentence:
+        before, self._complaints[row.pk] = self._complaints.get(row.pk), sentence
+        if before != sentence:
             _LOG.warning("upstream %s of %s is left out: %s", row.name, row.organization.name, sentence)
             self._note(row, works=False, result=f"It is left out: {sentence}")
-        self._complaints[row.pk] = sentence
 
     def _note(self, row: "models.Upstream", *, works: bool, result: str) -> None:
+        from django.db import DatabaseError
+
         from keystead.server.upstreams import operations
 
-        now = datetime.fromtimestamp(self._clock.now(), UTC)
-        operations.note(row, works=works, result=result, now=now)
+        try:
+            operations.note(row, works=works, result=result, now=datetime.fromtimestamp(self._clock.now(), UTC))
+        except DatabaseError as error:  # its page is the poorer; that must not keep the others from being read
+            _LOG.warning("what was found of upstream %s was not written down: %s", row.name, type(error).__name__)
 
     def look(self) -> None:
         """Ask what takes long, read everything again, and prove what is new; in a thread that may wait."""

@@ -33,6 +33,11 @@ def test_unready_server_says_what_is_missing(serve: "Callable[..., Running]") ->
     assert (answer.status, answer.body) == (503, b"The database does not answer.")
 
 
+def test_ready_server_says_what_is_left_out(serve: "Callable[..., Running]") -> None:
+    answer = get(serve(remark=lambda: "; upstreams left out: 1"), "/readyz")
+    assert (answer.status, answer.body) == (200, b"ready; upstreams left out: 1")
+
+
 def test_contract_is_served_as_markdown(running: "Running") -> None:
     answer = get(running, "/protocol")
     assert answer.headers["content-type"].startswith("text/markdown")

@@ -224,6 +224,22 @@ def test_a_database_that_does_not_answer_leaves_what_was_read_last(
     assert watched.names == []
 
 
+def test_what_cannot_be_written_down_keeps_no_other_from_being_read(
+    watched: Watched, administrator: "Membership", settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import DatabaseError
+
+    from keystead.server.upstreams import operations
+
+    def away(*_: Any, **__: Any) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(operations, "note", away)
+    operations.create(administrator, Kind.ANTHROPIC, operations.Draft("without"), settings, NOW)
+    connect(administrator, settings, "https://llm.example.com", "k", "B")
+    assert watched.names == ["B"]
+
+
 def test_a_workloads_token_is_there_before_it_is_used_and_stays_when_the_identity_is_replaced(
     watched: Watched, administrator: "Membership", settings: ServerSettings, tmp_path: Path
 ) -> None:
