@@ -57,6 +57,11 @@ class Parser:
             del self._rest[:size]
         return found
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._rest)
+
     def _size(self) -> int | None:
         """Return the length of the message that begins here, once its prelude is there and in order."""
         if len(self._rest) < _PRELUDE.size:
@@ -123,6 +128,11 @@ class MessagesParser:
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that ``chunk`` completes; see :meth:`Parser.feed` for the errors."""
         return [event for message in self._parser.feed(chunk) if (event := _event(message)) is not None]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._parser.unfinished
 
 
 def dump_event(event: Event) -> bytes:

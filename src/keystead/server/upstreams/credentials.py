@@ -24,7 +24,7 @@ _AT_ONCE: Final = frozenset(methods.HEADERS) | {(Kind.MESSAGES, "none"), (Kind.O
 """Those for which nobody has to be asked; the others renew what they show by ``refresh()``."""
 USABLE: Final = _AT_ONCE | {(Kind.ANTHROPIC, "workload_identity")}
 """Kinds and methods that this version can show an upstream."""
-ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.FOUNDRY, Kind.MESSAGES})
+ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.BEDROCK, Kind.FOUNDRY, Kind.MESSAGES})
 """Kinds that the gateway of this version can ask, so that no other is offered."""
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from keystead.server.gateway.ports import Kind
 from keystead.server.gateway.routes import OPENAI
-from keystead.server.gateway.upstreams import messages
+from keystead.server.gateway.upstreams import bedrock, messages, vertex
 from keystead.server.gateway.upstreams.adapter import Adapter
 
 __all__ = ["ADAPTERS", "Adapter"]
@@ -21,6 +21,8 @@ _MESSAGES: Final = Adapter(messages.prepare)
 ADAPTERS: Final[Mapping[Kind, Adapter]] = {
     Kind.ANTHROPIC: _MESSAGES,
     Kind.AWS: _MESSAGES,
+    Kind.BEDROCK: Adapter(bedrock.prepare, bedrock.Answer, counts_tokens=False, lists_models=False),
+    Kind.VERTEX: Adapter(vertex.prepare, vertex.Answer, lists_models=False),
     Kind.FOUNDRY: Adapter(messages.prepare, lists_models=False),
     Kind.MESSAGES: _MESSAGES,
     Kind.OPENAI: Adapter(messages.prepare, format=OPENAI, counts_tokens=False, lists_models=False),

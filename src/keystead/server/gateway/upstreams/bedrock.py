@@ -1,0 +1,96 @@
+"""Amazon Bedrock: the model in the path, betas in the body, an event stream of its own for an answer.
+
+It counts no tokens and lists no models.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.upstreams import foreign
+from keystead.server.gateway.upstreams.foreign import Errors
+from keystead.server.gateway.upstreams.translation import END, chunk, events
+from keystead.wire import event_stream, sse
+from keystead.wire.fields import Malformed
+from keystead.wire.http1 import MalformedResponse, ResponseHead
+from keystead.wire.members import members
+from keystead.wire.model_scan import RequestFacts
+
+if TYPE_CHECKING:
+    from keystead.server.gateway.upstream import Listener, Pool
+
+VERSION: Final = "bedrock-2023-05-31"
+_STREAM: Final = event_stream.CONTENT_TYPE.encode("ascii")
+_REPLACED: Final = frozenset({"model", "stream", "anthropic_version", "anthropic_beta"})
+_DROPPED: Final = frozenset({b"anthropic-beta", b"anthropic-version", b"accept"})
+
+
+def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -> Sequence[bytes]:
+    """Return the request as Bedrock takes it; raises like :data:`~.adapter.Prepare`."""
+    model = quote(pool.models.get(facts.model, facts.model), safe="")
+    action = "invoke-with-response-stream" if facts.stream else "invoke"
+    return foreign.request(pool, head, f"/model/{model}/{action}", translated_body(head, body), _DROPPED)
+
+
+def translated_body(head: RequestHead, body: bytes) -> bytes:
+    """Return the body without what Bedrock takes from the path, and with what it does not take from the headers."""
+    first: dict[str, object] = {"anthropic_version": VERSION}
+    named = list(dict.fromkeys([*foreign.betas(head), *_own_betas(body)]))
+    if named:
+        first["anthropic_beta"] = named
+    return foreign.body_with(body, _REPLACED, first)
+
+
+def _own_betas(body: bytes) -> list[str]:
+    """Return the betas that the client wrote into the body itself."""
+    if b"anthropic_beta" not in body:
+        return []
+    try:
+        found = [json.loads(one.value) for one in members(body) if one.name == "anthropic_beta"]
+    except ValueError as error:
+        raise foreign.not_json() from error
+    return [name for value in found if isinstance(value, list) for name in value if isinstance(name, str)]
+
+
+class Answer(Errors):
+    """Makes server-sent events of Bedrock's messages, one by one as they arrive."""
+
+    __slots__ = ("_parser",)
+
+    def __init__(self, asked: "Listener", _facts: RequestFacts) -> None:
+        super().__init__(asked)
+        self._parser: event_stream.MessagesParser | None = None
+
+    def on_head(self, head: ResponseHead, *, more: bool) -> None:
+        if head.status < 400 and head.content_type == _STREAM:
+            self._parser = event_stream.MessagesParser()
+            head = events(head)
+        super().on_head(head, more=more)
+
+    def on_body(self, raw: bytes, payload: bytes) -> None:
+        if self._parser is None:
+            super().on_body(raw, payload)
+            return
+        try:
+            said = b"".join([sse.dump(event) for event in self._parser.feed(payload)])
+        except (Malformed, sse.EventTooLarge, ValueError) as error:
+            raise MalformedResponse(f"its event stream cannot be read: {error}") from error
+        if said:
+            super().on_body(chunk(said), said)
+
+    def on_end(self) -> None:
+        if self._parser is not None:
+            if self._parser.unfinished:
+                raise MalformedResponse("its event stream ends within a message")
+            super().on_body(END, b"")
+        super().on_end()
+
+    def on_answer(self, head: ResponseHead, body: bytes) -> None:
+        if head.status < 400 and head.content_type == _STREAM:
+            self.on_head(head, more=bool(body))
+            self.on_body(body, body)
+            self.on_end()
+        else:
+            super().on_answer(head, body)

@@ -1,0 +1,51 @@
+"""Members of a JSON object taken out and put in, with every other character as it was."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keystead.wire.members import edited, members
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+names = st.sampled_from(["model", "stream", "messages", "", "é", 'a"b', "x:y,{}"])
+
+
+@given(st.dictionaries(names, values), st.sets(names), st.sampled_from([None, 1, " \t"]), st.booleans())
+def test_what_is_left_means_what_it_meant(
+    document: dict[str, object], without: set[str], indent: object, ascii_only: bool
+) -> None:
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)  # type: ignore[arg-type]
+    made = json.loads(edited(text.encode("utf-8", "surrogatepass"), without, {"new": [1]}))
+    left = {name: value for name, value in document.items() if name not in without}
+    assert list(made.items()) == [("new", [1]), *left.items()]
+    assert [one.name for one in members(text.encode("utf-8"))] == list(document)
+
+
+def test_nothing_of_a_value_is_written_anew() -> None:
+    big = "9" * 5000
+    kept = f'"a" : [1.0, 1e400, {big}, -0.0],"b":"\\ud800\\u00e9é\\/","a":{{"model":1,"model":2}}'
+    body = f' {{ "model":"m" ,{kept} , "stream" : true}} '.encode()
+    assert edited(body, {"model", "stream"}, {"v": "é"}) == f'{{"v":"\\u00e9",{kept}}}'.encode()
+
+
+@pytest.mark.parametrize("empty", [b"{}", b' {"model":"m"} ', b"{ }"])
+def test_nothing_may_be_left(empty: bytes) -> None:
+    assert edited(empty, {"model"}, {}) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"{", b'{"a"}', b'{"a":}', b'{"a":1,}', b'{"a":1}x', b'{"a":1 "b":2}', b'{a:1}', b'{"a":"\xff"}',
+        b"{}{}", b'"model":1', b'{"a":1}}', b'{"a":' + b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        list(members(body))
