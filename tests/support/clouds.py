@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from local_server import Asked
+from local_server import Answer, Asked, LocalServer, local_server, make_certificate
 
 from keystead.wire import event_stream, messages, sse
 from keystead.wire.messages import Finished, Stopped, TextDelta
@@ -105,3 +105,21 @@ def service_account(root: Path, token_uri: str, project: str | None = "key-proje
     path = root / "service-account.json"
     path.write_text(json.dumps(document))
     return str(path)
+
+
+@contextmanager
+def entra(root: Path, status: int, answer: object) -> Iterator[tuple[LocalServer, dict[str, str]]]:
+    """Serve Entra ID of ``tenant-1`` by TLS that verifies; give the server and the variables that lead to it."""
+    certificate = make_certificate(root)
+
+    def about_itself(asked: Asked) -> Answer:
+        base = f"https://{asked.headers['host']}/tenant-1"
+        document = {"issuer": f"{base}/v2.0", "authorization_endpoint": base, "token_endpoint": f"{base}/token"}
+        return 200, "application/json", document
+
+    answers: dict[str, Answer | Callable[[Asked], Answer]] = {
+        "GET /tenant-1/v2.0/.well-known/openid-configuration": about_itself,
+        "POST /tenant-1/token": (status, "application/json", answer),
+    }
+    with local_server(answers, certificate) as server:
+        yield server, {"AZURE_AUTHORITY_HOST": server.url, "REQUESTS_CA_BUNDLE": str(certificate)}

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clouds import AWS_KEYS, signed_by
 from local_server import Answer, Asked, LocalServer, local_server
 from upstreams import upstream
 
 from keystead.secret import Secret
+from keystead.server import cloud_credentials
 from keystead.server.fixed_credential import FixedCredential
 from keystead.server.gateway.ports import Kind, Upstream
 from keystead.testing.messages_api.answers import encode_event, message
@@ -166,3 +168,29 @@ def test_a_place_that_is_missing_is_the_operators_to_see(
 ) -> None:
     assert serve(upstreams=[at(Kind.VERTEX, cloud, **{missing: ""})]).ask(ASKED).status == 503
     assert named in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "body"),
+    [
+        (Kind.BEDROCK, "bedrock", ASKED),
+        (Kind.BEDROCK, "bedrock", STREAMED),
+        (Kind.AWS, "aws-external-anthropic", ASKED),
+        (Kind.AWS, "aws-external-anthropic", STREAMED),
+    ],
+)
+def test_what_arrives_is_signed(
+    serve: "Callable[..., Running]", cloud: LocalServer, kind: Kind, service: str, body: bytes
+) -> None:
+    names = ("access_key_id", "secret_access_key")
+    keys = {name: Secret(AWS_KEYS[f"AWS_{name.upper()}"]) for name in names}
+    credential: Any = cloud_credentials.of(kind, "access_keys", keys, "eu-west-1")
+    signing = upstream(cloud.url, "aws", kind=kind, credential=credential, models={"claude-x": AMAZONS})
+    running = serve(upstreams=[signing])
+    assert running.ask(body).status == 503
+    credential.refresh()
+    answer = running.ask(body, "x-amz-date: 20200101T000000Z", "x-amz-security-token: canary")
+    assert answer.status == 200
+    (asked,) = cloud.asked
+    assert signed_by(asked) == (AWS_KEYS["AWS_ACCESS_KEY_ID"], "eu-west-1", service)
+    assert "canary" not in str(asked.headers)

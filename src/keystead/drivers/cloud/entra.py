@@ -45,7 +45,7 @@ def fetch(cloud: str, environment: Environment, now: float) -> CloudToken:  # no
         connection_timeout=STEP,
         read_timeout=STEP,
         retry_total=0,
-        disable_instance_discovery=_is_private(variables.get("AZURE_AUTHORITY_HOST")),
+        disable_instance_discovery=is_private(variables.get("AZURE_AUTHORITY_HOST")),
     )
     try:
         token = credential.get_token(SCOPE)
@@ -71,7 +71,7 @@ def _place(environment: Environment) -> None:
         raise CloudNotReady("No Foundry resource is named.", hint=f"Set {PLACES[0]} to its name, or {PLACES[1]}.")
 
 
-def _is_private(authority: str | None) -> bool:
+def is_private(authority: str | None) -> bool:
     """Whether tokens come from a cloud that the public discovery does not know: a private cloud, or Azure Stack."""
     return authority is not None and authority.strip(" /").removeprefix("https://") not in {"", *_PUBLIC}
 

@@ -7,7 +7,7 @@ from typing import Final, cast
 from keystead.environment import Environment
 from keystead.errors import ConfigurationError, KeysteadError
 from keystead.secret import Secret
-from keystead.server import outbound
+from keystead.server import cloud_credentials, outbound
 from keystead.server.fixed_credential import NO_CREDENTIAL, FixedCredential, Header
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_shape import Addresses, CredentialUnavailable, Kind, UpstreamCredential
@@ -22,9 +22,9 @@ Values = Mapping[str, Secret]
 
 _AT_ONCE: Final = frozenset(methods.HEADERS) | {(Kind.MESSAGES, "none"), (Kind.OPENAI, "none")}
 """Those for which nobody has to be asked; the others renew what they show by ``refresh()``."""
-USABLE: Final = _AT_ONCE | {(Kind.ANTHROPIC, "workload_identity")}
+USABLE: Final = _AT_ONCE | cloud_credentials.MAKERS.keys() | {(Kind.ANTHROPIC, "workload_identity")}
 """Kinds and methods that this version can show an upstream."""
-ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.BEDROCK, Kind.FOUNDRY, Kind.MESSAGES})
+ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.BEDROCK, Kind.FOUNDRY, Kind.VERTEX, Kind.MESSAGES})
 """Kinds that the gateway of this version can ask, so that no other is offered."""
 
 
@@ -83,6 +83,8 @@ def made(upstream: Upstream, values: Values, server: ServerSettings) -> Upstream
         kept = dict(values)
         identity = partial(_read, kept.pop("identity_token").reveal(), "identity_token")
         return WorkloadCredential(kept, identity, upstream.base_url, outbound.upstream_reach(server))
+    if (kind, method) in cloud_credentials.MAKERS:
+        return cloud_credentials.of(kind, method, values, upstream.region)
     header = methods.HEADERS.get((kind, method))
     if header is None:
         raise ConfigurationError(

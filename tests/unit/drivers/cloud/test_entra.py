@@ -2,14 +2,15 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import clouds
 import pytest
 from clouds import NOWHERE, blackhole
-from local_server import Answer, Asked, LocalServer, local_server, make_certificate
+from local_server import LocalServer, local_server
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.credentials.cloud import CloudIdentity
@@ -53,20 +54,9 @@ CLIENT = {"AZURE_TENANT_ID": "tenant-1", "AZURE_CLIENT_ID": "client-1", "AZURE_C
 
 @contextmanager
 def entra(root: Path, status: int, answer: object) -> Iterator[tuple[LocalServer, dict[str, str]]]:
-    """Serve Entra ID by TLS that verifies; give the server and the variables that lead to it."""
-    certificate = make_certificate(root)
-
-    def about_itself(asked: Asked) -> Answer:
-        base = f"https://{asked.headers['host']}/tenant-1"
-        document = {"issuer": f"{base}/v2.0", "authorization_endpoint": base, "token_endpoint": f"{base}/token"}
-        return 200, "application/json", document
-
-    answers: dict[str, Answer | Callable[[Asked], Answer]] = {
-        "GET /tenant-1/v2.0/.well-known/openid-configuration": about_itself,
-        "POST /tenant-1/token": (status, "application/json", answer),
-    }
-    with local_server(answers, certificate) as server:
-        yield server, RESOURCE | CLIENT | {"AZURE_AUTHORITY_HOST": server.url, "REQUESTS_CA_BUNDLE": str(certificate)}
+    """Serve Entra ID; give the server and the variables of a client that lead to it."""
+    with clouds.entra(root, status, answer) as (server, variables):
+        yield server, RESOURCE | CLIENT | variables
 
 
 def test_a_client_secret_is_proven_at_the_token_endpoint(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""Microsoft: an Entra application with its secret, or the chain of azure-identity on the server's own machine."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.identity import ClientSecretCredential, DefaultAzureCredential
+
+from keystead.drivers.cloud import STEP
+from keystead.drivers.cloud.entra import SCOPE, is_private
+from keystead.drivers.command import redacted
+from keystead.environment import Environment
+from keystead.errors import CloudNotReady, ServerUnreachable
+from keystead.secret import Secret
+from keystead.server.cloud_credentials.renewed import Token, TokenCredential
+from keystead.server.upstream_shape import Kind
+
+_FIX: Final = "Check the application, its secret and its role on the Foundry resource."
+_WAIT: Final[Mapping[str, Any]] = {"connection_timeout": STEP, "read_timeout": STEP, "retry_total": 0}
+
+
+def make(_kind: Kind, method: str, fields: Mapping[str, Secret], _region: str) -> TokenCredential:
+    """Return what gets tokens; see :func:`keystead.server.cloud_credentials.of`."""
+    private = is_private(Environment.capture().variables.get("AZURE_AUTHORITY_HOST"))
+    how = {**_WAIT, "disable_instance_discovery": private}
+    if method == "chain":
+        return TokenCredential(functools.partial(_asked, DefaultAzureCredential(process_timeout=int(STEP), **how)))
+    text = {name: value.reveal() for name, value in fields.items()}
+    credential = ClientSecretCredential(text["tenant_id"], text["client_id"], text["client_secret"], **how)
+    return TokenCredential(functools.partial(_asked, credential))
+
+
+def _asked(credential: "ClientSecretCredential | DefaultAzureCredential") -> Token:
+    """Return a token, which azure-identity keeps and renews by itself near its end.
+
+    Raises:
+        KeysteadError: Entra issued none.
+    """
+    try:
+        token = credential.get_token(SCOPE)
+    except (ServiceRequestError, ServiceResponseError) as error:
+        raise ServerUnreachable(f"Entra ID cannot be reached: {redacted(error.message)}") from None
+    except (AzureError, ValueError) as error:
+        raise CloudNotReady(
+            f"Entra ID issued no token: {redacted(str(error).partition(chr(10))[0])}", hint=_FIX
+        ) from None
+    return Token(Secret(token.token), float(token.expires_on))

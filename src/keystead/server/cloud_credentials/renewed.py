@@ -1,0 +1,89 @@
+"""A token that ends and is renewed before that, by a thread that may wait."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.secret import Secret
+from keystead.server.fixed_credential import FixedCredential
+from keystead.server.upstream_shape import CredentialUnavailable, Unsigned
+
+AHEAD: Final = 300.0
+"""Seconds before its end that a credential is renewed, or half of its life where that is shorter."""
+
+
+class Token(NamedTuple):
+    """What a cloud issued.
+
+    Attributes:
+        ends_at: Unix time.
+    """
+
+    value: Secret
+    ends_at: float
+
+
+def renew_at(ends_at: float, now: float) -> float:
+    """Return the time from which something that ends is renewed."""
+    return ends_at - min(AHEAD, max(ends_at - now, 0.0) / 2)
+
+
+class _State(NamedTuple):
+    """What is shown; replaced as a whole, since another thread reads it."""
+
+    line: bytes | None = None
+    version: int = 0
+    renew_at: float = 0.0
+    ends_at: float = 0.0
+
+
+class TokenCredential:
+    """Implements :class:`~keystead.server.upstream_shape.UpstreamCredential`.
+
+    Args:
+        ask: gets a token; it may wait, and raises a KeysteadError with what to do.
+        clock: by which a token ends.
+    """
+
+    def __init__(self, ask: Callable[[], Token], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._state = _State()
+
+    def refresh(self) -> None:
+        """Get a token if there is none, or it ends soon.
+
+        Raises:
+            KeysteadError: there is none to be had; one that has not ended yet goes on.
+        """
+        state, now = self._state, self._clock.now()
+        if now < state.renew_at:
+            return
+        try:
+            token = self._ask()
+        except Exception:
+            if state.line is not None and now >= state.ends_at:
+                self._state = _State(version=state.version + 1)
+            raise
+        line = FixedCredential(token.value, "authorization", "the cloud's token").fixed
+        self._state = _State(line, state.version + 1, renew_at(token.ends_at, now), token.ends_at)
+
+    @property
+    def fixed(self) -> bytes | None:
+        """The line of the token that is there, until it is renewed."""
+        return self._state.line
+
+    @property
+    def version(self) -> int:
+        """Grows with each token."""
+        return self._state.version
+
+    def lines(self, _request: Unsigned) -> bytes:
+        """Return the line.
+
+        Raises:
+            CredentialUnavailable: there is no token that has not ended.
+        """
+        if self._state.line is None:
+            raise CredentialUnavailable("the cloud has issued no token")
+        return self._state.line
