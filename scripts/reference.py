@@ -6,6 +6,8 @@ this script would write.
 
 import dataclasses
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -175,6 +177,12 @@ def exit_codes() -> list[tuple[int, str]]:
     return sorted(found.items())
 
 
+def openapi() -> str:
+    """Return the OpenAPI document, from a process of its own: it needs Django, and Django is set up once in each."""
+    program = [sys.executable, "-m", "keystead.server.site.openapi"]
+    return subprocess.run(program, capture_output=True, text=True, check=True).stdout
+
+
 def files() -> dict[str, str]:
     """Return every generated file: path below the repository, content."""
     pages = {
@@ -183,6 +191,7 @@ def files() -> dict[str, str]:
         "docs/reference/credential-rules.md": rules(),
         "docs/reference/server-settings.md": server_settings(),
         "docs/reference/commands.md": command_line(),
+        "docs/reference/openapi.json": openapi(),
         "share/man/man1/keystead.1": manual(),
     }
     for shell, path in COMPLETIONS.items():

@@ -3,6 +3,7 @@
 import json
 from secrets import token_bytes
 from typing import Any
+from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -101,3 +102,14 @@ def test_every_fault_is_scims(
     assert answer.status_code < 500 or answer.status_code == 501, answer.content
     if answer.status_code >= 400:
         assert answer.json()["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+
+
+@given(organization=st.text(min_size=1, max_size=20).filter(lambda text: "/" not in text and text not in {".", ".."}))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_needs_no_token_is_told_at_any_address(web: Any, organization: str) -> None:
+    """The address stands in a header of the answer, where no control character may."""
+    path = quote(organization.encode("utf-8", "replace"), safe="")
+    answer = web.get(f"/scim/v2/{path}/ServiceProviderConfig")
+    assert answer.status_code == 200
+    assert answer["Content-Location"].isascii()
+    assert answer["Content-Location"].isprintable()

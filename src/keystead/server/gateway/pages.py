@@ -62,6 +62,11 @@ class Pages:
             ("HEAD", "/api/hello"): self._hello,
         }
 
+    @property
+    def addresses(self) -> frozenset[tuple[str, str]]:
+        """What is answered here: methods and paths."""
+        return frozenset(self._table)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self._find(scope) if scope["type"] == "http" else None
         if handler is None:

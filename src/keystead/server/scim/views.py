@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -25,7 +26,7 @@ def endpoint(request: HttpRequest, organization_id: str, path: str = "") -> Http
     token = tokens.authenticate(bearer.strip(), organization_id, now) if scheme.lower() == "bearer" else None
     asked = ScimRequest(
         method=request.method or "GET",
-        base_url=f"{settings.KEYSTEAD.base_url}/scim/v2/{organization_id}",
+        base_url=f"{settings.KEYSTEAD.base_url}/scim/v2/{quote(organization_id, safe='')}",  # it goes into headers
         path="/" + path.removesuffix(".scim"),
         query={name: str(value) for name, value in request.GET.items()},
         headers=dict(request.headers.items()),

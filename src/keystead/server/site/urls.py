@@ -6,7 +6,10 @@ Of django-allauth only the pages that are ours by style and wording are reachabl
 from allauth.account import views as account
 from django.urls import include, path
 
+from keystead.server.site.openapi import view as openapi
+
 urlpatterns = [
+    path(openapi.PATH, openapi.served, name="openapi"),
     path("", include("keystead.server.authorization.urls")),
     path("", include("keystead.server.console.urls")),
     path("", include("keystead.server.console.sso_urls")),

@@ -12,7 +12,7 @@ from keystead.server.authorization import operations
 from keystead.server.authorization.access_tokens import Claims
 from keystead.server.authorization.checks import binding
 from keystead.server.authorization.models import Grant
-from keystead.server.authorization.refusals import UNAUTHORIZED, Refusal, invalid_request
+from keystead.server.authorization.refusals import UNAUTHORIZED, Refusal
 from keystead.server.authorization.surroundings import issuer, now, server
 from keystead.server.authorization.views.posted import json_reply, refused, response
 from keystead.server.dpop import Expected
@@ -26,7 +26,8 @@ _SCHEMES: Final = ("bearer", "dpop")
 def userinfo(request: HttpRequest) -> HttpResponse:
     """Say whose access token it is, who pays, and what stands behind the gateway."""
     if request.method not in {"GET", "HEAD", "POST"}:
-        return response(refused(invalid_request("This endpoint takes GET and POST only.", 405)))
+        allowed = {"Allow": "GET, HEAD, POST"}
+        return response(refused(Refusal("invalid_request", "This endpoint takes GET and POST only.", 405, allowed)))
     moment = now()
     try:
         grant, claims = _presented(request, moment)
