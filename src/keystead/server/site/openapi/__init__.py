@@ -9,6 +9,7 @@ To add an address:
 - of the gateway, relayed raw: a row of ``gateway/routes.py``; it is in the document by that. Only a new *format* needs
   a row in :data:`~keystead.server.site.openapi.gateway.BODIES`.
 - of the gateway, answered by itself: a row of :data:`~keystead.server.site.openapi.gateway.PAGES`.
+- of spend limits: a row of :data:`~keystead.server.site.openapi.limits.OPERATIONS`.
 - of the authorization server: a row of :data:`~keystead.server.site.openapi.oauth.POSTED` or ``OTHERS``.
 
 Then run ``scripts/reference.py``.

@@ -40,7 +40,8 @@ def _page(summary: str, media_type: str, schema: Schema, **more: Any) -> dict[st
     }
 
 
-def _refused(*statuses: int) -> dict[str, Any]:
+def refused(*statuses: int) -> dict[str, Any]:
+    """Return the error answers with these statuses, in the gateway's envelope."""
     content = body_of(_JSON, schema=ref("GatewayError"))
     return {str(status): {"description": TYPES[status].replace("_", " "), "content": content} for status in statuses}
 
@@ -58,7 +59,7 @@ _UPSTREAM_SAID_NO: Final = {
 
 def _models() -> dict[str, Any]:
     answer = {"description": "A part of the list.", "content": body_of(_JSON, schema=ref("Models"))}
-    responses = {"200": answer, **_refused(400, 401, 403), **_FAILED}
+    responses = {"200": answer, **refused(400, 401, 403), **_FAILED}
     return {
         "tags": ["gateway"],
         "summary": "The models that the caller may ask.",
@@ -76,7 +77,7 @@ def _settings() -> dict[str, Any]:
         "summary": "The managed settings that apply to the caller; 404 when no policy does.",
         "security": _WHOEVER,
         "parameters": _KNOWN,
-        "responses": {"200": answer, "304": unchanged, **_refused(400, 401, 403, 404), **_FAILED},
+        "responses": {"200": answer, "304": unchanged, **refused(400, 401, 403, 404), **_FAILED},
     }
 
 
@@ -88,7 +89,7 @@ def _telemetry(signal: str) -> dict[str, Any]:
         "summary": f"Take an agent's {signal} (OTLP); whatever becomes of them, a known caller is answered 200.",
         "security": _WHOEVER,
         "requestBody": {"content": sent},
-        "responses": {"200": taken, **_refused(400, 401, 403), **_FAILED},
+        "responses": {"200": taken, **refused(400, 401, 403), **_FAILED},
     }
 
 
@@ -133,5 +134,5 @@ def _relayed(path: str, route: routes.Route) -> dict[str, Any]:
         "summary": f"Ask a model, in the {route.format.name} format.{free}",
         "security": _WHOEVER,
         "requestBody": {"required": True, "content": body_of(_JSON, schema=BODIES[route.format.name])},
-        "responses": {"200": said, **_refused(*(400, 401, 403, 405, 408, 413, 431)), **_UPSTREAM_SAID_NO, **_FAILED},
+        "responses": {"200": said, **refused(*(400, 401, 403, 405, 408, 413, 431)), **_UPSTREAM_SAID_NO, **_FAILED},
     }

@@ -36,7 +36,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "type request_id error",
         type={"const": "error"},
         request_id=TEXT,
-        error=shape("type message", type={"enum": _GATEWAY_TYPES}, message=TEXT),
+        error=shape("type message", type={"type": "string", "examples": _GATEWAY_TYPES}, message=TEXT),
     ),
     "Token": shape(
         "access_token token_type expires_in",
