@@ -45,9 +45,10 @@ from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import NO_UPSTREAM, ServerSettings
 from keystead.server.site.settings import configure
 from keystead.server.telemetry import collectors as telemetry
-from keystead.server.telemetry import scrape
+from keystead.server.telemetry import scrape, traces
 from keystead.server.telemetry.collectors import Collectors
 from keystead.server.telemetry.metrics import Metrics
+from keystead.server.telemetry.traces import Tracer
 from keystead.server.upstream_network import Guard
 from keystead.server.upstream_snapshot import UpstreamSnapshot
 from keystead.server.upstreams import references
@@ -99,6 +100,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     route(settings)  # and so does a wrong mail setting
     client_address.proxies(settings)
     telemetry.endpoints(settings)
+    traces.checked(settings)
     tls = certificate.of(settings, clock.now())
     data_directory.prepare(settings.data_dir)
     with (
@@ -242,14 +244,23 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     from keystead.server.usage.price_file import book_of
 
     open_files.allow_all()
-    settings, tls = installation.settings, installation.certificate
-    more = [] if tls is None else [Chore("reading the certificate again", background.REFRESH_SECONDS, tls.refresh)]
+    settings = installation.settings
+    tls = installation.certificate
     with (
-        background.at_work(clock, book_of(settings), more, limits_fail=settings.limits_fail) as running,
-        upstream_snapshot.looking(settings, clock) as upstreams,
         telemetry.running(settings) as collectors,
+        traces.running(settings, collectors) as tracer,
+        background.at_work(clock, book_of(settings), _chores(tls, tracer), limits_fail=settings.limits_fail) as running,
+        upstream_snapshot.looking(settings, clock) as upstreams,
     ):
-        _run(_serve(installation, running, upstreams, collectors, announce))
+        _run(_serve(installation, running, upstreams, collectors, tracer, announce))
+
+
+def _chores(tls: Certificate | None, tracer: Tracer | None) -> Iterator[Chore]:
+    """Give what is done from time to time where it was asked for."""
+    if tls is not None:
+        yield Chore("reading the certificate again", background.REFRESH_SECONDS, tls.refresh)
+    if tracer is not None:
+        yield Chore("sending traces", traces.EVERY, lambda _: tracer.send())
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -266,6 +277,7 @@ async def _serve(
     running: Running,
     upstreams: UpstreamSnapshot,
     collectors: Collectors,
+    tracer: Tracer | None,
     announce: Callable[[Ready], None],
 ) -> None:
     settings = installation.settings
@@ -285,6 +297,7 @@ async def _serve(
             denials=observation.counted(running.denials, metrics),
             observer=metrics,
             collectors=observation.carrying(collectors, running.permits.zero_retention),
+            tracer=tracer,
             quick=control_plane.quick,
             allowances=running.allowances,
         )

@@ -4,7 +4,7 @@ All of it begins and ends in one place, in the order in which one part needs ano
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -81,7 +81,7 @@ def _close_connections() -> None:
 
 @contextlib.contextmanager
 def at_work(
-    clock: Clock, book: PriceBook, more: Sequence[Chore] = (), *, limits_fail: str = "open"
+    clock: Clock, book: PriceBook, more: Iterable[Chore] = (), *, limits_fail: str = "open"
 ) -> Iterator[Running]:
     """Do the work for the block, and at its end finish what is under way and write the ledger out.
 

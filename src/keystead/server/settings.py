@@ -186,6 +186,10 @@ class ServerSettings:
             "closed serves nobody who has a limit (docs/limits.md)."
         },
     )
+    trace_ratio: float = field(
+        default=0.0,
+        metadata={"doc": "Part of all gateway requests that is traced to those collectors, from 0 to 1."},
+    )
     dynamic_registration: bool = field(
         default=False,
         metadata={
@@ -281,6 +285,11 @@ def _convert(origin: str, value: Any, wanted: Any) -> Any:
         if number < 0:
             raise _wrong(origin, "a whole number, not negative")
         return number
+    if wanted is float:
+        try:
+            return float(str(value))
+        except ValueError as error:
+            raise _wrong(origin, "a number") from error
     if not isinstance(value, str):
         raise _wrong(origin, "a string")
     return Secret(value) if wanted == Secret | None else value

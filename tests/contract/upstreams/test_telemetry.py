@@ -2,16 +2,20 @@
 
 import gzip
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from collector import FakeCollector
+from tests.contract.upstreams.conftest import question
 
 from keystead.server.gateway.otlp import LARGEST, SIGNALS
 from keystead.server.observation import carrying
 from keystead.server.policy import Principal
 from keystead.server.telemetry.collectors import Collector, Collectors, Endpoint
+from keystead.server.telemetry.traces import Span, Tracer
+from keystead.server.usage.record import UsageRecord
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Answer, Running
@@ -31,6 +35,21 @@ def collectors(fake: FakeCollector) -> Iterator[Collectors]:
     one = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda _: 0.0)])
     yield one
     one.close()
+
+
+class Watched(Tracer):
+    """The real one, and a way to wait for the end of a request."""
+
+    def __init__(self, collectors: Collectors) -> None:
+        super().__init__(1.0, collectors.offer)
+        self._one = threading.Event()
+
+    def end(self, span: Span, record: UsageRecord, seconds: float, first_byte: float) -> None:
+        super().end(span, record, seconds, first_byte)
+        self._one.set()
+
+    def wait(self) -> None:
+        assert self._one.wait(10), "no request has ended"
 
 
 def kept(_: Principal) -> bool:
@@ -115,3 +134,47 @@ def test_of_whom_nothing_is_kept_only_metrics_pass(
     assert [one.path for one in fake.received] == ["/v1/metrics"]
     withheld = [(dict(labels)["signal"], count) for labels, count in collectors.counts() if "withheld" in str(labels)]
     assert sorted(withheld) == [("logs", 1), ("traces", 1)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_is_traced_from_its_client_to_its_upstream(
+    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, stream: bool
+) -> None:
+    tracer = Watched(collectors)
+    running = serve(tracer=tracer)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    body = question("prompt canary", stream=stream)
+    assert running.ask(body, f"traceparent: 00-{trace}-b7ad6b7169203331-01").status == 200
+    tracer.wait()
+    tracer.send()
+    (received,) = fake.wait()
+    assert (received.path, received.headers["content-type"]) == ("/v1/traces", "application/json")
+    (span,) = json.loads(received.body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert (span["traceId"], span["parentSpanId"]) == (trace, "b7ad6b7169203331")
+    (asked,) = running.api.requests
+    assert asked.headers["traceparent"] == f"00-{trace}-{span['spanId']}-01"
+    assert asked.body == body
+    (row,) = running.ledger.wait()
+    facts = {one["key"]: one["value"] for one in span["attributes"]}
+    assert facts["keystead.request.id"] == {"stringValue": row.request_id}
+    assert facts["gen_ai.usage.output_tokens"] == {"intValue": str(row.output_tokens)}
+    assert not any(one in received.body for one in (b"canary", running.key.encode(), row.principal_id.encode()))
+
+
+def test_a_head_that_repeats_itself_begins_a_trace_each_time(
+    serve: "Callable[..., Running]", collectors: Collectors
+) -> None:
+    running = serve(tracer=Tracer(1.0, collectors.offer))
+    body = question()
+    with running.connect() as connection:
+        for _ in range(2):
+            connection.sendall(running.head(length=len(body)) + body)
+            assert running.read(connection).status == 200
+    first, second = (one.headers["traceparent"] for one in running.api.requests)
+    assert first != second
+
+
+def test_untraced_a_traceparent_passes_as_it_came(running: "Running") -> None:
+    line = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert running.ask(None, f"traceparent: {line}").status == 200
+    assert running.api.requests[0].headers["traceparent"] == line

@@ -42,6 +42,7 @@ from keystead.server.gateway.ports import (
     Quick,
     Readiness,
     Telemetry,
+    Tracer,
     Upstreams,
 )
 from keystead.server.gateway.possession import Possession
@@ -118,6 +119,7 @@ class Gateway:
         observer: who counts what happens, if somebody does.
         collectors: where the telemetry of agents goes.
         allowances: what is left of a caller's limits.
+        tracer: what traces requests, if they are.
         clock: wall-clock time, for expiry and the ledger.
         monotonic: seconds for durations.
         new_hex: makes the 32 hex digits of a request id, which are also the ledger's row id.
@@ -141,6 +143,7 @@ class Gateway:
         observer: Observer | None = None,
         collectors: Collectors = _nowhere,
         allowances: Allowances = UNLIMITED,
+        tracer: Tracer | None = None,
         clock: Clock = SYSTEM_CLOCK,
         new_hex: Callable[[], str] = new_hex,
     ) -> None:
@@ -158,6 +161,7 @@ class Gateway:
         self.observer = observer
         self.collectors = collectors
         self.allowances = allowances
+        self.tracer = tracer
         self.clock = clock
         self.monotonic = clock.monotonic
         self.new_hex = new_hex

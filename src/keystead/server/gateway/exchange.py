@@ -87,6 +87,8 @@ class Exchange(Metered):
             raise self._too_large()
         if head.metered and gateway.ledger.saturated:
             raise _unwritable()
+        if gateway.tracer is not None and head.metered:
+            head = self._traced(gateway.tracer, head)
         self._head = head
         self._principal, self._warning = caller
 
@@ -264,7 +266,7 @@ class Exchange(Metered):
         """Begin the answer; returns its head for the client."""
         client = self.client
         self._status = head.status
-        if self._gateway.observer is not None:
+        if self._gateway.observer is not None or self._span is not None:
             self._first_byte = self._gateway.monotonic() - self._started
         unframed = False
         if head.length is None:

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Final
 
-from keystead.server.gateway.ports import Kind, Upstream
+from keystead.server.gateway.ports import Kind, Span, Tracer, Upstream
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.policy import Principal
 from keystead.server.usage.record import UsageRecord
@@ -36,6 +36,7 @@ class Metered:
         "_principal",
         "_reader",
         "_size",
+        "_span",
         "_started",
         "_started_at",
         "_status",
@@ -62,6 +63,7 @@ class Metered:
         self._streamed = False
         self._status = 0
         self._first_byte = 0.0
+        self._span: Span | None = None
         self._reader: UsageReader | None = None
         self._started = gateway.monotonic()
         self._started_at = gateway.now()
@@ -88,6 +90,14 @@ class Metered:
             counts.input = self._size // 4
         counts.output = 0 if reader is None else reader.floor()
         return counts
+
+    def _traced(self, tracer: Tracer, head: RequestHead) -> RequestHead:
+        """Begin a span, if the request is to have one; returns the head with what the upstream is told of it."""
+        begun = tracer.begin(head.forward)
+        if begun is None:
+            return head
+        lines, self._span = begun
+        return head.forwarding(lines)
 
     def _record(self, counts: TokenCounts, *, aborted: bool = False, estimated: bool = False) -> None:
         """Append this request's one row. Nothing that fails here may reach the client."""
@@ -131,5 +141,7 @@ class Metered:
             gateway.ledger.append(record)
             if gateway.observer is not None:
                 gateway.observer.finished(record, seconds, self._first_byte)
+            if self._span is not None and gateway.tracer is not None:
+                gateway.tracer.end(self._span, record, seconds, self._first_byte)
         except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
             _LOG.exception("%s: the ledger took no record.", self.request_id)

@@ -39,7 +39,9 @@ __all__ = [
     "Permits",
     "Quick",
     "Readiness",
+    "Span",
     "Telemetry",
+    "Tracer",
     "Unsigned",
     "Upstream",
     "UpstreamCredential",
@@ -205,6 +207,24 @@ class Observer(Protocol):
 
     def passed_by(self, upstream: str, /) -> None:
         """A request goes on to another upstream than the one of this name."""
+
+
+Span = tuple[str, str, str]
+"""Identifiers of a trace, of a span, and of its parent or nothing."""
+
+
+class Tracer(Protocol):
+    """What traces requests. Called on the event loop: nothing blocks, and nothing raises."""
+
+    def begin(self, forward: bytes, /) -> tuple[bytes, Span] | None:
+        """Return the header lines for the upstream and a span; None when the request is not traced.
+
+        Args:
+            forward: the client's header lines, each with its line end.
+        """
+
+    def end(self, span: Span, record: UsageRecord, seconds: float, first_byte: float, /) -> None:
+        """Take a request that has ended, as :meth:`Observer.finished` does."""
 
 
 class Readiness(Protocol):

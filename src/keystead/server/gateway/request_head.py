@@ -1,7 +1,7 @@
 """A client's request headers: what is read, what is forwarded, what is dropped, what is refused."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
 
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.routes import MESSAGES, ROUTES, Format
@@ -97,6 +97,10 @@ class RequestHead:
         """The declared body length, or None when it comes in chunks or there is none."""
         value = self.read.get(b"content-length")
         return None if value is None else int(value)
+
+    def forwarding(self, lines: bytes) -> Self:
+        """Return the same with other lines for the upstream, for one request."""
+        return replace(self, forward=lines, _upstream=b"", _pool=None)
 
     def upstream_lines(self, pool: "Pool") -> bytes:
         """Return the head for the upstream up to the value of Content-Length, the last line that is always the same.
