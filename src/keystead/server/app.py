@@ -244,8 +244,7 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     from keystead.server.usage.price_file import book_of
 
     open_files.allow_all()
-    settings = installation.settings
-    tls = installation.certificate
+    settings, tls = installation.settings, installation.certificate
     with (
         telemetry.running(settings) as collectors,
         traces.running(settings, collectors) as tracer,
