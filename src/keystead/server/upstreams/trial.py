@@ -37,10 +37,12 @@ class Question:
     Attributes:
         path: below the base URL.
         body: empty for a GET.
+        refused: whether what works answers 400, for an empty question is all that is free there.
     """
 
     path: str
     body: bytes = b""
+    refused: bool = False
 
     @property
     def method(self) -> str:
@@ -86,7 +88,7 @@ def questions(upstream: Upstream) -> list[Question]:
         Kind.OPENAI: [Question("/v1/models")],
         Kind.VERTEX: [Question(f"{place}/count-tokens:rawPredict", _body({"model": model, **messages}))],
         Kind.BEDROCK: [
-            Question(f"/model/{quote(model, safe='')}/converse", _body({"messages": "."})),
+            Question(f"/model/{quote(model, safe='')}/invoke", _body({"messages": []}), refused=True),
         ],
     }
     return asked.get(upstream.kind, [listing, counting])
@@ -117,16 +119,19 @@ def verdict(status: int, question: Question) -> Outcome:
     where = question.path.partition("?")[0]
     if status < 300:
         return Outcome(works=True, sentence=f"It answered {question.method} {where}.")
+    if status == 400 and question.refused:
+        said = "It took the credential. Whether it has the models shows with the first request."
+        return Outcome(works=True, sentence=said)
     if status == 429:
         return Outcome(works=True, sentence="It took the credential, and is at its limit at the moment (429).")
-    said = {
+    advice = {
         400: "It took the credential and refused the test (400): check region, project and the names for models.",
         401: "It refused the credential (401): enter another one.",
         403: "It refused the credential (403): give it the permission to use models, or enter another one.",
         404: f"It has no {where} (404): check the address and the names for models.",
     }.get(status)
-    if said is None and status < 400:
-        said = f"It sends elsewhere ({status}), which is never followed: enter the address where it really is."
-    if said is None and status >= 500:
-        said = f"It is in trouble itself ({status}): try again later, or ask whoever runs it."
-    return Outcome(works=False, sentence=said or f"It refused the test ({status}): check its address.")
+    if advice is None and status < 400:
+        advice = f"It sends elsewhere ({status}), which is never followed: enter the address where it really is."
+    if advice is None and status >= 500:
+        advice = f"It is in trouble itself ({status}): try again later, or ask whoever runs it."
+    return Outcome(works=False, sentence=advice or f"It refused the test ({status}): check its address.")

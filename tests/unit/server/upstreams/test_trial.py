@@ -58,6 +58,15 @@ def named_at(url: str) -> Upstream:
     return at(url, Kind.FOUNDRY)
 
 
+def test_where_nothing_is_free_an_empty_question_shows_whether_the_credential_is_taken() -> None:
+    for status, works in ((400, True), (403, False)):
+        with local_server({"POST /model/ours%3A0/invoke": (status, "application/json", {})}) as server:
+            outcome = trial.ask(at(server.url, Kind.BEDROCK, models={"opus": "ours:0"}), LOOPBACK)
+        assert outcome.works is works
+        assert "the credential" in outcome.sentence
+        assert server.asked[0].body == '{"messages": []}'
+
+
 def test_it_goes_nowhere_that_requests_would_not_go() -> None:
     with local_server({"*": (200, "text/plain", "x")}) as server:
         refused = trial.ask(at(server.url), Reach(setting="KEYSTEAD_SERVER_UPSTREAM_NETWORKS"))
