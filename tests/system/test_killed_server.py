@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
+from joserfc.jwk import ECKey
 from people import PATIENCE
 from running import RunningServer
 
@@ -27,8 +28,11 @@ def refreshed(base: str, token: str) -> str:
 
 def test_a_killed_server_knows_every_token_that_it_gave_out(tmp_path: Path) -> None:
     settings = {"KEYSTEAD_SERVER_DATA_DIR": str(tmp_path / "server")}
+    key = ECKey.generate_key("P-256").as_dict(private=False)
     seed = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tokens.seed", str(CROWD)],
+        [sys.executable, "-m", "benchmarks.tokens.seed"],
+        input=json.dumps({"count": CROWD, "issuer": "https://builds.example.com", "key": key}),
+        text=True,
         env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings},
         cwd=ROOT,
         check=True,

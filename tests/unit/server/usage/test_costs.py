@@ -231,8 +231,11 @@ def test_repricing_takes_the_prices_of_the_file(
     assert (told["changed"], told["before"], told["after"], told["estimates"]) == (1, "0.005000", "0.001000", 0)
 
 
-def test_a_running_server_writes_costs_by_its_book(administrator: "Membership") -> None:
+def test_a_running_server_writes_costs_by_its_book(
+    administrator: "Membership", monkeypatch: pytest.MonkeyPatch
+) -> None:
     from keystead.server import background
+    from keystead.server.errands import Errands
     from keystead.server.organizations import operations
     from keystead.server.usage.models import UsageEntry
     from keystead.server.usage.prices import Price, PriceBook, Rates
@@ -257,6 +260,7 @@ def test_a_running_server_writes_costs_by_its_book(administrator: "Membership") 
     values += [7, 0, 0, 0, False, False, False]
     rates = Rates(*[10**6] * 5)
     book = PriceBook([Price("anthropic", KEY, NOW.date(), rates)], Price("default", "*", NOW.date(), rates))
+    monkeypatch.setattr(background, "ERRANDS", Errands())  # its end is final, and this process goes on
     with background.at_work(FakeClock(NOW.timestamp()), book) as running:
         running.ledger.append(UsageRecord(*values))
     assert UsageEntry.objects.values_list("cost_micro", "price").get() == (7, f"anthropic/{KEY}@2026-11-26#")
