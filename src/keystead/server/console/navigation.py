@@ -18,6 +18,7 @@ ADMINISTRATION: Final = (
     ("provisioning", "Provisioning", Permission.SCIM_MANAGE),
     ("policies", "Policies", Permission.POLICIES_MANAGE),
     ("upstreams", "Upstreams", Permission.UPSTREAMS_MANAGE),
+    ("limits", "Limits", Permission.LIMITS_MANAGE),
     ("workloads", "Workloads", Permission.FEDERATION_MANAGE),
     ("clients", "Clients", Permission.CLIENTS_MANAGE),
     ("compliance", "Data", Permission.COMPLIANCE_MANAGE),

@@ -6,6 +6,7 @@ from keystead.server.console import (
     compliance,
     groups,
     invitations,
+    limits,
     members,
     policies,
     provisioning,
@@ -71,6 +72,8 @@ urlpatterns = [
     path("upstreams/<str:upstream_id>/remove", upstreams.remove, name="upstream_remove"),
     path("upstreams/<str:upstream_id>/switch", upstreams.switch, name="upstream_switch"),
     path("upstreams/<str:upstream_id>/test", upstreams.test, name="upstream_test"),
+    path("limits", limits.overview, name="limits"),
+    path("limits/<str:limit_id>/remove", limits.remove, name="limit_remove"),
     path("provisioning", provisioning.overview, name="provisioning"),
     path("provisioning/<str:token_id>/end", provisioning.end, name="provisioning_end"),
 ]

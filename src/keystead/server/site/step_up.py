@@ -35,7 +35,8 @@ MATTERS: Final = frozenset(
     {
         "address", "client", "client_new", "compliance", "connection", "connection_delete", "connection_new_oidc",
         "connection_new_saml", "connection_switch", "domain", "domain_claim", "group", "group_add", "group_remove",
-        "group_take_out", "groups", "invitation_renew", "invitations", "keys", "member", "member_bring_back",
+        "group_take_out", "groups", "invitation_renew", "invitations", "keys", "limit_remove", "limits",
+        "member", "member_bring_back",
         "member_end", "member_end_sessions", "member_forget_factors", "policy", "policy_move", "policy_new",
         "policy_remove", "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens",
         "security_app", "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",

@@ -1,0 +1,57 @@
+"""An administrator sets, changes and removes limits in a real browser; and how the page looks."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from looking import LOOKS, judge, sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from keystead.server.organizations.models import Membership
+
+
+def put(page: "Page", whom: str, amount: str, what: str) -> None:
+    page.get_by_label("For", exact=True).select_option(label=whom)
+    page.get_by_label("At most", exact=True).fill(amount)
+    page.get_by_label("Of", exact=True).select_option(label=what)
+    page.get_by_role("button", name="Set limit").click()
+
+
+def test_a_limit_is_set_changed_and_removed(page: "Page", administrator: "Membership") -> None:
+    sign_in(page)
+    page.get_by_text("Administration", exact=True).click()
+    page.get_by_role("link", name="Limits").click()
+    put(page, "Everybody, each", "nothing", "USD a month")
+    page.get_by_text("The amount is not one.").wait_for()
+    put(page, "Everybody, each", "250", "USD a month")
+    page.get_by_role("region", name="Limits", exact=True).get_by_text("$250.00").wait_for()
+    put(page, "Everybody, each", "300", "USD a month")
+    page.get_by_role("region", name="Limits", exact=True).get_by_text("$300.00").wait_for()
+    page.get_by_role("link", name="Remove… Everybody, each, USD a month").click()
+    page.get_by_role("button", name="Remove limit").click()
+    page.get_by_text("There is no limit yet").wait_for()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_page_is_in_order(page: "Page", administrator: "Membership", look: str) -> None:
+    from keystead.server.limits import operations
+    from keystead.server.limits.operations import Draft
+    from keystead.server.policy.limits import Measure, Period, Scope
+
+    now, money = datetime.now(UTC), 250_000_000
+    for draft in (
+        Draft(Scope.ORGANIZATION, "", Measure.SPEND, Period.MONTHLY, money),
+        Draft(Scope.ORGANIZATION, "", Measure.SPEND, Period.MONTHLY, 20 * money, shared=True),
+        Draft(Scope.ORGANIZATION, "", Measure.REQUESTS, Period.MINUTE, 60),
+    ):
+        operations.put(administrator, draft, now)
+    page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])
+    page.set_viewport_size(LOOKS[look]["viewport"])
+    sign_in(page)
+    page.goto("/limits")
+    judge(page, f"limits-{look}")
+    page.get_by_role("link", name="Remove… Everybody, each, USD a month").click()
+    page.get_by_role("button", name="Remove limit").wait_for()
+    judge(page, f"limit-remove-{look}")
