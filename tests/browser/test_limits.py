@@ -31,7 +31,8 @@ def test_a_limit_is_set_changed_and_removed(page: "Page", administrator: "Member
     page.get_by_role("region", name="Limits", exact=True).get_by_text("$300.00").wait_for()
     page.get_by_role("link", name="Remove… Everybody, each, USD a month").click()
     page.get_by_role("button", name="Remove limit").click()
-    page.get_by_text("There is no limit yet").wait_for()
+    page.wait_for_url("**/limits")
+    assert page.get_by_text("There is no limit yet").is_visible()
 
 
 @pytest.mark.parametrize("look", LOOKS)
