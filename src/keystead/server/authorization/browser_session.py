@@ -13,6 +13,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest
 
 from keystead.server.authorization.surroundings import now
+from keystead.server.sso.sessions import PROVED
 
 _SIGNED_IN_AT: Final = "keystead_signed_in_at"
 
@@ -50,8 +51,8 @@ def context(methods: str) -> str:
 def authentication(request: HttpRequest) -> Authentication:
     """Return how the signed-in person of this browser session proved who they are."""
     at = request.session.get(_SIGNED_IN_AT)
-    if at is not None:
-        moment = datetime.fromtimestamp(at, UTC)
+    if at is not None:  # coming back from an identity provider proves nothing that was not proved there
+        moment = datetime.fromtimestamp(min(at, request.session.get(PROVED, at)), UTC)
     else:  # a session older than this record
         moment = getattr(request.user, "last_login", None) or datetime.fromtimestamp(0, UTC)
     records = get_authentication_records(request, request.user)  # type: ignore[arg-type]

@@ -24,13 +24,10 @@ from keystead.server.sso.network import sender
 from keystead.server.sso.oidc_settings import OidcSettings
 from keystead.server.sso.saml import Here
 from keystead.server.sso.saml_settings import SamlSettings
+from keystead.server.sso.sessions import CONNECTION, PROVED
 
 BROWSER: Final = "sso_browser"
 TRIAL: Final = "sso_trial"
-CONNECTION: Final = "keystead_sso"
-"""In the session of whoever came in this way: through which connection."""
-PROVED: Final = "keystead_sso_proved_at"
-"""In the same session: when they proved who they are, in Unix seconds."""
 
 Fault = KeysteadError | SignInFault
 FAULTS: Final = (KeysteadError, SignInFault)
@@ -81,7 +78,8 @@ def start(request: HttpRequest, connection_id: str) -> HttpResponseBase:
     connection = connections.enabled(connection_id)
     if connection is None:
         raise Http404
-    return leave(request, connection, Wish(request.GET.get("next", ""), again="again" in request.GET))
+    wanted = request.GET.get("next", "")
+    return leave(request, connection, Wish(wanted, again="again" in request.GET or attempts.wants_anew(wanted)))
 
 
 def leave(request: HttpRequest, connection: Connection, wish: Wish) -> HttpResponseBase:
@@ -168,7 +166,7 @@ def finish(request: HttpRequest, attempt: Attempt, said: Asserted) -> HttpRespon
         identity = sign_in.admit(attempt.connection, said, now())
     except FAULTS as error:
         return fault_page(request, error)
-    enter(request, identity, said.authenticated_at)
+    enter(request, identity, None if attempt.again else said.authenticated_at)
     return redirect(attempts.local_path(attempt.next_path))
 
 

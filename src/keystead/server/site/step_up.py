@@ -19,11 +19,12 @@ from keystead.server.authorization import browser_session
 from keystead.server.authorization.surroundings import now
 from keystead.server.console.second_factor import answered
 from keystead.server.console.security import NOT_ACCEPTED, PASSKEY_STATE, as_json
-from keystead.server.console.single_sign_on import CONNECTION, PROVED, start_address
+from keystead.server.console.single_sign_on import start_address
 from keystead.server.factors import operations as factors
 from keystead.server.factors import passkeys
 from keystead.server.identity.models import Person
 from keystead.server.sso import connections
+from keystead.server.sso.sessions import CONNECTION
 
 RECENT: Final = timedelta(minutes=10)
 CONFIRMATIONS: Final = counters.Limit("confirmations-person", 5, 300)
@@ -95,8 +96,8 @@ class StepUp:
 
 def is_recent(request: HttpRequest, moment: datetime) -> bool:
     """Return whether the person has proved who they are within the last :data:`RECENT`."""
-    signed_in = request.session.get(PROVED, browser_session.authentication(request).at.timestamp())
-    proved = max(float(signed_in), float(request.session.get(_CONFIRMED_AT, 0)))
+    signed_in = browser_session.authentication(request).at.timestamp()
+    proved = max(signed_in, float(request.session.get(_CONFIRMED_AT, 0)))
     return moment.timestamp() - proved < RECENT.total_seconds()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from django.db import transaction
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -26,6 +27,9 @@ LIFETIME: Final = timedelta(minutes=10)
 KEPT: Final = timedelta(hours=1)
 CLOCKS: Final = timedelta(seconds=60)
 """By how much the identity provider's clock may be behind ours."""
+
+AFTER: Final = "keystead_after"
+"""Stands, signed, in the address of a program's request that wants a new sign-in: when this server asked for one."""
 
 RandomBytes = Callable[[int], bytes]
 
@@ -186,6 +190,11 @@ def local_path(wanted: str) -> str:
         len(wanted) <= 2000 and wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     )
     return wanted if is_ours else "/"
+
+
+def wants_anew(wanted: str) -> bool:
+    """Return whether ``wanted`` goes on only after a new sign-in; who makes it up is merely asked once more."""
+    return AFTER in parse_qs(urlsplit(wanted).query)
 
 
 def _derived(purpose: str, state: str) -> str:

@@ -1,10 +1,17 @@
-"""Ending the browsers' sessions of people who came in through a connection."""
+"""The browsers' sessions of people who came in through a connection: what they say of it, and their end."""
+
+from typing import Final
 
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import QuerySet
 
 from keystead.server.identity import browser_sessions
 from keystead.server.identity.models import Person
+
+CONNECTION: Final = "keystead_sso"
+"""In the session of whoever came in this way: through which connection."""
+PROVED: Final = "keystead_sso_proved_at"
+"""In the same session: when they proved who they are, in Unix seconds."""
 
 
 def end_sessions(people: QuerySet[Person]) -> None:

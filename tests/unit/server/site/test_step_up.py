@@ -138,8 +138,8 @@ def test_who_has_a_second_factor_does_not_confirm_with_the_password_alone(ada: "
 def test_who_came_by_single_sign_on_is_sent_there_in_another_tab(
     ada: "Client", clock: FakeClock, administrator: "Membership"
 ) -> None:
-    from keystead.server.console.single_sign_on import CONNECTION
     from keystead.server.sso.models import Connection
+    from keystead.server.sso.sessions import CONNECTION
 
     connection = Connection.objects.create(
         organization=administrator.organization, kind="oidc", name="Example login", settings={},

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from keystead.server.sso.models import Connection
 
 
+AUTHORIZE = (
+    "/oauth/authorize?response_type=code&client_id=keystead-cli&redirect_uri=http%3A%2F%2F127.0.0.1%3A4321%2Fcallback"
+    f"&code_challenge={'A' * 43}&code_challenge_method=S256"
+)
+
+
 def reasons() -> list[Any]:
     from keystead.server.audit.models import AuditEvent
 
@@ -418,3 +424,31 @@ class TestAskedAnew:
         visit.sign_in()
         made = visit.browser.post("/keys", {"name": "x"}, headers={"origin": "http://127.0.0.1:8420"})
         assert (b"organization again" in made.content, made.status_code == 403) == (asked, asked)
+
+    @pytest.mark.parametrize("wish", ["prompt=login", "max_age=600"])
+    def test_a_program_that_wants_a_new_sign_in_has_the_provider_asked(
+        self, visit: Any, forged: ForgedProvider, wish: str
+    ) -> None:
+        forged.said = {"auth_time": now() - 86_400}
+        visit.sign_in()
+        asked = f"{AUTHORIZE}&{wish}"
+        assert b"wants to be sure" in visit.browser.get(asked).content
+        again = visit.browser.post(asked, {"decision": "sign_in_again"}, headers={"origin": "http://127.0.0.1:8420"})[
+            "Location"
+        ]
+        assert again.startswith(f"/sso/{visit.connection.wire_id}?next=")
+        assert not visit.is_signed_in
+        away = query(visit.browser.get(again)["Location"])
+        assert (away["prompt"], away["max_age"]) == ("login", "0")
+        visit.provider.nonce = away["nonce"]
+        assert visit.come_back(away["state"]).status_code == 403, "an older sign-in there is none"
+        away = query(visit.browser.get(again)["Location"])
+        visit.provider.nonce, forged.said = away["nonce"], {"auth_time": now() - 20}
+        back = visit.come_back(away["state"])["Location"]
+        assert b"as you?" in visit.browser.get(back).content
+
+    def test_also_where_nobody_was_signed_in(self, visit: Any) -> None:
+        there = visit.browser.get(f"{AUTHORIZE}&prompt=login")["Location"]
+        wanted = query(there)["next"]
+        start = visit.browser.post("/sso", {"email": "grace@example.com", "next": wanted})["Location"]
+        assert query(visit.browser.get(start)["Location"])["prompt"] == "login"

@@ -21,12 +21,13 @@ from keystead.server.authorization.refusals import Refusal
 from keystead.server.authorization.surroundings import now
 from keystead.server.authorization.views.pages import Message, acting, lasting, message, own_page_only, show, wishes
 from keystead.server.organizations.models import Membership
+from keystead.server.sso import connections
+from keystead.server.sso.attempts import AFTER
+from keystead.server.sso.sessions import CONNECTION
 
 CONSENT_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 """Without ``form-action``: browsers apply it to the redirect after the form too, and it cannot name ``[::1]``."""
 
-_AFTER: Final = "keystead_after"
-"""Carries, signed, when somebody was asked to sign in again: a sign-in after that is new enough."""
 _SALT: Final = "keystead.authorize.after"
 
 
@@ -118,7 +119,7 @@ def _is_stale(visit: Visit) -> bool:
 def _wanted_after(request: HttpRequest) -> float:
     """Return since when a sign-in counts as new: when we asked for it, or else never."""
     try:
-        return float(signing.loads(request.GET.get(_AFTER, ""), salt=_SALT))
+        return float(signing.loads(request.GET.get(AFTER, ""), salt=_SALT))
     except (signing.BadSignature, ValueError, TypeError):
         return float("inf")
 
@@ -170,14 +171,23 @@ def _deny(visit: Visit) -> HttpResponse:
 
 
 def _sign_in_again(visit: Visit) -> HttpResponse:
-    """End this browser's session and ask who is there; the sign-in that follows is new enough."""
-    return _leave(visit, _marked(visit.request), visit.member.person.email)
+    """End this browser's session and ask who is there; the sign-in that follows is new enough.
+
+    Who came by single sign-on goes there at once: the mark in the address has the provider asked to ask anew.
+    """
+    following = _marked(visit.request)
+    connection = connections.enabled(str(visit.request.session.get(CONNECTION, "")))
+    if connection is None:
+        return _leave(visit, following, visit.member.person.email)
+    logout(visit.request)
+    query = urlencode({"next": following}, safe="/")
+    return HttpResponseRedirect(f"{resolve_url('sso_start', connection.wire_id)}?{query}")
 
 
 def _marked(request: HttpRequest) -> str:
     """Return the address of this request, with when we asked for a sign-in."""
     query = request.GET.copy()
-    query[_AFTER] = signing.dumps(int(now().timestamp()), salt=_SALT)
+    query[AFTER] = signing.dumps(int(now().timestamp()), salt=_SALT)
     return f"{request.path}?{query.urlencode()}"
 
 
