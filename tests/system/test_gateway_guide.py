@@ -114,4 +114,4 @@ def test_the_guide_is_true(tmp_path: Path) -> None:
         assert "second" in guide.run(upstreams)
         limit = {"whom": "organization||each", "amount": "0.01", "what": "spend|daily"}
         ada.fill(*ada.open(guide.world.base + "/limits"), limit)
-        assert "not a model" not in guide.run(held, code=1)
+        assert "not a model" not in guide.run(held, code=77)

@@ -57,7 +57,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
 @for_administrators
 def kinds(request: HttpRequest, member: Membership) -> HttpResponse:  # noqa: ARG001
     """Let the administrator choose what to connect."""
-    offered = [(kind.value, *KINDS[kind]) for kind in KINDS if kind in credentials.ASKABLE]
+    offered = [(kind.value, *KINDS[kind]) for kind in KINDS]
     return render(request, "console/upstream_kinds.html", {"kinds": offered})
 
 
@@ -65,7 +65,7 @@ def kinds(request: HttpRequest, member: Membership) -> HttpResponse:  # noqa: AR
 @for_administrators
 def create(request: HttpRequest, member: Membership, kind: str) -> HttpResponseBase:
     """Connect a new upstream; its credential is asked for next."""
-    chosen = next((one for one in KINDS if one == kind and one in credentials.ASKABLE), None)
+    chosen = next((one for one in KINDS if one == kind), None)
     if chosen is None:
         raise Http404
     form = UpstreamForm(chosen, request.POST or None)

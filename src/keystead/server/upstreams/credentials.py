@@ -24,9 +24,6 @@ _AT_ONCE: Final = frozenset(methods.HEADERS) | {(Kind.MESSAGES, "none"), (Kind.O
 """Those for which nobody has to be asked; the others renew what they show by ``refresh()``."""
 USABLE: Final = _AT_ONCE | cloud_credentials.MAKERS.keys() | {(Kind.ANTHROPIC, "workload_identity")}
 """Kinds and methods that this version can show an upstream."""
-ASKABLE: Final = frozenset({Kind.ANTHROPIC, Kind.AWS, Kind.BEDROCK, Kind.FOUNDRY, Kind.VERTEX, Kind.MESSAGES})
-"""Kinds that the gateway of this version can ask, so that no other is offered."""
-
 
 _ROTATING: Final = frozenset({"identity_token"})
 """Replaced by the platform all the time: read when it is used, so that this alone does not make a credential anew."""
