@@ -18,7 +18,7 @@ LEVELS = {
 }
 
 OPEN = {
-    "6.2.4": "in part", "6.2.12": "by setting", "6.3.3": "by setting", "6.3.5": "not met", "6.4.5": "does not apply",
+    "6.2.12": "by setting", "6.3.3": "by setting", "6.3.5": "not met", "6.4.5": "does not apply",
     "6.4.6": "not met", "6.5.5": "in part", "6.6.1": "does not apply", "6.6.4": "does not apply",
     "10.3.4": "does not apply", "10.3.5": "by setting", "10.4.13": "by setting", "10.4.14": "by setting",
     "10.4.15": "does not apply", "10.4.16": "by setting", "10.5.5": "does not apply",

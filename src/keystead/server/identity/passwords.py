@@ -27,6 +27,9 @@ HELP: Final = f"At least {SHORTEST} characters, of any kind. Four random words d
 _PRODUCT: Final = "keystead"
 _OWN: Final = 8
 """So many characters must be left when the words of this place are taken away."""
+_LONG: Final = Path(__file__).with_name("common_long_passwords.txt")
+"""The most common passwords of 12 characters and more, of ten million that were made public, as hashes in order: among
+the 20,000 most common of any length there are few that the first rule leaves over."""
 _TAIL: Final = 6
 """Fewer characters than this behind a common password make no other password of it."""
 
@@ -91,7 +94,9 @@ def _common(choice: Choice) -> bool:
     core = re.sub(r"[^a-z]+$", "", lowered)
     piece = _piece(lowered)
     behind = len(lowered) - len(core)
-    return lowered in _listed() or piece in _listed() or len(piece) < 4 or (core in _listed() and behind < _TAIL)
+    if lowered in _listed() or piece in _listed() or len(piece) < 4 or (core in _listed() and behind < _TAIL):
+        return True
+    return breached.contains(_LONG, lowered)
 
 
 def _breached(choice: Choice) -> bool:

@@ -138,3 +138,17 @@ def test_nothing_of_a_long_password_is_cut_off() -> None:
     stored = make_password("ä" * 200)
     assert check_password("ä" * 200, stored)
     assert not check_password("ä" * 199, stored)
+
+
+@pytest.mark.parametrize("password", ["123qweasdzxc", "1QAZ2wsx3edc", "counterstrike", "q1w2e3r4t5y6u7i8"])
+def test_the_commonest_long_passwords_are_refused(password: str) -> None:
+    with pytest.raises(UsageError, match="most common"):
+        check(password)
+
+
+def test_the_list_of_long_passwords_is_long_enough_and_in_order() -> None:
+    from keystead.server.identity import passwords
+
+    lines = Path(passwords.__file__).with_name("common_long_passwords.txt").read_text(encoding="ascii").splitlines()
+    assert len(lines) > 3000
+    assert lines == sorted(set(lines))
