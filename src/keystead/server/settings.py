@@ -147,7 +147,7 @@ class ServerSettings:
         default="",
         metadata={
             "doc": "File of breached passwords, in the format of “pwned passwords ordered by hash” (SHA-1); it is "
-            "searched on disk. Without it the lists of common passwords that come with the server are all that is asked."
+            "searched on disk. Without it only the lists of common passwords that come with the server are asked."
         },
     )
     price_book_file: str = field(
