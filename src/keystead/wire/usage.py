@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 _MARK: Final = b'"usage"'
+_ERROR: Final = b"event: error"
 _LONGEST_LINE: Final = 1 << 18
 _LARGEST_DOCUMENT: Final = 1 << 24
 _EVENT_FRAME: Final = 115
@@ -107,6 +108,8 @@ class StreamUsage:
         self._events += data.count(b"\n\n")
         if _MARK in data:
             self._read(data)
+        elif not self.seen and _ERROR in data:  # before anything was begun: nothing was used, and that is certain
+            self.seen = self.final = True
 
     def _read(self, data: bytes) -> None:
         for line in data.split(b"\n"):

@@ -151,3 +151,17 @@ def test_an_odd_object_inside_usage_counts_nothing(odd: Any) -> None:
     usage = {"input_tokens": 5, "cache_creation": odd, "server_tool_use": odd}
     document = json.dumps({"usage": usage}).encode()
     assert feed(DocumentUsage(), [document]) == TokenCounts(5)
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=20))
+def test_a_stream_that_is_an_error_from_the_start_used_nothing(positions: list[int]) -> None:
+    """Which is certain, so it is no estimate; one that fails later keeps what was said."""
+    said = "Overloaded, which is said at some length. " * 9
+    failed = event("error", error={"type": "overloaded_error", "message": said})
+    reader = StreamUsage()
+    assert feed(reader, cut(failed, positions)) == TokenCounts()
+    assert (reader.seen, reader.final) == (True, True)
+    begun = event("message_start", message={"usage": {"input_tokens": 7, "output_tokens": 1}}) + failed
+    reader = StreamUsage()
+    assert feed(reader, cut(begun, positions)) == TokenCounts(7, 1)
+    assert not reader.final

@@ -139,9 +139,12 @@ class Metered:
             _LOG.exception("%s: what it used is not counted towards limits.", self.request_id)
         try:
             gateway.ledger.append(record)
+        except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
+            _LOG.exception("%s: the ledger took no record.", self.request_id)
+        try:
             if gateway.observer is not None:
                 gateway.observer.finished(record, seconds, self._first_byte)
             if self._span is not None and gateway.tracer is not None:
                 gateway.tracer.end(self._span, record, seconds, self._first_byte)
-        except Exception:  # noqa: BLE001  the answer has gone out already; whatever failed is the operator's
-            _LOG.exception("%s: the ledger took no record.", self.request_id)
+        except Exception:  # noqa: BLE001  as above
+            _LOG.exception("%s: it is missing in metrics and traces.", self.request_id)
