@@ -43,10 +43,20 @@ class TokenCredential:
     Args:
         ask: gets a token; it may wait, and raises a KeysteadError with what to do.
         clock: by which a token ends.
+        more: header lines that go with it, each with its line end.
+        missing: what the operator reads while there is none.
     """
 
-    def __init__(self, ask: Callable[[], Token], clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], Token],
+        clock: Clock = SYSTEM_CLOCK,
+        more: bytes = b"",
+        missing: str = "the cloud has issued no token",
+    ) -> None:
         self._ask = ask
+        self._more = more
+        self._missing = missing
         self._clock = clock
         self._state = _State()
 
@@ -65,8 +75,8 @@ class TokenCredential:
             if state.line is not None and now >= state.ends_at:
                 self._state = _State(version=state.version + 1)
             raise
-        line = FixedCredential(token.value, "authorization", "the cloud's token").fixed
-        self._state = _State(line, state.version + 1, renew_at(token.ends_at, now), token.ends_at)
+        line = FixedCredential(token.value, "authorization", "the token that was issued").fixed or b""
+        self._state = _State(line + self._more, state.version + 1, renew_at(token.ends_at, now), token.ends_at)
 
     @property
     def fixed(self) -> bytes | None:
@@ -85,5 +95,5 @@ class TokenCredential:
             CredentialUnavailable: there is no token that has not ended.
         """
         if self._state.line is None:
-            raise CredentialUnavailable("the cloud has issued no token")
+            raise CredentialUnavailable(self._missing)
         return self._state.line

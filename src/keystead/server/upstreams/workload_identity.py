@@ -4,7 +4,7 @@ No stored secret: the platform replaces the identity token, and each exchange sh
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.federation import Federation
@@ -12,28 +12,16 @@ from keystead.drivers import conversation
 from keystead.drivers.transport import HttpTransport
 from keystead.flows import federation
 from keystead.secret import Secret
-from keystead.server.fixed_credential import FixedCredential
+from keystead.server.cloud_credentials.renewed import Token, TokenCredential
 from keystead.server.outbound import Reach
 from keystead.server.upstream_network import Guard
-from keystead.server.upstream_shape import CredentialUnavailable, Unsigned
 from keystead.sources.federation import BETA
 
-AHEAD: Final = 300.0
-"""Seconds before its end that a token is renewed, or half of its life where that is shorter."""
 DEADLINE: Final = 10.0
 
 
-class _State(NamedTuple):
-    """What is shown; replaced as a whole, since another thread reads it."""
-
-    lines: bytes | None = None
-    version: int = 0
-    renew_at: float = 0.0
-    ends_at: float = 0.0
-
-
-class WorkloadCredential:
-    """Implements :class:`~keystead.server.upstream_shape.UpstreamCredential`.
+class WorkloadCredential(TokenCredential):
+    """Renewed by an exchange; a token that has not ended goes on when one fails.
 
     Args:
         values: the fields of the method but for the next.
@@ -52,51 +40,18 @@ class WorkloadCredential:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         text = {name: value.reveal() for name, value in values.items()}
-        self._rule = Federation(
+        rule = Federation(
             text["federation_rule_id"],
             text["organization_id"],
             service_account_id=text.get("service_account_id"),
             workspace_id=text.get("workspace_id"),
         )
-        self._identity = identity
-        self._base_url = base_url
-        self._transport = HttpTransport(deadline=DEADLINE, guard=Guard(within).choose(base_url))
-        self._clock = clock
-        self._state = _State()
+        transport = HttpTransport(deadline=DEADLINE, guard=Guard(within).choose(base_url))
 
-    def refresh(self) -> None:
-        """Exchange the identity for a token if there is none, or it ends soon; it may wait for the vendor.
+        def exchanged() -> Token:
+            flow = federation.exchange(rule, base_url, identity(), clock.now())
+            tokens = conversation.run(flow, transport, clock)
+            return Token(tokens.access_token, tokens.expires_at)
 
-        Raises:
-            KeysteadError: the exchange failed; a token that has not ended yet goes on.
-        """
-        state, now = self._state, self._clock.now()
-        if now < state.renew_at:
-            return
-        try:
-            flow = federation.exchange(self._rule, self._base_url, self._identity(), now)
-            tokens = conversation.run(flow, self._transport, self._clock)
-        except Exception:
-            if now >= state.ends_at:
-                self._state = _State(version=state.version + 1)
-            raise
-        ahead = min(AHEAD, tokens.expires_in / 2)
-        line = FixedCredential(tokens.access_token, "authorization", "the vendor's token").fixed or b""
-        lines = b"%banthropic-beta: %b\r\n" % (line, BETA.encode("ascii"))
-        self._state = _State(lines, state.version + 1, tokens.expires_at - ahead, tokens.expires_at)
-
-    @property
-    def fixed(self) -> bytes | None:
-        """The lines of the token that is there, until it is renewed."""
-        return self._state.lines
-
-    @property
-    def version(self) -> int:
-        """Grows with each token."""
-        return self._state.version
-
-    def lines(self, _request: Unsigned) -> bytes:
-        """Return the lines."""
-        if self._state.lines is None:
-            raise CredentialUnavailable("the identity could not be exchanged for a token")
-        return self._state.lines
+        beta = b"anthropic-beta: %b\r\n" % BETA.encode("ascii")
+        super().__init__(exchanged, clock, beta, "the identity could not be exchanged for a token")

@@ -7,9 +7,10 @@ from local_server import Asked, LocalServer, local_server
 
 from keystead.errors import CredentialRejected, KeysteadError
 from keystead.secret import Secret
+from keystead.server.cloud_credentials.renewed import AHEAD
 from keystead.server.outbound import Reach
 from keystead.server.upstream_shape import CredentialUnavailable, Unsigned
-from keystead.server.upstreams.workload_identity import AHEAD, WorkloadCredential
+from keystead.server.upstreams.workload_identity import WorkloadCredential
 from keystead.testing.clock import FakeClock
 
 UNSIGNED = Unsigned(b"GET", b"h", b"/", (), b"")
