@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keystead.server import app
+from keystead.server import installation
 from keystead.server.settings import load
 
 BATCH = 10_000
@@ -18,7 +18,7 @@ BATCH = 10_000
 
 def main() -> None:
     """Print a working key."""
-    app.open_database(load(os.environ), secrets.token_bytes)
+    installation.open_database(load(os.environ), secrets.token_bytes)
     from keystead.server.identity import operations as identity
     from keystead.server.keys import operations as keys
 

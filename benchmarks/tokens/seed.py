@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from keystead.server import app
+from keystead.server import installation
 from keystead.server.settings import load
 
 AUDIENCE: Final = "https://keystead.example.com"
@@ -19,7 +19,7 @@ AUDIENCE: Final = "https://keystead.example.com"
 
 def main(told: dict[str, Any]) -> None:
     """Print refresh tokens, the client, and what a workload sends beside its JWT."""
-    app.open_database(load(os.environ), secrets.token_bytes)
+    installation.open_database(load(os.environ), secrets.token_bytes)
     from keystead.server.authorization import clients, registry, sign_ins
     from keystead.server.authorization.models import AuthMethod
     from keystead.server.identity import operations as identity

@@ -38,7 +38,7 @@ REVEALERS = {
     "flows/authorization_code.py": "as randomness for the state parameter",
     "flows/userinfo.py": "behind the word Bearer, wrapped again",
     "release.py": "behind the word Bearer, wrapped again, and onto a request of the program that asks for it",
-    "server/app.py": "to Django's signing, and to recognise a credential that may not be an upstream's",
+    "server/installation.py": "to Django's signing, and to recognise a credential that may not be an upstream's",
     "server/authorization/keys.py": "into the key that signs",
     "server/authorization/registration.py": "into the answer that tells a client its new secret once",
     "server/authorization/views/clients.py": "onto the page that shows a new client secret once",

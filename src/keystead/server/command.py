@@ -13,7 +13,7 @@ import click
 from keystead.clock import SYSTEM_CLOCK
 from keystead.environment import Environment
 from keystead.errors import UsageError
-from keystead.server import app, data_directory, upstream_commands
+from keystead.server import app, data_directory, installation, upstream_commands
 from keystead.server.command_base import opened, settings_of, with_overrides
 from keystead.server.mail.routes import described, route
 from keystead.server.settings import NO_UPSTREAM, ServerSettings
@@ -30,8 +30,8 @@ def run(**given: Any) -> None:
     """Start the server and keep it running until Ctrl-C."""
     environment = Environment.capture()
     settings = settings_of(environment, **given)
-    with app.prepared(settings, SYSTEM_CLOCK, secrets.token_bytes) as installation:
-        app.serve(installation, lambda ready: click.echo(_welcome(ready, environment)))
+    with installation.prepared(settings, SYSTEM_CLOCK, secrets.token_bytes) as installed:
+        app.serve(installed, lambda ready: click.echo(_welcome(ready, environment)))
     click.echo("Keystead has stopped.")
 
 
@@ -42,7 +42,7 @@ def setup_link(**given: Any) -> None:
     It works once; links printed before stop working.
     """
     settings = settings_of(Environment.capture(), **given)
-    code = app.new_setup_code(settings, SYSTEM_CLOCK, secrets.token_bytes)
+    code = installation.new_setup_code(settings, SYSTEM_CLOCK, secrets.token_bytes)
     if code is None:
         raise UsageError("This server already has its first administrator.", hint=f"Sign in at {settings.base_url}/.")
     click.echo(_link(settings, code))

@@ -11,7 +11,7 @@ import click
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.environment import Environment
-from keystead.server import app
+from keystead.server import installation
 from keystead.server.settings import ServerSettings, load
 
 OVERRIDES: Final = (
@@ -37,7 +37,7 @@ def settings_of(environment: Environment, **given: Any) -> ServerSettings:
 
 def opened(given: dict[str, Any]) -> datetime:
     """Open the database that the options name; returns the time."""
-    app.open_database(settings_of(Environment.capture(), **given), secrets.token_bytes)
+    installation.open_database(settings_of(Environment.capture(), **given), secrets.token_bytes)
     return moment()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from keystead.environment import Environment
-from keystead.server import app, data_directory
+from keystead.server import data_directory, installation
 from keystead.server.command_base import moment, opened, settings_of, with_overrides
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def rotate_sealing_key(*, wants_json: bool, **given: Any) -> None:
         from keystead.server import resealing
 
         resealing.begin(settings, secrets.token_bytes)
-        app.open_database(settings, secrets.token_bytes)
+        installation.open_database(settings, secrets.token_bytes)
         done = resealing.finish(settings, moment())
     if wants_json:
         click.echo(json.dumps({"schema": SEALING_SCHEMA, "sealed": done.sealed}, indent=2))

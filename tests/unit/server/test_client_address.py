@@ -196,10 +196,13 @@ def test_a_header_that_is_not_read_is_refused_by_name(header: str) -> None:
 @pytest.mark.parametrize("setting", [{"trusted_proxies": "0.0.0.0/0"}, {"client_address_header": "Via"}])
 def test_a_wrong_setting_stops_the_server_before_it_touches_anything(tmp_path: Path, setting: dict[str, str]) -> None:
     from keystead.clock import SYSTEM_CLOCK
-    from keystead.server import app
+    from keystead.server import installation
 
     settings = ServerSettings(data_dir=tmp_path / "data", port=0, **setting)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="KEYSTEAD_SERVER_"), app.prepared(settings, SYSTEM_CLOCK, bytes):
+    with (
+        pytest.raises(ConfigurationError, match="KEYSTEAD_SERVER_"),
+        installation.prepared(settings, SYSTEM_CLOCK, bytes),
+    ):
         pytest.fail("it started")
     assert not (tmp_path / "data").exists()
 

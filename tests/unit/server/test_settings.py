@@ -113,7 +113,7 @@ def test_a_reference_to_an_open_file_stops_the_server(tmp_path: Path) -> None:
 
 
 def test_a_server_without_an_upstream_of_its_own_takes_no_key_for_it(tmp_path: Path) -> None:
-    from keystead.server.app import check_upstream
+    from keystead.server.installation import check_upstream
 
     none = ServerSettings(data_dir=tmp_path, upstream_url="none", allow_test_upstream=False)
     check_upstream(none)

@@ -34,9 +34,9 @@ def test_nobody_with_that_address_is_an_error_of_the_command_line(tmp_path: Path
 def test_the_link_is_printed_for_a_person_and_for_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
-    from keystead.server import app, command
+    from keystead.server import command, installation
 
-    monkeypatch.setattr(app, "open_database", lambda *_: None)  # the test's own is open
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)  # the test's own is open
     shown = CliRunner().invoke(command.server, ["reset-link", "ada@example.com"])
     assert re.fullmatch(r"http://127\.0\.0\.1:8420/account/link#code=ksl_\w{49}\n", shown.output)
     told = json.loads(CliRunner().invoke(command.server, ["reset-link", "ada@example.com", "--json"]).output)
@@ -57,10 +57,10 @@ def test_second_factors_are_removed_for_a_person_and_for_a_program(
 ) -> None:
     from click.testing import CliRunner
 
-    from keystead.server import app, command
+    from keystead.server import command, installation
     from keystead.server.factors.models import AuthenticatorApp
 
-    monkeypatch.setattr(app, "open_database", lambda *_: None)  # the test's own is open
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)  # the test's own is open
     when = administrator.created_at
     AuthenticatorApp.objects.create(person=administrator.person, sealed="sealed", last_step=1, created_at=when)
     shown = CliRunner().invoke(command.server, ["forget-factors", "Ada@example.com"])

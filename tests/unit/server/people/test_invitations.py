@@ -335,11 +335,11 @@ def test_the_operator_invites_from_the_command_line(administrator: "Membership",
 
     from click.testing import CliRunner
 
-    from keystead.server import app, command
+    from keystead.server import command, installation
     from keystead.server.audit.models import AuditEvent
     from keystead.server.people import invitations
 
-    monkeypatch.setattr(app, "open_database", lambda *_: None)
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)
     group(administrator)
 
     def run(*arguments: str) -> Any:

@@ -149,9 +149,9 @@ def test_the_gateway_asks_for_its_caller(administrator: "Membership", developer:
 def test_the_operator_sees_what_somebody_is_given(administrator: "Membership", monkeypatch: Any) -> None:
     from click.testing import CliRunner
 
-    from keystead.server import app, command
+    from keystead.server import command, installation
 
-    monkeypatch.setattr(app, "open_database", lambda *_: None)
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)
     write(administrator, "Base", LARGE)
     shown = CliRunner().invoke(command.server, ["policy-test", "--as", "ADA@example.com"])
     assert shown.output.startswith("ada@example.com in Example, from Base:\n{\n")
@@ -248,11 +248,11 @@ def test_a_model_is_tried_as_a_person_without_asking_it(
 ) -> None:
     from click.testing import CliRunner
 
-    from keystead.server import app, command
+    from keystead.server import command, installation
     from keystead.server.organizations import switches
     from keystead.server.suspensions import operations as suspensions
 
-    monkeypatch.setattr(app, "open_database", lambda *_: None)
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)
     write(administrator, "Base", '{"availableModels": ["haiku"]}')
     write(administrator, "Platform", '{"deniedModels": ["claude-haiku-3"]}', groups=(platform,))
 

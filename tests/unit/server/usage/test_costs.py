@@ -192,9 +192,9 @@ def test_many_rows_are_priced_in_batches(administrator: "Membership", monkeypatc
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    from keystead.server import app, command
+    from keystead.server import command, installation
 
-    monkeypatch.setattr(app, "open_database", lambda *_: None)  # the test's own is open
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)  # the test's own is open
     done = CliRunner().invoke(command.server, [*arguments])
     assert done.exit_code == 0, done.output
     return done.output

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keystead.errors import ConfigurationError
-from keystead.server import app
+from keystead.server import installation
 from keystead.server.settings import ServerSettings
 from keystead.server.usage import price_file
 from keystead.server.usage.prices import Usage
@@ -89,7 +89,7 @@ def test_a_bad_file_stops_the_start_with_its_name_the_place_and_the_reason(
 ) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigurationError) as raised:
-        app.check_files(ServerSettings(data_dir=tmp_path, price_book_file=str(path)))
+        installation.check_files(ServerSettings(data_dir=tmp_path, price_book_file=str(path)))
     assert str(path) in raised.value.message
     assert reason in raised.value.message
     assert "KEYSTEAD_SERVER_PRICE_BOOK_FILE" in (raised.value.hint or "")
