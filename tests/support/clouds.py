@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from botocore.auth import SigV4Auth
@@ -73,10 +74,18 @@ _AUTHORIZATION = re.compile(
 )
 
 
-def signed_by(asked: Asked, scheme: str = "http") -> tuple[str, str, str]:
-    """Return access key, region and service of a request whose signature is right; everything else fails.
+def signed_by(
+    asked: Asked, scheme: str = "http", secret: str = AWS_KEYS["AWS_SECRET_ACCESS_KEY"], now: datetime | None = None
+) -> tuple[str, str, str]:
+    """Return access key, region and service of a request whose signature is right and new; everything else fails.
 
-    The signature is made again by botocore from what arrived, with the secret of :data:`AWS_KEYS`.
+    The signature is made again by botocore from what arrived.
+
+    Args:
+        asked: what arrived.
+        scheme: by which it did.
+        secret: of whoever is to have signed it.
+        now: when it arrived; Amazon takes what was signed at most five minutes before or after that.
     """
     found = _AUTHORIZATION.fullmatch(asked.headers["authorization"])
     assert found is not None, "not signed"
@@ -86,8 +95,11 @@ def signed_by(asked: Asked, scheme: str = "http") -> tuple[str, str, str]:
     assert {"host", "x-amz-content-sha256", "x-amz-date"} <= headers.keys()
     request = AWSRequest(method=asked.method, url=f"{scheme}://{headers['host']}{asked.path}", headers=headers)
     request.context["timestamp"] = headers["x-amz-date"]
+    signed_at = datetime.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert abs((now or datetime.now(UTC)) - signed_at) < timedelta(minutes=5), "signed at another time"
     token = asked.headers.get("x-amz-security-token")
-    signer = SigV4Auth(Credentials(access_key, AWS_KEYS["AWS_SECRET_ACCESS_KEY"], token), service, region)
+    assert (token is None) == ("x-amz-security-token" not in headers), "the session token is not signed"
+    signer = SigV4Auth(Credentials(access_key, secret, token), service, region)
     canonical = signer.canonical_request(request)
     assert signer.signature(signer.string_to_sign(request, canonical), request) == signature, "another signature"
     return access_key, region, service
@@ -120,6 +132,7 @@ def entra(root: Path, status: int, answer: object) -> Iterator[tuple[LocalServer
     answers: dict[str, Answer | Callable[[Asked], Answer]] = {
         "GET /tenant-1/v2.0/.well-known/openid-configuration": about_itself,
         "POST /tenant-1/token": (status, "application/json", answer),
+        "POST /tenant-1/oauth2/v2.0/token": (status, "application/json", answer),
     }
     with local_server(answers, certificate) as server:
         yield server, {"AZURE_AUTHORITY_HOST": server.url, "REQUESTS_CA_BUNDLE": str(certificate)}

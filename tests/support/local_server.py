@@ -89,7 +89,7 @@ def local_server(
         server.socket = context.wrap_socket(server.socket, server_side=True)
         state.scheme = "https"
     state.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield state

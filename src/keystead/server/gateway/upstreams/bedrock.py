@@ -55,19 +55,24 @@ def _own_betas(body: bytes) -> list[str]:
 
 
 class Answer(Errors):
-    """Makes server-sent events of Bedrock's messages, one by one as they arrive."""
+    """Makes server-sent events of Bedrock's messages, one by one as they arrive.
 
-    __slots__ = ("_parser",)
+    Nothing has begun before the first of them: a stream that dies within it leads to the next upstream.
+    """
+
+    __slots__ = ("_held", "_parser")
 
     def __init__(self, asked: "Listener", _facts: RequestFacts) -> None:
         super().__init__(asked)
         self._parser: event_stream.MessagesParser | None = None
+        self._held: ResponseHead | None = None
 
     def on_head(self, head: ResponseHead, *, more: bool) -> None:
         if head.status < 400 and head.content_type == _STREAM:
             self._parser = event_stream.MessagesParser()
-            head = events(head)
-        super().on_head(head, more=more)
+            self._held = events(head)
+        else:
+            super().on_head(head, more=more)
 
     def on_body(self, raw: bytes, payload: bytes) -> None:
         if self._parser is None:
@@ -78,12 +83,19 @@ class Answer(Errors):
         except (Malformed, sse.EventTooLarge, ValueError) as error:
             raise MalformedResponse(f"its event stream cannot be read: {error}") from error
         if said:
+            self._begin()
             super().on_body(chunk(said), said)
+
+    def _begin(self) -> None:
+        if self._held is not None:
+            super().on_head(self._held, more=True)
+            self._held = None
 
     def on_end(self) -> None:
         if self._parser is not None:
             if self._parser.unfinished:
                 raise MalformedResponse("its event stream ends within a message")
+            self._begin()
             super().on_body(END, b"")
         super().on_end()
 
