@@ -24,7 +24,6 @@ from keystead.server.policy.limits import Caller, Cap, Limit, Measure, Period, c
 from keystead.server.policy.windows import Counter
 from keystead.server.usage.prices import PriceBook
 from keystead.server.usage.record import UsageRecord, cost_of
-from keystead.wire.answer_size import most_tokens
 
 _LOG: Final = logging.getLogger("keystead.server")
 _AT_MOST: Final = 65_536
@@ -108,7 +107,13 @@ class Allowances:
         self._unsubscribe()
 
     def reserve(
-        self, principal: Principal, request_id: str, model: str, body: bytes, seller: tuple[str, str], now: float
+        self,
+        principal: Principal,
+        request_id: str,
+        model: str,
+        size: tuple[int, int | None],
+        seller: tuple[str, str],
+        now: float,
     ) -> Denial | str:
         """Hold what a request may use, or return why it is refused.
 
@@ -116,7 +121,7 @@ class Allowances:
             principal: who asks.
             request_id: the 32 hex digits that its record will have.
             model: as it was asked for.
-            body: of the request.
+            size: bytes of the request's body, and the most tokens of an answer that it names.
             seller: name and kind of the upstream that is asked first.
             now: Unix seconds.
 
@@ -134,7 +139,7 @@ class Allowances:
                 return ""
             if self._closed and now - self._counted_at > STALE_SECONDS:
                 return STALE
-            wanted = self._wanted(model, body, seller, now)
+            wanted = self._wanted(model, size, seller, now)
             for cap, measure, counter in checks:
                 if counter.look(now) + wanted[measure] > cap.amount:
                     return over(cap, counter, wanted[measure], now)
@@ -233,10 +238,11 @@ class Allowances:
             counter = self._counters[key] = Counter(key[2], now)
         return counter
 
-    def _wanted(self, model: str, body: bytes, seller: tuple[str, str], now: float) -> dict[Measure, int]:
+    def _wanted(
+        self, model: str, size: tuple[int, int | None], seller: tuple[str, str], now: float
+    ) -> dict[Measure, int]:
         """Return how much of each measure a request may use, as far as it can be known before it is sent."""
-        answer = most_tokens(body)
-        asked, answered = len(body) // 4, UNSAID if answer is None else answer
+        asked, answered = size[0] // 4, UNSAID if size[1] is None else size[1]
         usage = (asked, answered, 0, 0, 0, 0)
         cost = self._book.cost(seller[0], model, int(now) // 86_400, usage, kind=seller[1])
         return {

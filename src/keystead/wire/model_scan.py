@@ -1,4 +1,4 @@
-"""Find ``model``, ``stream`` and ``max_tokens`` in a Messages request without building the whole document.
+"""Find ``model``, ``stream`` and how long the answer may become in a request without building the whole document.
 
 A policy decides on the model that this module reads, while the upstream acts on the one *it* reads; so every
 body on which two JSON parsers could disagree is refused (duplicate keys, a key in other capitals, another encoding
@@ -13,17 +13,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-_KEYS: Final = re.compile(rb'"(?:(?:model|stream|max_tokens)"|[a-z_]{0,9}\\u00)', re.IGNORECASE)
+_KEYS: Final = re.compile(rb'"(?:(?:model|stream|max_(?:completion_|output_)?tokens)"|[a-z_]{0,9}\\u00)', re.IGNORECASE)
 """The names that are looked for, as parsers take them that do not mind upper and lower case, and whatever could be one
 of them with a letter escaped. All begin with a quote, because looking for one character is what goes fast."""
 _ESCAPED: Final = b"\\u00"
 _MODEL_KEY: Final = b'"model"'
+_NUMBER: Final = rb"([0-9]{1,9})"
+_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""What the formats call the largest number of tokens of an answer: Messages and older OpenAI, chat, responses."""
+_LIMIT_KEYS: Final = tuple(f'"{name}"'.encode() for name in _LIMITS)
 _VALUES: Final = {
     name: re.compile(rb"[ \t\r\n]*:[ \t\r\n]*%b[ \t\r\n]*[,}]" % value)
     for name, value in {
         _MODEL_KEY: rb'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"',
         b'"stream"': rb"(true|false)",
-        b'"max_tokens"': rb"([0-9]{1,9})",
+        **dict.fromkeys(_LIMIT_KEYS, _NUMBER),
     }.items()
 }
 """What follows a name where nothing needs a second look."""
@@ -40,7 +44,8 @@ class RequestFacts(NamedTuple):
 
     Attributes:
         others: the models of tools and other parts that name one of their own.
-        max_tokens: how long the answer may become, as far as the request says it in a way that can be read.
+        max_tokens: how many tokens the answer may have at most, by the largest of the formats' names for that; None
+            where the request names none in a way that can be read.
     """
 
     model: str
@@ -74,9 +79,9 @@ def _fast(body: bytes) -> RequestFacts | None:
     model = values.get(_MODEL_KEY)
     if model is None or not _looks_like_object(body):
         return None
-    limit = values.get(b'"max_tokens"')
+    limits = [int(values[name]) for name in _LIMIT_KEYS if name in values]
     stream = values.get(b'"stream"') == b"true"
-    return RequestFacts(model.decode("ascii"), stream, (), None if limit is None else int(limit))
+    return RequestFacts(model.decode("ascii"), stream, (), max(limits) if limits else None)
 
 
 def _looks_like_object(body: bytes) -> bool:
@@ -174,9 +179,9 @@ def _facts(document: Any) -> RequestFacts | BodyFault:
         return BodyFault("model: must be a string of 1 to 256 characters.")
     if not isinstance(stream, bool | None):
         return BodyFault("stream: must be true or false.")
-    limit = document.get("max_tokens")
-    known = limit if type(limit) is int and 0 <= limit < _TOO_MANY else None
-    return RequestFacts(model, stream is True, tuple(_others(document)), known)
+    limits = [document.get(name) for name in _LIMITS]
+    known = [limit for limit in limits if type(limit) is int and 0 <= limit < _TOO_MANY]
+    return RequestFacts(model, stream is True, tuple(_others(document)), max(known, default=None))
 
 
 def _others(document: dict[str, Any]) -> Iterator[str]:

@@ -26,12 +26,27 @@ def test_finds_the_top_level_fields_wherever_they_stand(
     assert scan(body)[:2] == (model, stream)  # type: ignore[index]  # a fault would fail just so
 
 
-@given(st.integers(0, 10**9 - 1), st.integers(0, 2), st.booleans())
-def test_tells_how_long_the_answer_may_become(limit: int, indent: int, named_twice: bool) -> None:
+LIMITS = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
+
+
+@given(st.integers(0, 10**9 - 1), st.integers(0, 2), st.booleans(), st.sampled_from(LIMITS))
+def test_tells_how_long_the_answer_may_become(limit: int, indent: int, named_twice: bool, name: str) -> None:
     """In a body that is read at one glance, and in one that is not: there a tool has an input of the same name."""
-    tools = [{"input_schema": {"properties": {"max_tokens": {"type": "integer"}}}}] if named_twice else []
-    body = json.dumps({"messages": [], "tools": tools, "max_tokens": limit, "model": "m"}, indent=indent or None)
+    tools = [{"input_schema": {"properties": {name: {"type": "integer"}}}}] if named_twice else []
+    body = json.dumps({"messages": [], "tools": tools, name: limit, "model": "m"}, indent=indent or None)
     assert scan(body.encode()) == RequestFacts("m", stream=False, max_tokens=limit)
+
+
+@pytest.mark.parametrize("again", ["", '"tools":[{"max_tokens":900}],'])
+def test_of_several_lengths_the_largest_counts(again: str) -> None:
+    body = f'{{"model":"m",{again}"max_tokens":1,"max_completion_tokens":9,"max_output_tokens":"7"}}'
+    assert scan(body.encode()) == RequestFacts("m", stream=False, max_tokens=9)
+
+
+@given(st.text())
+def test_what_somebody_said_is_no_length(said: str) -> None:
+    body = json.dumps({"content": said + '{"max_tokens":999999999}', "max_tokens": 7, "model": "m"})
+    assert scan(body.encode()) == RequestFacts("m", stream=False, max_tokens=7)
 
 
 @pytest.mark.parametrize("limit", ["-1", "1.5", '"7"', "null", "true", "1e3", "1000000000", "[7]"])

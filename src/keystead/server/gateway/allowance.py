@@ -29,11 +29,20 @@ UNLIMITED: Final = Unlimited()
 
 
 def reserve(
-    gateway: "Gateway", principal: Principal, request_id: str, model: str, body: bytes, first: Upstream
+    gateway: "Gateway", principal: Principal, request_id: str, model: str, size: tuple[int, int | None], first: Upstream
 ) -> str | Refusal:
-    """Hold what a request may use; returns what to tell the caller beside the answer, or why it is refused."""
+    """Hold what a request may use; returns what to tell the caller beside the answer, or why it is refused.
+
+    Args:
+        gateway: whose limits hold.
+        principal: who asks.
+        request_id: what the request is called.
+        model: as it was asked for.
+        size: bytes of the request's body, and the most tokens of an answer that it names.
+        first: the upstream that is asked first.
+    """
     seller = (first.name, first.kind._value_)
-    found = gateway.allowances.reserve(principal, request_id[-32:], model, body, seller, gateway.now())
+    found = gateway.allowances.reserve(principal, request_id[-32:], model, size, seller, gateway.now())
     return _refusal(found) if isinstance(found, Denial) else found
 
 

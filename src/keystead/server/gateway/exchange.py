@@ -129,7 +129,7 @@ class Exchange(Metered):
         principal = self._check(facts)
         upstreams = choice.of_caller(gateway, principal)
         if self._head.metered:
-            self._reserve(principal, body, upstreams[0])
+            self._reserve(principal, facts.max_tokens, upstreams[0])
         if len(upstreams) == 1 and choice.is_plain(upstreams[0], self._head):  # nothing to choose
             self.dispatched = True
             self._try(upstreams[0], facts, body)
@@ -138,13 +138,13 @@ class Exchange(Metered):
             self.dispatched = True
             self._ask_next(attempts)
 
-    def _reserve(self, principal: Principal, body: bytes, first: Upstream) -> None:
+    def _reserve(self, principal: Principal, most: int | None, first: Upstream) -> None:
         """Hold what this may use of the caller's limits; what is refused is written down.
 
         Raises:
             Refusal: 429, a limit stands against it; 503, what is left of one cannot be known.
         """
-        found = allowance.reserve(self._gateway, principal, self.request_id, self._model, body, first)
+        found = allowance.reserve(self._gateway, principal, self.request_id, self._model, (self._size, most), first)
         if isinstance(found, Refusal):
             self._status = found.status
             self._record(NOTHING)

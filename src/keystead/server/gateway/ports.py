@@ -78,7 +78,14 @@ class Allowances(Protocol):
     """What is left of callers' limits. Called on the event loop at every request: it must not block."""
 
     def reserve(
-        self, principal: Principal, request_id: str, model: str, body: bytes, seller: tuple[str, str], now: float, /
+        self,
+        principal: Principal,
+        request_id: str,
+        model: str,
+        size: tuple[int, int | None],
+        seller: tuple[str, str],
+        now: float,
+        /,
     ) -> Denial | str:
         """Hold what a request may use until it is settled; or return why it is refused.
 
@@ -86,7 +93,7 @@ class Allowances(Protocol):
             principal: who asks.
             request_id: the identifier that its record will have.
             model: as it was asked for.
-            body: of the request.
+            size: bytes of the request's body, and the most tokens of an answer that it names.
             seller: name and kind of the upstream that is asked first.
             now: Unix seconds.
 

@@ -64,8 +64,8 @@ class Server:
         return {("mem_1", one.period): [(row.started_at, micro(row)) for row in self.rows] for one in asked}
 
     def reserve(self, number: int, max_tokens: int | None = 100, who: Principal | None = None, text: str = "") -> Any:
-        ask = body(max_tokens, text)
-        return self.allowances.reserve(who or principal(), f"{number:032x}", MODEL, ask, SELLER, self.clock.now())
+        size = len(body(max_tokens, text)), max_tokens
+        return self.allowances.reserve(who or principal(), f"{number:032x}", MODEL, size, SELLER, self.clock.now())
 
     @property
     def used(self) -> int:
