@@ -18,9 +18,10 @@ from typing import Final, NamedTuple
 from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
 from keystead.server.limits import counted
+from keystead.server.limits.counted import Count
 from keystead.server.limits.over import STALE, Denial, near, over
 from keystead.server.policy import Principal, PrincipalKind
-from keystead.server.policy.limits import Caller, Cap, Limit, Measure, Period, caps
+from keystead.server.policy.limits import MONEY, Beyond, Caller, Cap, Limit, Measure, caps
 from keystead.server.policy.windows import Counter
 from keystead.server.usage.prices import PriceBook
 from keystead.server.usage.record import UsageRecord, cost_of
@@ -33,9 +34,6 @@ UNSAID: Final = 8_192
 STALE_SECONDS: Final = 120.0
 """For how long counters are believed that could not be counted anew, where limits fail closed."""
 
-Count = tuple[str, Measure, Period]
-"""Whose use of what, in which period: one counter."""
-
 
 @dataclass(frozen=True, slots=True)
 class LimitTruth:
@@ -44,7 +42,7 @@ class LimitTruth:
     Attributes:
         limits: every limit, by its organization.
         groups: the members of these groups, each with those they are in.
-        spent: what the ledger says was spent.
+        spent: what the ledger says was billed and covered.
     """
 
     limits: Callable[[], Mapping[str, Sequence[Limit]]]
@@ -63,6 +61,14 @@ class _Check(NamedTuple):
     cap: Cap
     measure: Measure
     counter: Counter
+
+
+class _Used(NamedTuple):
+    """What a settled request adds to counters of money, in micro-units."""
+
+    principal: Principal
+    started_at: float
+    amounts: Mapping[Measure, int]
 
 
 class _Open(NamedTuple):
@@ -97,7 +103,7 @@ class Allowances:
         self._plans: dict[str, tuple[_Check, ...]] = {}
         self._counters: dict[Count, Counter] = {}
         self._open: dict[str, _Open] = {}
-        self._unsaved: dict[str, tuple[Principal, float, int]] = {}
+        self._unsaved: dict[str, _Used] = {}
         self._counted_at = clock.now()
         self._unsubscribe = changes.subscribe(self._apply)
         self.refresh()
@@ -140,28 +146,41 @@ class Allowances:
             if self._closed and now - self._counted_at > STALE_SECONDS:
                 return STALE
             wanted = self._wanted(model, size, seller, now)
+            part = _covered(checks, wanted[Measure.SPEND], now)
+            wanted[Measure.SPEND] -= part or 0
+            is_free = part is not None and not wanted[Measure.SPEND]
             for cap, measure, counter in checks:
-                if counter.look(now) + wanted[measure] > cap.amount:
+                is_over = counter.look(now) + wanted[measure] > cap.amount
+                if is_over and cap.limit.beyond is Beyond.STOPPED and not (is_free and measure is Measure.SPEND):
                     return over(cap, counter, wanted[measure], now)
+            wanted[Measure.ALLOWANCE] = part or 0
             self._open[request_id] = _Open(principal, _hold(checks, wanted, now))
             return next(filter(None, (near(cap, counter) for cap, _, counter in checks)), "")
 
-    def settle(self, record: UsageRecord) -> None:
-        """Count what a request used and give back what it held; a request that is not under way changes nothing."""
+    def settle(self, record: UsageRecord) -> UsageRecord:
+        """Count what a request used and give back what it held; a request that is not under way changes nothing.
+
+        Returns:
+            The record, with what the caller's allowance covers of its cost.
+        """
         now = self._clock.now()
         with self._lock:
             request = self._open.pop(record.id, None)
             if request is None:
-                return
+                return record
             for counter, amount in request.held:
                 counter.held -= amount
             cost = cost_of(record, self._book).micro
-            self._unsaved[record.id] = (request.principal, record.started_at, cost)
-            self._spend(request.principal, record.started_at, cost, now)
+            checks = self._checks(request.principal, now)
+            part = _covered(checks, cost, now)
+            amounts = {Measure.SPEND: cost - (part or 0), Measure.ALLOWANCE: part or 0}
+            self._unsaved[record.id] = used = _Used(request.principal, record.started_at, amounts)
+            self._spend(used, now)
             tokens = record.input_tokens + record.output_tokens + record.cache_write_tokens
-            for _, measure, counter in self._checks(request.principal, now):
+            for _, measure, counter in checks:
                 if measure is Measure.TOKENS:
                     counter.add(tokens, record.started_at, now)
+        return record if part is None else record._replace(covered_micro=part)
 
     def storing(self, write: Callable[[Sequence[UsageRecord]], None]) -> Callable[[Sequence[UsageRecord]], None]:
         """Return ``write``, which stores records, such that it is known here what the ledger has."""
@@ -196,19 +215,17 @@ class Allowances:
 
     def _count(self, spent: counted.Spent, now: float) -> None:
         for (_, measure, _), counter in self._counters.items():
-            if measure is Measure.SPEND:
+            if measure in MONEY:
                 counter.reset((), now)
-        for (whose, period), amounts in spent.items():
-            self._counter((whose, Measure.SPEND, period), now).reset(amounts, now)
-        for principal, when, cost in self._unsaved.values():
-            self._spend(principal, when, cost, now)
+        for key, amounts in spent.items():
+            self._counter(key, now).reset(amounts, now)
+        for used in self._unsaved.values():
+            self._spend(used, now)
 
-    def _spend(self, principal: Principal, when: float, cost: int, now: float) -> None:
-        counters = {
-            id(one.counter): one.counter for one in self._checks(principal, now) if one.measure is Measure.SPEND
-        }
-        for counter in counters.values():
-            counter.add(cost, when, now)
+    def _spend(self, used: _Used, now: float) -> None:
+        checks = {id(one.counter): one for one in self._checks(used.principal, now) if one.measure in used.amounts}
+        for _, measure, counter in checks.values():
+            counter.add(used.amounts[measure], used.started_at, now)
 
     def _checks(self, principal: Principal, now: float) -> tuple[_Check, ...]:
         found = self._plans.get(principal.id)
@@ -230,7 +247,8 @@ class Allowances:
         key = principal.id if principal.kind is PrincipalKind.API_KEY else ""
         seat = principal.member_id or principal.service_account_id or principal.id
         groups = self._groups.get(principal.member_id or "", frozenset())
-        return Caller(principal.organization_id, principal.workspace_id, seat, key, groups)
+        signed_in = principal.member_id is not None and principal.kind is PrincipalKind.SESSION
+        return Caller(principal.organization_id, principal.workspace_id, seat, key, groups, signed_in)
 
     def _counter(self, key: Count, now: float) -> Counter:
         counter = self._counters.get(key)
@@ -247,6 +265,7 @@ class Allowances:
         cost = self._book.cost(seller[0], model, int(now) // 86_400, usage, kind=seller[1])
         return {
             Measure.SPEND: cost.micro,
+            Measure.ALLOWANCE: cost.micro,
             Measure.REQUESTS: 1,
             Measure.TOKENS: asked + answered,
             Measure.CONCURRENT: 1,
@@ -261,6 +280,21 @@ class Allowances:
             self.refresh()
         except Exception as error:  # noqa: BLE001  what was changed is stored; whoever did it need not hear of this
             _LOG.warning("limits are read again within seconds: %s", type(error).__name__)
+
+
+def _covered(checks: Iterable[_Check], cost: int, now: float) -> int | None:
+    """Return how much of a cost the caller's allowances cover; None when they have none.
+
+    What is held for other requests is theirs, so that what one is billed does not depend on which ends first. Windows
+    whose requests stop cover whatever they let in.
+    """
+    part = None
+    for cap, measure, counter in checks:
+        if measure is Measure.ALLOWANCE:
+            part = cost if part is None else part
+            if cap.limit.beyond is Beyond.METERED:
+                part = min(part, max(cap.amount - counter.look(now), 0))
+    return part
 
 
 def _hold(checks: Iterable[_Check], wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:

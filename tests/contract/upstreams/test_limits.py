@@ -30,7 +30,8 @@ def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Runn
 
     def start(amount: int, measure: Measure, period: Period, spent: int = 0) -> "tuple[Running, Allowances]":
         row = Limit("spl_1", Scope.USER, "mem_1", False, measure, period, amount)
-        truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, lambda _, now: {("mem_1", period): [(now, spent)]})
+        key = ("mem_1", measure, period)
+        truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, lambda _, now: {key: [(now, spent)]})
         made.append(Allowances(truth, BOOK, SYSTEM_CLOCK, Changes()))
         return serve(allowances=made[-1]), made[-1]
 

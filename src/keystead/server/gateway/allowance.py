@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
 
 _POINTLESS: Final = ("x-should-retry", "false")
+_PATIENCE: Final = 60
+"""Seconds that SDKs wait at most when they are told how long; told more, they try again at once and in vain."""
 
 
 class Unlimited:
@@ -21,8 +23,9 @@ class Unlimited:
         """Return that nothing stands against a request."""
         return ""
 
-    def settle(self, _: UsageRecord) -> None:
+    def settle(self, record: UsageRecord) -> UsageRecord:
         """Count nothing."""
+        return record
 
 
 UNLIMITED: Final = Unlimited()
@@ -48,5 +51,7 @@ def reserve(
 
 def _refusal(denial: Denial) -> Refusal:
     after = denial.retry_after
-    header = _POINTLESS if after is None else ("retry-after", str(after))
-    return Refusal(denial.status, denial.sentence, header, kind=denial.kind)
+    headers = [] if after is None else [("retry-after", str(after))]
+    if after is None or after > _PATIENCE:
+        headers.append(_POINTLESS)
+    return Refusal(denial.status, denial.sentence, *headers, kind=denial.kind)

@@ -134,7 +134,7 @@ class Metered:
             self._upstream.kind._value_ if self.dispatched else "",
         )
         try:
-            gateway.allowances.settle(record)  # before the ledger, which says when it has what is settled
+            record = gateway.allowances.settle(record)  # before the ledger, which says when it has what is settled
         except Exception:  # noqa: BLE001  as below
             _LOG.exception("%s: what it used is not counted towards limits.", self.request_id)
         try:

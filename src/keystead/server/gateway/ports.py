@@ -101,8 +101,12 @@ class Allowances(Protocol):
             The denial; or what to tell the caller beside the answer, most often nothing.
         """
 
-    def settle(self, record: UsageRecord, /) -> None:
-        """Count what a request used; once, whatever happens to it."""
+    def settle(self, record: UsageRecord, /) -> UsageRecord:
+        """Count what a request used; once, whatever happens to it.
+
+        Returns:
+            The record, with what of its cost an allowance covers.
+        """
 
 
 class Ledger(Protocol):

@@ -3,35 +3,40 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from keystead.server.policy.limits import Limit, Measure, Period, Scope
+from keystead.server.policy.limits import MONEY, Limit, Measure, Period, Scope
 
-Spent = Mapping[tuple[str, Period], Sequence[tuple[float, int]]]
-"""(When, how many micro-units) by whom and period."""
+Count = tuple[str, Measure, Period]
+"""Whose use of what, in which period: one counter."""
+
+Spent = Mapping[Count, Sequence[tuple[float, int]]]
+"""(When, how many micro-units) by whom, measure and period."""
 
 
 class Counted(NamedTuple):
-    """The spending of all of a kind in an organization, in one period.
+    """What all of a kind in an organization used in one period.
 
     Attributes:
         by: a scope; :attr:`~keystead.server.policy.limits.Scope.USER` for every seat.
         subject: what the scope names, or empty for every seat.
+        measure: what is billed, or what allowances covered.
     """
 
     organization_id: str
     by: Scope
     period: Period
     subject: str = ""
+    measure: Measure = Measure.SPEND
 
 
 def asked(limits: Mapping[str, Sequence[Limit]]) -> frozenset[Counted]:
     """Return the sums that these limits, by organization, need."""
     return frozenset(
-        Counted(organization, one.scope, one.period, one.subject)
+        Counted(organization, one.scope, one.period, one.subject, one.measure)
         if one.shared
-        else Counted(organization, Scope.USER, one.period)
+        else Counted(organization, Scope.USER, one.period, measure=one.measure)
         for organization, each in limits.items()
         for one in each
-        if one.measure is Measure.SPEND
+        if one.measure in MONEY
     )
 
 

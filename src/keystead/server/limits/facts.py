@@ -1,19 +1,19 @@
 """What the gateway's counters read of limits, of those they are for, and of the ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
-from django.db.models.functions import TruncHour, TruncMinute
+from django.db.models import F, QuerySet, Sum
+from django.db.models.functions import Coalesce, TruncHour, TruncMinute
 
-from keystead.server.limits.counted import Counted
+from keystead.server.limits.counted import Counted, Spent
 from keystead.server.limits.models import Limit
 from keystead.server.organizations.models import GroupMembership
 from keystead.server.policy import limits as rules
-from keystead.server.policy.limits import Measure, Period, Scope
+from keystead.server.policy.limits import Beyond, Measure, Period, Scope
 from keystead.server.policy.windows import reaches_back_to
 from keystead.server.usage.models import UsageEntry
 from keystead.wire import ids
@@ -27,6 +27,10 @@ KINDS: Final = {
 }
 """Of what kind the identifier is that each scope names."""
 _BUCKETS: Final = {Period.FIVE_HOURS: TruncMinute, Period.SEVEN_DAYS: TruncHour}
+_SUMS: Final = {
+    Measure.SPEND: Sum(F("cost_micro") - Coalesce("covered_micro", 0)),
+    Measure.ALLOWANCE: Sum("covered_micro"),
+}
 Amounts = list[tuple[float, int]]
 
 
@@ -43,7 +47,7 @@ def rule_of(limit: Limit) -> rules.Limit:
     scope = Scope(limit.scope)
     subject = ids.dump(KINDS[scope], limit.subject)
     measure, period = Measure(limit.measure), Period(limit.period)
-    return rules.Limit(limit.wire_id, scope, subject, limit.shared, measure, period, limit.amount)
+    return rules.Limit(limit.wire_id, scope, subject, limit.shared, measure, period, limit.amount, Beyond(limit.beyond))
 
 
 def groups_of_members(groups: frozenset[str]) -> dict[str, frozenset[str]]:
@@ -57,17 +61,17 @@ def groups_of_members(groups: frozenset[str]) -> dict[str, frozenset[str]]:
     return {member: frozenset(each) for member, each in found.items()}
 
 
-def spent(asked: frozenset[Counted], now: float) -> Mapping[tuple[str, Period], Amounts]:
-    """Return what the ledger says was spent, by whom and in which period.
+def spent(asked: frozenset[Counted], now: float) -> Spent:
+    """Return what the ledger says was billed and covered, by whom and in which period.
 
     Args:
         asked: which sums.
         now: Unix seconds at which the periods end.
     """
-    found: dict[tuple[str, Period], Amounts] = {}
+    found: dict[tuple[str, Measure, Period], Amounts] = {}
     for one in asked:
         for counted, amounts in _sums(one, now):
-            found[(counted, one.period)] = amounts
+            found[(counted, one.measure, one.period)] = amounts
     return found
 
 
@@ -75,21 +79,21 @@ def _sums(asked: Counted, now: float) -> Iterator[tuple[str, Amounts]]:
     since = datetime.fromtimestamp(reaches_back_to(asked.period, now), UTC)
     organization = ids.parse("organization", asked.organization_id)
     rows = UsageEntry.objects.filter(organization=organization, started_at__gte=since, cost_micro__gt=0).order_by()
+    if asked.measure is Measure.ALLOWANCE:
+        rows = rows.filter(covered_micro__gt=0)
     match asked.by:
         case Scope.USER:
-            yield from _by(rows.exclude(member=None), "member_id", "membership", asked.period, since)
-            yield from _by(
-                rows.exclude(service_account=None), "service_account_id", "service_account", asked.period, since
-            )
+            yield from _by(rows.exclude(member=None), "member_id", "membership", asked, since)
+            yield from _by(rows.exclude(service_account=None), "service_account_id", "service_account", asked, since)
         case Scope.ORGANIZATION:
-            yield asked.subject, _amounts(rows, asked.period, since)
+            yield asked.subject, _amounts(rows, asked, since)
         case Scope.WORKSPACE:
-            yield asked.subject, _amounts(rows.filter(workspace=_subject(asked)), asked.period, since)
+            yield asked.subject, _amounts(rows.filter(workspace=_subject(asked)), asked, since)
         case Scope.KEY:
-            yield asked.subject, _amounts(rows.filter(principal_id=asked.subject), asked.period, since)
+            yield asked.subject, _amounts(rows.filter(principal_id=asked.subject), asked, since)
         case Scope.GROUP:
             members = GroupMembership.objects.filter(group=_subject(asked)).values("membership")
-            yield asked.subject, _amounts(rows.filter(member__in=members), asked.period, since)
+            yield asked.subject, _amounts(rows.filter(member__in=members), asked, since)
 
 
 def _subject(asked: Counted) -> UUID:
@@ -97,26 +101,27 @@ def _subject(asked: Counted) -> UUID:
 
 
 def _by(
-    rows: "QuerySet[UsageEntry]", column: str, kind: str, period: Period, since: datetime
+    rows: "QuerySet[UsageEntry]", column: str, kind: str, asked: Counted, since: datetime
 ) -> Iterator[tuple[str, Amounts]]:
     found: dict[str, Amounts] = defaultdict(list)
-    for owner, *amount in _summed(rows, period, (column,)):
+    for owner, *amount in _summed(rows, asked, (column,)):
         found[ids.dump(kind, owner)].append(_amount(amount, since))
     yield from found.items()
 
 
-def _amounts(rows: "QuerySet[UsageEntry]", period: Period, since: datetime) -> Amounts:
-    return [_amount(amount, since) for amount in _summed(rows, period, ()) if amount[-1] is not None]
+def _amounts(rows: "QuerySet[UsageEntry]", asked: Counted, since: datetime) -> Amounts:
+    return [_amount(amount, since) for amount in _summed(rows, asked, ()) if amount[-1] is not None]
 
 
-def _summed(rows: "QuerySet[UsageEntry]", period: Period, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def _summed(rows: "QuerySet[UsageEntry]", asked: Counted, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """Return one row for each value of the columns and, where the period has buckets, for each of these."""
-    if period in _BUCKETS:
-        rows = rows.annotate(bucket=_BUCKETS[period]("started_at"))
+    of_money = _SUMS[asked.measure]
+    if asked.period in _BUCKETS:
+        rows = rows.annotate(bucket=_BUCKETS[asked.period]("started_at"))
         columns = (*columns, "bucket")
     if not columns:
-        return [(rows.aggregate(sum=Sum("cost_micro"))["sum"],)]
-    return list(rows.values_list(*columns).annotate(sum=Sum("cost_micro")))
+        return [(rows.aggregate(sum=of_money)["sum"],)]
+    return list(rows.values_list(*columns).annotate(sum=of_money))
 
 
 def _amount(row: Any, since: datetime) -> tuple[float, int]:

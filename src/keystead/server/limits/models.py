@@ -13,6 +13,7 @@ class Limit(models.Model):
     Attributes:
         subject: the UUID of what the scope names; the organization's own for that.
         amount: micro-units of money, or a number; None lifts the limits that would count otherwise.
+        beyond: a :class:`keystead.server.policy.limits.Beyond`; older servers know no other than the first.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -23,6 +24,7 @@ class Limit(models.Model):
     measure = models.CharField(max_length=16)
     period = models.CharField(max_length=16)
     amount = models.PositiveBigIntegerField(null=True)
+    beyond = models.CharField(max_length=8, default="stopped", db_default="stopped")
     created_by = models.ForeignKey(Membership, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

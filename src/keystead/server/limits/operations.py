@@ -19,7 +19,7 @@ from keystead.server.limits.models import Limit
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Group, Membership, Organization, Workspace
 from keystead.server.organizations.roles import Permission
-from keystead.server.policy.limits import MICRO_PER_CENT, PERIODS, SHARED, Measure, Period, Scope
+from keystead.server.policy.limits import ALLOWING, MICRO_PER_CENT, PERIODS, SHARED, Beyond, Measure, Period, Scope
 from keystead.wire import ids
 
 LARGEST: Final = 10**12
@@ -35,6 +35,7 @@ class Draft:
     Attributes:
         subject: the wire identifier of what the scope names; empty for the organization.
         amount: micro-units, or a number; None for no limit.
+        beyond: what becomes of requests that it has no room for.
     """
 
     scope: Scope
@@ -43,6 +44,7 @@ class Draft:
     period: Period
     amount: int | None
     shared: bool = False
+    beyond: Beyond = Beyond.STOPPED
 
 
 def require(member: Membership) -> None:
@@ -77,7 +79,7 @@ def find(organization: Organization, limit_id: str) -> Limit | None:
 
 
 def put(member: Membership, draft: Draft, now: datetime) -> Limit:
-    """Set a limit; one of the same scope, measure and period gets the new amount and keeps its identifier.
+    """Set a limit; one of the same scope, measure and period gets what is new and keeps its identifier.
 
     Raises:
         PolicyDenied: the member's role may not.
@@ -93,14 +95,15 @@ def put(member: Membership, draft: Draft, now: datetime) -> Limit:
         "measure": draft.measure.value,
         "period": draft.period.value,
     }
-    fresh = {"amount": draft.amount, "created_by": member, "created_at": now, "updated_at": now}
+    given = {"amount": draft.amount, "beyond": draft.beyond.value, "updated_at": now}
+    fresh = {**given, "created_by": member, "created_at": now}
     with transaction.atomic():
         Organization.objects.select_for_update(no_key=True).get(pk=member.organization_id)
         limit, is_new = Limit.objects.get_or_create(**kind, defaults=fresh)
         before = None if is_new else limit.amount
         if not is_new:
-            limit.amount, limit.updated_at = draft.amount, now
-            limit.save(update_fields=["amount", "updated_at"])
+            limit.amount, limit.beyond, limit.updated_at = draft.amount, draft.beyond.value, now
+            limit.save(update_fields=list(given))
         _record(limit, member, "limit:create" if is_new else "limit:update", before, now)
     return limit
 
@@ -157,6 +160,10 @@ def _checked(member: Membership, draft: Draft) -> UUID:
     if draft.period not in PERIODS[draft.measure]:
         possible = ", ".join(PERIODS[draft.measure])
         raise UsageError(f"period: {draft.measure.value} is limited over: {possible}.", hint="Choose one of them.")
+    if draft.measure is Measure.ALLOWANCE and (draft.scope not in ALLOWING or draft.shared):
+        raise UsageError("scope: an allowance is for people, each.", hint="Give it to everybody, a group or a person.")
+    if draft.beyond is Beyond.METERED and draft.measure is not Measure.ALLOWANCE:
+        raise UsageError("beyond: only an allowance can be metered beyond.", hint="Beyond a limit, requests stop.")
     if draft.shared not in SHARED[draft.scope]:
         is_one = "of one person" if draft.shared else "shared by all who draw on it"
         raise UsageError(f"shared: a limit of {draft.scope.value} is always {is_one}.", hint="Choose that.")
@@ -188,6 +195,7 @@ def _record(limit: Limit, by: Membership, action: str, before: int | None, now: 
         "shared": limit.shared,
         "measure": limit.measure,
         "period": limit.period,
+        "beyond": limit.beyond,
         "before": before,
         "amount": None if action == "limit:remove" else limit.amount,
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from keystead.server.policy.limits import Cap, Measure, Period, Scope
+from keystead.server.policy.limits import MONEY, Beyond, Cap, Measure, Period, Scope
 from keystead.server.policy.windows import Counter
 from keystead.server.usage.prices import CURRENCY, amount
 
@@ -20,11 +20,13 @@ _WHOSE: Final = {
     Scope.KEY: "This API key's",
 }
 _CALLED: Final = {
-    Period.DAILY: "daily spend limit",
-    Period.WEEKLY: "weekly spend limit",
-    Period.MONTHLY: "monthly spend limit",
-    Period.FIVE_HOURS: "allowance for 5 hours",
-    Period.SEVEN_DAYS: "allowance for 7 days",
+    (Measure.SPEND, Period.DAILY): "daily spend limit",
+    (Measure.SPEND, Period.WEEKLY): "weekly spend limit",
+    (Measure.SPEND, Period.MONTHLY): "monthly spend limit",
+    (Measure.SPEND, Period.FIVE_HOURS): "spend limit for 5 hours",
+    (Measure.SPEND, Period.SEVEN_DAYS): "spend limit for 7 days",
+    (Measure.ALLOWANCE, Period.FIVE_HOURS): "allowance for 5 hours",
+    (Measure.ALLOWANCE, Period.SEVEN_DAYS): "allowance for 7 days",
 }
 _RATES: Final = {
     Measure.REQUESTS: "requests per minute",
@@ -63,23 +65,27 @@ STALE: Final = Denial(
 
 def over(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
     """Return why ``wanted`` more is refused; the counter has been looked at."""
-    if cap.limit.measure is not Measure.SPEND:
+    if cap.limit.measure not in MONEY:
         return _rate(cap, counter, wanted, now)
     if counter.used + wanted <= cap.amount:
         return Denial(
             429,
             "rate_limit_error",
-            f"What is left of {_whose(cap).lower()} {_CALLED[cap.limit.period]} of {_money(cap.amount)} is held for "
-            f"requests under way. Try again when one of them has ended (limit {cap.limit.id}).",
+            f"What is left of {_whose(cap).lower()} {_called(cap)} is held for requests under way. Try again when one "
+            f"of them has ended (limit {cap.limit.id}).",
             _SOON,
             cap.limit.id,
         )
-    return Denial(429, "billing_error", _spent(cap, counter, wanted, now), None, cap.limit.id)
+    opens = counter.room_at(max(cap.amount - wanted, 0), now) or now
+    sentence = _spent(cap, counter, wanted, opens)
+    if cap.limit.measure is Measure.ALLOWANCE:
+        return Denial(429, "rate_limit_error", sentence, max(1, math.ceil(opens - now)), cap.limit.id)
+    return Denial(429, "billing_error", sentence, None, cap.limit.id)
 
 
-def _spent(cap: Cap, counter: Counter, wanted: int, now: float) -> str:
+def _spent(cap: Cap, counter: Counter, wanted: int, opens: float) -> str:
     left = max(cap.amount - counter.used, 0)
-    until = datetime.fromtimestamp(counter.room_at(max(cap.amount - wanted, 0), now) or now, UTC)
+    until = datetime.fromtimestamp(opens, UTC)
     wait = f"wait until {until:%Y-%m-%d %H:%M} UTC"
     if not left:
         what = f"is used up: {wait}"
@@ -87,16 +93,16 @@ def _spent(cap: Cap, counter: Counter, wanted: int, now: float) -> str:
         what = f"has {_money(left)} left, and this request may cost up to {_money(wanted)}: lower max_tokens, or {wait}"
     else:
         what = f"has {_money(left)} left, and this request may cost up to {_money(wanted)}: lower max_tokens"
-    whose = f"{_whose(cap)} {_CALLED[cap.limit.period]} of {_money(cap.amount)}"
-    return f"{whose} {what}. An administrator can raise it (limit {cap.limit.id})."
+    return f"{_whose(cap)} {_called(cap)} {what}. An administrator can raise it (limit {cap.limit.id})."
 
 
 def near(cap: Cap, counter: Counter) -> str:
-    """Return what to say beside an answer when a spend limit is nearly used up; else nothing."""
-    if cap.limit.measure is not Measure.SPEND or counter.used * 100 < cap.amount * WARN_AT:
+    """Return what to say beside an answer when a limit of money is nearly used up; else nothing."""
+    if cap.limit.measure not in MONEY or counter.used * 100 < cap.amount * WARN_AT:
         return ""
-    called = f"{_whose(cap)} {_CALLED[cap.limit.period]} of {_money(cap.amount)}"
-    return f"{called} is used up to {counter.used * 100 // max(cap.amount, 1)} percent ({cap.limit.id})"
+    after = ", and what goes beyond it is billed" if cap.limit.beyond is Beyond.METERED else ""
+    percent = counter.used * 100 // max(cap.amount, 1)
+    return f"{_whose(cap)} {_called(cap)} is used up to {percent} percent{after} ({cap.limit.id})"
 
 
 def _rate(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
@@ -117,6 +123,10 @@ def _rate(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
 
 def _whose(cap: Cap) -> str:
     return _WHOSE[cap.limit.scope] if cap.limit.shared else "Your"
+
+
+def _called(cap: Cap) -> str:
+    return f"{_CALLED[cap.limit.measure, cap.limit.period]} of {_money(cap.amount)}"
 
 
 def _money(micro: int) -> str:

@@ -5,6 +5,10 @@ else their organization's, or else none. A *shared* cap is one pot for all who d
 an organization's, a workspace's, a group's and a key's. Every measure and period is resolved by itself, so that a
 monthly cap of somebody's own leaves the daily one of their group as it is.
 
+An *allowance* is what a flat rate covers: so much in a window that reaches back from now, for each person who is signed
+in. What it covers is not billed and counts towards no limit of spending; what it does not cover either stops or is
+metered, which is to say billed. Keys and service accounts are metered always.
+
 Amounts of money are whole micro-units of the currency here, and whole cents as strings on the wire.
 """
 
@@ -30,6 +34,9 @@ class Measure(StrEnum):
     """What is counted."""
 
     SPEND = "spend"
+    """What is billed: the cost of what no allowance covers."""
+    ALLOWANCE = "allowance"
+    """What a flat rate covers, at the cost that it would have."""
     REQUESTS = "requests"
     TOKENS = "tokens"
     CONCURRENT = "concurrent"
@@ -47,8 +54,17 @@ class Period(StrEnum):
     NOW = "now"
 
 
+class Beyond(StrEnum):
+    """What becomes of requests that a limit has no room for."""
+
+    STOPPED = "stopped"
+    METERED = "metered"
+    """They go on and are billed; only an allowance can say so."""
+
+
 PERIODS: Final = {
     Measure.SPEND: (Period.DAILY, Period.WEEKLY, Period.MONTHLY, Period.FIVE_HOURS, Period.SEVEN_DAYS),
+    Measure.ALLOWANCE: (Period.FIVE_HOURS, Period.SEVEN_DAYS),
     Measure.REQUESTS: (Period.MINUTE,),
     Measure.TOKENS: (Period.MINUTE,),
     Measure.CONCURRENT: (Period.NOW,),
@@ -64,6 +80,12 @@ SHARED: Final = {
 }
 """Whether the limits of a scope are per seat (False) or shared by all who draw on it (True)."""
 
+MONEY: Final = frozenset({Measure.SPEND, Measure.ALLOWANCE})
+"""What is counted in micro-units and kept in the ledger."""
+
+ALLOWING: Final = frozenset({Scope.ORGANIZATION, Scope.GROUP, Scope.USER})
+"""Whom an allowance can be for: people, each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -74,6 +96,7 @@ class Limit:
         subject: the wire identifier of what the scope names: ``org_…``, ``wrk_…``, ``grp_…``, ``mem_…`` or ``key_…``.
         shared: one pot for all who draw on it, rather than as much for each.
         amount: micro-units of money, or a number; None lifts the limits that would count otherwise.
+        beyond: what becomes of requests that it has no room for.
     """
 
     id: str
@@ -83,6 +106,7 @@ class Limit:
     measure: Measure
     period: Period
     amount: int | None
+    beyond: Beyond = Beyond.STOPPED
 
 
 class Caller(NamedTuple):
@@ -92,6 +116,7 @@ class Caller(NamedTuple):
         seat: the member or the service account.
         key_id: the API key, or empty for a sign-in.
         groups: those of the member.
+        signed_in: a person's sign-in, which alone draws on an allowance.
     """
 
     organization_id: str
@@ -99,6 +124,7 @@ class Caller(NamedTuple):
     seat: str
     key_id: str = ""
     groups: frozenset[str] = frozenset()
+    signed_in: bool = False
 
 
 class Cap(NamedTuple):
@@ -138,6 +164,8 @@ def effective(limits: Iterable[Limit]) -> Limit | None:
 
 
 def _is_meant(limit: Limit, caller: Caller) -> bool:
+    if limit.measure is Measure.ALLOWANCE and not caller.signed_in:
+        return False
     match limit.scope:
         case Scope.ORGANIZATION:
             return limit.subject == caller.organization_id

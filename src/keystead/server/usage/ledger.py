@@ -201,5 +201,5 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         _hex("service_account", record.service_account_id) if record.service_account_id else None,
         *record[22:24],
         *cost_of(record, book),
-        record.upstream_kind,
+        *record[24:26],  # the upstream's kind, and what an allowance covers
     )

@@ -12,8 +12,9 @@ class UsageEntry(models.Model):
 
     Rows are only added; only their cost may be computed again. What prices need is empty in rows that are older than
     prices, and ``upstream_kind`` in those that are older than it. ``cost_micro`` is in micro-units; ``price`` names the
-    row of the price book, empty if nothing was used. The relations carry no database constraint: a record of what an
-    upstream was paid for is kept whatever has happened to the rows it names.
+    row of the price book, empty if nothing was used. ``covered_micro`` is the part of the cost that an allowance
+    covers, and the rest is billed; None where the caller has no allowance. The relations carry no database constraint:
+    a record of what an upstream was paid for is kept whatever has happened to the rows it names.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -46,6 +47,7 @@ class UsageEntry(models.Model):
     price = models.CharField(max_length=200, null=True)
     cost_is_estimate = models.BooleanField(null=True)
     upstream_kind = models.CharField(max_length=16, default="")
+    covered_micro = models.PositiveBigIntegerField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["organization", "started_at"], name="usage_by_day")]

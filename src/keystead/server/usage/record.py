@@ -32,6 +32,7 @@ class UsageRecord(NamedTuple):
         cache_write_1h_tokens: those of ``cache_write_tokens`` that the cache keeps for an hour.
         web_searches: searches that the upstream made for the request.
         upstream_kind: what that upstream is, such as ``anthropic`` or ``bedrock``; empty where ``upstream`` is.
+        covered_micro: the part of its cost, in micro-units, that the caller's allowance covers; None without one.
     """
 
     id: str
@@ -59,6 +60,7 @@ class UsageRecord(NamedTuple):
     cache_write_1h_tokens: int = 0
     web_searches: int = 0
     upstream_kind: str = ""
+    covered_micro: int | None = None
 
 
 def cost_of(record: UsageRecord, book: PriceBook) -> Cost:

@@ -56,7 +56,7 @@ def reprice(since: datetime, now: datetime, book: PriceBook, *, dry_run: bool) -
         if changed and not dry_run:
             with transaction.atomic():
                 UsageEntry.objects.bulk_update(
-                    changed, ["cost_micro", "price", "cost_is_estimate"], batch_size=_STATEMENT
+                    changed, ["cost_micro", "price", "cost_is_estimate", "covered_micro"], batch_size=_STATEMENT
                 )
     if done.changed and not dry_run:
         details: audit.Details = {
@@ -89,6 +89,7 @@ def _apply(row: UsageEntry, book: PriceBook, done: Repriced) -> bool:
     before = (row.cost_micro, row.price, row.cost_is_estimate)
     cost = _cost(row, book)
     row.cost_micro, row.price, row.cost_is_estimate = cost
+    row.covered_micro = _covered(row.covered_micro, before[0], cost.micro)
     done.rows += 1
     done.changed += before != cost
     done.unpriced += before[0] is None
@@ -96,6 +97,11 @@ def _apply(row: UsageEntry, book: PriceBook, done: Repriced) -> bool:
     done.before_micro += before[0] or 0
     done.after_micro += cost.micro
     return before != cost
+
+
+def _covered(covered: int | None, before: int | None, after: int) -> int | None:
+    """Return what an allowance covers of a new cost: all of it where it did, else no more than it did."""
+    return after if covered is not None and covered == before else covered and min(covered, after)
 
 
 def _cost(row: UsageEntry, book: PriceBook) -> Cost:

@@ -61,7 +61,8 @@ class Server:
         return {"org_1": self.limits} if self.limits else {}
 
     def _spent(self, asked: frozenset[Counted], _: float) -> Spent:
-        return {("mem_1", one.period): [(row.started_at, micro(row)) for row in self.rows] for one in asked}
+        keys = {one: ("mem_1", one.measure, one.period) for one in asked}
+        return {key: [(row.started_at, amount(row, one)) for row in self.rows] for one, key in keys.items()}
 
     def reserve(self, number: int, max_tokens: int | None = 100, who: Principal | None = None, text: str = "") -> Any:
         size = len(body(max_tokens, text)), max_tokens
@@ -75,6 +76,11 @@ class Server:
 
 def micro(row: UsageRecord) -> int:
     return cost_of(row, SHIPPED).micro
+
+
+def amount(row: UsageRecord, asked: Counted) -> int:
+    covered = row.covered_micro or 0
+    return covered if asked.measure is Measure.ALLOWANCE else micro(row) - covered
 
 
 ANSWER = micro(record(0))
