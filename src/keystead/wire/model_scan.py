@@ -3,8 +3,8 @@
 A policy decides on the model that this module reads, while the upstream acts on the one *it* reads; so every
 body on which two JSON parsers could disagree is refused (duplicate keys, a key in other capitals, another encoding
 than UTF-8), and the fast path is taken only where there is nothing to disagree about: the key's name occurs once in
-the whole body, in plain letters. Then either it is the top-level one, or there is none and the upstream refuses the
-request.
+the whole body with a value that could be a model, in plain letters. Then either it is the top-level one, or there is
+none and the upstream refuses the request.
 """
 
 import json
@@ -13,10 +13,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-_KEYS: Final = re.compile(rb'"(?:(?:model|stream|max_(?:completion_|output_)?tokens)"|[a-z_]{0,9}\\u00)', re.IGNORECASE)
-"""The names that are looked for, as parsers take them that do not mind upper and lower case, and whatever could be one
-of them with a letter escaped. All begin with a quote, because looking for one character is what goes fast."""
+
+def _any_case(name: str) -> str:
+    """Return a pattern for a name in capitals or not: twice as fast as to ignore case, where a body has many quotes."""
+    return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in name)
+
+
+_LIMIT_NAME: Final = f"{_any_case('ax_')}(?:{_any_case('completion_')}|{_any_case('output_')})?{_any_case('tokens')}"
+_NAMES: Final = re.compile(f'"[mMsS](?:{_any_case("odel")}|{_any_case("tream")}|{_LIMIT_NAME})"'.encode("ascii"))
+"""The names that are looked for, as parsers take them that do not mind upper and lower case. They begin with a quote,
+because looking for one character is what goes fast, and then with one of two letters, because most strings do not."""
+_NO_MATTER: Final = re.compile(rb"[ \t\r\n]*(?:[],}]|:[ \t\r\n]*[{[])")
+"""What follows a name that is itself a value, or whose value is an object or a list: no parser takes that for a model,
+and the schemas of an agent's tools are full of it."""
 _ESCAPED: Final = b"\\u00"
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
+_BEGUN: Final = re.compile(rb'"[a-z_]{0,9}\Z', re.IGNORECASE)
+"""How far into a string a letter of one of those names can stand."""
+_LONGEST: Final = 10
 _MODEL_KEY: Final = b'"model"'
 _NUMBER: Final = rb"([0-9]{1,9})"
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -70,18 +84,26 @@ def scan(body: bytes) -> RequestFacts | BodyFault:
 def _fast(body: bytes) -> RequestFacts | None:
     """Return the facts when they are beyond doubt, else None. One pass: a body of an agent is hundreds of kilobytes."""
     values: dict[bytes, bytes] = {}
-    for key in _KEYS.finditer(body):
-        name = key[0]
-        value = _VALUES[name].match(body, key.end()) if name in _VALUES and name not in values else None
-        if value is None:  # in other capitals, escaped, twice, or with a value that is to be looked at
+    for key in _NAMES.finditer(body):
+        name, end = key[0], key.end()
+        value = _VALUES[name].match(body, end) if name in _VALUES and name not in values else None
+        if value is not None:
+            values[name] = value[1]
+        elif _NO_MATTER.match(body, end) is None:  # in other capitals, twice, or with a value that is to be looked at
             return None
-        values[name] = value[1]
     model = values.get(_MODEL_KEY)
-    if model is None or not _looks_like_object(body):
+    if model is None or not _looks_like_object(body) or _spelled_with_escapes(body):
         return None
     limits = [int(values[name]) for name in _LIMIT_KEYS if name in values]
     stream = values.get(b'"stream"') == b"true"
     return RequestFacts(model.decode("ascii"), stream, (), max(limits) if limits else None)
+
+
+def _spelled_with_escapes(body: bytes) -> bool:
+    """Return whether one of the names may be there with a letter of it escaped."""
+    first = body.find(_ESCAPED)
+    letters = () if first < 0 else _ESCAPED_LETTER.finditer(body, first)
+    return any(_BEGUN.search(body, max(0, one.start() - _LONGEST), one.start()) for one in letters)
 
 
 def _looks_like_object(body: bytes) -> bool:
@@ -122,8 +144,8 @@ def renamed(body: bytes, model: str) -> bytes:
 
 def _place_of_model(body: bytes) -> tuple[int, int]:
     """Return where the value of the top-level ``model`` begins and ends, its quotes included."""
-    keys = [key for key in _KEYS.finditer(body) if key[0].lower() == _MODEL_KEY or key[0].endswith(_ESCAPED)]
-    if len(keys) == 1:
+    keys = [key for key in _NAMES.finditer(body) if key[0] == _MODEL_KEY and not _NO_MATTER.match(body, key.end())]
+    if len(keys) == 1 and not _spelled_with_escapes(body):
         found = _VALUES[_MODEL_KEY].match(body, keys[0].end())
         if found is not None:
             return found.start(1) - 1, found.end(1) + 1

@@ -135,6 +135,29 @@ def test_nested_names_and_quoted_json_do_not_count() -> None:
     assert scan(body) == RequestFacts("good", stream=False)
 
 
+def test_what_an_agent_sends_is_read_for_what_it_is() -> None:
+    """Its tools have inputs of those names, and what they gave back has colours and code in it."""
+    schema = {"properties": {"model": {"enum": ["model", "stream"]}, "max_tokens": {}}, "required": ["model", "stream"]}
+    said = '\x1b[31merror\x1b[0m: print("model", {"model": "evil", "stream": False})'
+    document = {
+        "model": "good",
+        "messages": [{"role": "user", "content": [{"type": "tool_result", "content": said}]}],
+        "tools": [{"name": "Task", "input_schema": schema}],
+        "max_tokens": 32_000,
+        "stream": True,
+    }
+    facts = RequestFacts("good", stream=True, max_tokens=32_000)
+    assert scan(json.dumps(document).encode()) == facts
+    assert scan(json.dumps(document, indent=2, ensure_ascii=False).encode()) == facts
+
+
+@pytest.mark.parametrize("name", ["mod\\u0065l", "\\u004dodel", "model\\u005f", "Model"])
+def test_a_name_in_other_letters_is_seen_behind_any_number_of_harmless_escapes(name: str) -> None:
+    body = b'{"model":"a","x":"' + b"\\u001b[0m\\u00e9" * 400 + b'","%b":"b"}' % name.encode()
+    found = scan(body)
+    assert isinstance(found, BodyFault) == (name != "model\\u005f")
+
+
 def test_duplicates_deeper_down_are_the_upstreams_business() -> None:
     body = b'{"model":"good","metadata":{"user_id":"a","user_id":"b"}}'
     assert scan(body) == RequestFacts("good", stream=False)
