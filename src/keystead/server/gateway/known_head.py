@@ -2,7 +2,8 @@
 
 An agent sends the same head with every request on its connection but for the length of the body. Comparing bytes with
 one that passed every check costs a tenth of parsing, sorting and checking it again, and cannot come to another result:
-whatever differs, and be it by one byte outside the length's digits, goes to the parser.
+whatever differs, and be it by one byte outside the length's digits, goes to the parser. Only the head has to come in one
+piece; official SDKs send it by itself, and a conversation of an agent takes many pieces.
 """
 
 import re
@@ -31,30 +32,30 @@ class KnownHead:
         self.head = head
 
     @classmethod
-    def of(cls, request: bytes, head: RequestHead) -> "KnownHead | None":
+    def of(cls, begun: bytes, head: RequestHead) -> "KnownHead | None":
         """Return what to remember of a request, or None when its head is not to be remembered.
 
         Args:
-            request: the whole request as it came, one segment; the parser has found it in order and complete.
+            begun: its first segment, in which the parser has found its whole head in order, and maybe more of it.
             head: its head, checked.
         """
-        end = request.find(b"\r\n\r\n") + 4
-        lengths = list(_LENGTH.finditer(request, 0, end))
-        if end > _LARGEST or len(lengths) != 1 or b"expect" in head.read or not request.startswith(b"POST "):
+        end = begun.find(b"\r\n\r\n") + 4
+        lengths = list(_LENGTH.finditer(begun, 0, end))
+        if end > _LARGEST or len(lengths) != 1 or b"expect" in head.read or not begun.startswith(b"POST "):
             return None
         first, last = lengths[0].span(1)
-        known = cls(request[:first], request[last:end], head)
-        return known if known.body_of(request) is not None else None
+        known = cls(begun[:first], begun[last:end], head)
+        return known if known.begins(begun) is not None else None
 
-    def body_of(self, data: bytes) -> bytes | None:
-        """Return the body when ``data`` is this head and exactly the body it announces, else None."""
+    def begins(self, data: bytes) -> tuple[int, int] | None:
+        """Return the length of the body and where it starts, when ``data`` is this head and no more than that body."""
         before, after = self._before, self._after
         if not data.startswith(before):
             return None
         start = len(before)
         end = data.find(after, start, start + _DIGITS + len(after))
         digits = data[start:end]
-        body = end + len(after)
-        if end < 0 or not digits.isdigit() or int(digits) != len(data) - body:
+        if end < 0 or not digits.isdigit():
             return None
-        return data[body:]
+        length, body = int(digits), end + len(after)
+        return (length, body) if length >= len(data) - body else None

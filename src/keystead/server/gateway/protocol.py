@@ -64,6 +64,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self._discarded = 0
+        self._left = 0
 
     # -- from the network ----------------------------------------------------------------------------------------
 
@@ -81,10 +82,14 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.pause_reading()  # one request after the other
             self._held += data
             return
-        if self._known is not None:
-            body = self._known.body_of(data)
-            if body is not None:
-                self._repeat(self._known.head, body)
+        if self._exchange is not None and self._left:
+            self._take(self._exchange, data)
+            return
+        if self._known is not None and self._exchange is None:
+            begins = self._known.begins(data)
+            if begins is not None:
+                length, start = begins
+                self._repeat(self._known.head, length, data[start:])
                 return
             self._known = None
         self._segment = data if self._between else b""
@@ -247,7 +252,7 @@ class GatewayProtocol(HttpToolsProtocol):
             if self.parser.should_upgrade():
                 raise Refusal(400, "The Upgrade header is not supported at this address.")
             if self._surplus:
-                raise Refusal(400, "A second request was sent before the first was answered (pipelining). Wait for it.")
+                raise _pipelined()
             if self._arrived > 2 * self._gateway.limits.head_bytes + _FRAMING_EACH * exchange.size:
                 raise Refusal(400, "The request's body is nearly all framing. Send larger chunks, and few trailers.")
             if not exchange.admitted:
@@ -263,19 +268,35 @@ class GatewayProtocol(HttpToolsProtocol):
         exchange.admit(head, head.length or 0)
         if b"expect" in head.read and not self._complete:
             self.transport.write(_CONTINUE)
-        if self._complete and self._segment and self._keep_alive:
+        if self._segment and self._keep_alive:
             self._known = KnownHead.of(self._segment, head)
 
-    def _repeat(self, head: RequestHead, body: bytes) -> None:
-        """Answer a request whose head is the last one's: everything the parser would say of it is known."""
+    def _repeat(self, head: RequestHead, length: int, begun: bytes) -> None:
+        """Begin a request whose head is the last one's: everything the parser would say of it is known."""
         exchange = self._exchange = Exchange(self._gateway, self)
-        self._complete = True
         try:
-            exchange.admit(head, len(body))
-            exchange.take(body)
-            exchange.dispatch()
+            exchange.admit(head, length)
         except Refusal as refusal:
-            self.refuse(refusal)
+            self.refuse(refusal, close=len(begun) < length)
+            return
+        self._left = length
+        if len(begun) < length:
+            self.awaiting(self._gateway.limits.body_seconds)
+        if begun or not length:
+            self._take(exchange, begun)
+
+    def _take(self, exchange: Exchange, data: bytes) -> None:
+        """Take more of the body of such a request, and send it on when that is all."""
+        self._left -= len(data)
+        try:
+            if self._left < 0:
+                raise _pipelined()
+            exchange.take(data)
+            if not self._left:
+                self._complete = True
+                exchange.dispatch()
+        except Refusal as refusal:
+            self.refuse(refusal, close=not self._complete)
 
     def _head_is_large(self) -> bool:
         limits, headers = self._gateway.limits, self.headers
@@ -368,6 +389,10 @@ class GatewayProtocol(HttpToolsProtocol):
             self._keep_alive = False
         else:
             super().shutdown()
+
+
+def _pipelined() -> Refusal:
+    return Refusal(400, "A second request was sent before the first was answered (pipelining). Wait for it.")
 
 
 def _late() -> Refusal:
