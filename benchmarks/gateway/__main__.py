@@ -1,6 +1,7 @@
 """Gateways side by side: `make bench-gateway`.
 
-Three tables: small requests and streams; large bodies and many streams at once; and what a million keys cost. All
+Four tables: small requests and streams; large bodies and many streams at once; the upstream behind TLS; and what a
+million keys cost. All
 gateways run at once, each is loaded in turn, several rounds, so that a noisy minute hits all of them. The upstream and
 the load share core 0, the gateway under load has core 1. CPU time is the gateway's own (with its children), read from
 /proc: of all figures it is the one that other work on the machine moves least. Everything is on loopback and ends with
@@ -10,7 +11,6 @@ the run.
 import argparse
 import contextlib
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,17 +21,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gateway import measure
-from benchmarks.gateway.subjects import MODEL, SUBJECTS, Subject, with_keys
+from benchmarks.gateway import conversation, measure, tls_end
+from benchmarks.gateway.subjects import MODEL, SUBJECTS, Place, Subject, with_keys
 
 PATH = "/v1/messages"
 QUESTION = {"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": "hello"}]}
 SMALL = json.dumps(QUESTION, separators=(",", ":"))
 STREAM = json.dumps({**QUESTION, "stream": True}, separators=(",", ":"))
 SLOW = json.dumps({**QUESTION, "stream": True, "top_k": 1}, separators=(",", ":"))
-CODE = "def add(first, second):\n    return first + second\n"
-LARGE = json.dumps({**QUESTION, "messages": [{"role": "user", "content": CODE * 4000}]}, separators=(",", ":"))
-"""A conversation of an agent: 200 KB, most of it code."""
+LARGE = conversation.body(MODEL, turns=75)
+"""A conversation of an agent of 200 KB: tools with their schemas, calls, and what they gave back."""
 START_SECONDS = 180
 
 
@@ -43,13 +42,6 @@ class Running:
     pid: int
     port: int
     key: str
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -90,7 +82,7 @@ def wait_until_it_answers(running: subprocess.Popen[bytes], port: int, key: str,
 @contextlib.contextmanager
 def upstream(directory: Path) -> Iterator[int]:
     """Compile and run the fake Messages API."""
-    program, port = directory / "upstream", free_port()
+    program, port = directory / "upstream", measure.free_port()
     subprocess.run(["cc", "-O2", "-o", str(program), str(Path(__file__).with_name("upstream.c"))], check=True)
     log = directory / "upstream.log"
     with process(measure.pinned(measure.LOAD_CORE, [str(program), str(port)]), log) as running:
@@ -99,12 +91,12 @@ def upstream(directory: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def gateway(subject: Subject, directory: Path, upstream_port: int) -> Iterator[Running]:
+def gateway(subject: Subject, directory: Path, upstream: Place) -> Iterator[Running]:
     """Start one subject and wait until it answers."""
     own = directory / subject.name.lower().replace(" ", "-")
     own.mkdir()
-    port = free_port()
-    started = subject.start(own, port, upstream_port)
+    port = measure.free_port()
+    started = subject.start(own, port, upstream)
     command = measure.pinned(measure.GATEWAY_CORE, started.command)
     environment = started.environment or None
     with process(command, own / f"{subject.name}.log", environment) as running:
@@ -197,16 +189,14 @@ def print_tables(subjects: list[Subject], figures: Figures, wanted: int) -> None
             else " | | | "
         )
         print(f"| {subject.name} | {row['cpu_large']:,.0f} | {row['cpu_large'] / base['cpu_large']:,.2f} | {held} |")
-    for name, rows in figures.items():
-        if failed := sum(rows["failed"]):
-            print(f"\n{name}: {failed:,.0f} requests FAILED; its figures do not count.")
+    print_failures(figures)
 
 
 def compare(directory: Path, upstream_port: int, subjects: list[Subject], options: argparse.Namespace) -> None:
     """Run the gateways side by side and print their tables."""
     figures: Figures = defaultdict(lambda: defaultdict(list))
     with contextlib.ExitStack() as stack:
-        running = [stack.enter_context(gateway(one, directory, upstream_port)) for one in subjects]
+        running = [stack.enter_context(gateway(one, directory, Place(upstream_port))) for one in subjects]
         for number in range(options.rounds):
             for one in running:
                 print(f"round {number + 1} of {options.rounds}: {one.subject.name}", file=sys.stderr, flush=True)
@@ -227,7 +217,7 @@ def compare_keys(directory: Path, upstream_port: int, options: argparse.Namespac
     figures: Figures = defaultdict(lambda: defaultdict(list))
     subjects = [with_keys(number) for number in options.keys]
     with contextlib.ExitStack() as stack:
-        running = [stack.enter_context(gateway(one, directory, upstream_port)) for one in subjects]
+        running = [stack.enter_context(gateway(one, directory, Place(upstream_port))) for one in subjects]
         for number in range(options.rounds):
             for one in running:
                 print(f"round {number + 1} of {options.rounds}: {one.subject.name}", file=sys.stderr, flush=True)
@@ -240,6 +230,43 @@ def compare_keys(directory: Path, upstream_port: int, options: argparse.Namespac
         print(f"| {subject.name} | {cost:,.1f} | {cost / first:.2f} | {memory:,.0f} MB |")
 
 
+def compare_tls(directory: Path, upstream_port: int, subjects: list[Subject], options: argparse.Namespace) -> None:
+    """Run the gateways before an upstream behind TLS, and print what a request and a chunk cost then."""
+    figures: Figures = defaultdict(lambda: defaultdict(list))
+    authority, port = tls_end.certificate(directory), measure.free_port()
+    end = measure.pinned(measure.LOAD_CORE, tls_end.command(directory, authority, port, upstream_port))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(process(end, directory / "tls-end.log"))
+        place = Place(port, authority)
+        running = [stack.enter_context(gateway(one, directory, place)) for one in subjects]
+        for number in range(options.rounds):
+            for one in running:
+                print(f"TLS, round {number + 1} of {options.rounds}: {one.subject.name}", file=sys.stderr, flush=True)
+                requests(one, SMALL, options.seconds, figures, "request")
+                requests(one, LARGE, options.seconds, figures, "large")
+                streams(one, upstream_port, options.seconds + 4, figures)
+    print_costs("the upstream behind TLS", subjects, figures)
+
+
+def print_costs(title: str, subjects: list[Subject], figures: Figures) -> None:
+    """Medians of what each kind of work costs, with ratios to the first row."""
+    print(f"\n| {title} | CPU µs/req | x | CPU µs, large body | x | CPU µs/chunk | x |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    kinds = ("cpu_request", "cpu_large", "cpu_chunk")
+    first = {kind: statistics.median(figures[subjects[0].name][kind]) for kind in kinds}
+    for subject in subjects:
+        cells = [(statistics.median(figures[subject.name][kind]), first[kind]) for kind in kinds]
+        print(f"| {subject.name} | " + " | ".join(f"{cost:,.1f} | {cost / base:,.2f}" for cost, base in cells) + " |")
+    print_failures(figures)
+
+
+def print_failures(figures: Figures) -> None:
+    """Name the rows that do not count."""
+    for name, rows in figures.items():
+        if failed := sum(rows["failed"]):
+            print(f"\n{name}: {failed:,.0f} requests FAILED; its figures do not count.")
+
+
 def main() -> None:
     """Parse the arguments, run the rounds, print the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks.gateway", description=(__doc__ or "").splitlines()[0])
@@ -248,11 +275,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of the rows to run")
     parser.add_argument("--streams", type=int, default=5000, help="to hold open at once; 0 for none")
     parser.add_argument("--keys", type=int, nargs="*", default=[10_000, 1_000_000], help="how many to compare")
+    parser.add_argument("--no-tls", action="store_true", help="leave the upstream behind TLS out")
     options = parser.parse_args()
     subjects = [one for one in SUBJECTS if not options.only or one.name in options.only]
     with tempfile.TemporaryDirectory() as name, upstream(Path(name)) as upstream_port:
         if subjects:
             compare(Path(name), upstream_port, subjects, options)
+        encrypted = [one for one in subjects if one.tls]
+        if encrypted and not options.no_tls:
+            (Path(name) / "tls").mkdir()
+            compare_tls(Path(name) / "tls", upstream_port, encrypted, options)
         if options.keys:
             compare_keys(Path(name), upstream_port, options)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.gateway import measure
 from benchmarks.gateway.__main__ import LARGE, PATH, SMALL, STREAM, gateway, upstream
-from benchmarks.gateway.subjects import SUBJECTS
+from benchmarks.gateway.subjects import SUBJECTS, Place
 
 MIX = (
     ("small", SMALL, 64, True),
@@ -35,7 +35,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as name,
         upstream(Path(name)) as upstream_port,
-        gateway(subject, Path(name), upstream_port) as one,
+        gateway(subject, Path(name), Place(upstream_port)) as one,
     ):
         for minute in range(1, options.minutes + 1):
             end, done = time.monotonic() + 60, []

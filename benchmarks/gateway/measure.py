@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +14,14 @@ from pathlib import Path
 
 LOAD_CORE, GATEWAY_CORE = "0", "1"
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
 
 
 def pinned(core: str, command: list[str]) -> list[str]:

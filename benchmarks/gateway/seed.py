@@ -1,9 +1,10 @@
-"""Make a fresh installation with an administrator and one API key, by the operations a person's clicks would call.
+"""Make a fresh installation with an administrator, one API key, a policy and limits, as a person's clicks would.
 
 Reads the server's settings from the environment and how many keys to add beside it from the first argument; prints the
 key.
 """
 
+import json
 import os
 import secrets
 import sys
@@ -35,7 +36,24 @@ def main() -> None:
     )
     _, secret = keys.issue(member, "benchmark", now=now, random_bytes=secrets.token_bytes)
     add(member, int(sys.argv[1]), now - timedelta(days=1))
+    govern(member, now)
     print(secret.reveal())
+
+
+def govern(member: Any, now: datetime) -> None:
+    """Allow some models, and limit what is spent and asked in more ways than one, each far beyond what a run uses."""
+    from keystead.server.limits import operations as limits
+    from keystead.server.policies import operations as policies
+    from keystead.server.policy.limits import Measure, Period, Scope
+
+    allowed = {"availableModels": ["claude-sonnet-4-5", "claude-opus-4-1", "claude-haiku-4-5"]}
+    policies.create(member, policies.Draft("Everybody", json.dumps(allowed)), now)
+    for scope, measure, period in (
+        (Scope.ORGANIZATION, Measure.SPEND, Period.MONTHLY),
+        (Scope.ORGANIZATION, Measure.REQUESTS, Period.MINUTE),
+        (Scope.ORGANIZATION, Measure.SPEND, Period.FIVE_HOURS),
+    ):
+        limits.put(member, limits.Draft(scope, "", measure, period, limits.LARGEST, shared=True), now)
 
 
 def add(member: Any, number: int, created_at: datetime) -> None:
