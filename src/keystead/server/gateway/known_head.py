@@ -2,8 +2,8 @@
 
 An agent sends the same head with every request on its connection but for the length of the body. Comparing bytes with
 one that passed every check costs a tenth of parsing, sorting and checking it again, and cannot come to another result:
-whatever differs, and be it by one byte outside the length's digits, goes to the parser. Only the head has to come in one
-piece; official SDKs send it by itself, and a conversation of an agent takes many pieces.
+whatever differs, and be it by one byte outside the length's digits, goes to the parser. Only the head has to come in
+one piece; official SDKs send it by itself, and a conversation of an agent takes many pieces.
 """
 
 import re
