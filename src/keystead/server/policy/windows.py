@@ -11,6 +11,7 @@ from typing import Final
 
 from keystead.server.policy.limits import Period
 
+INFINITY: Final = float("inf")
 WIDTHS: Final = {Period.MINUTE: (60, 1), Period.FIVE_HOURS: (18_000, 60), Period.SEVEN_DAYS: (604_800, 3_600)}
 """Length and width of a bucket of each window that reaches back from now, in seconds."""
 
@@ -28,7 +29,7 @@ def bounds(period: Period, now: float) -> tuple[float, float]:
             begin = day.replace(day=1)
             end = (begin + timedelta(days=32)).replace(day=1)
         case _:
-            return 0.0, float("inf")
+            return 0.0, INFINITY
     return begin.timestamp(), end.timestamp()
 
 
@@ -48,41 +49,44 @@ class Counter:
         held: by reservations.
     """
 
-    __slots__ = ("_begin", "_buckets", "_end", "_period", "_width", "held", "used")
+    __slots__ = ("_buckets", "_period", "_since", "_until", "_width", "held", "used")
 
     def __init__(self, period: Period, now: float) -> None:
         self._period = period
         self._width = WIDTHS.get(period, (0, 0))[1]
         self._buckets: deque[list[int]] = deque()
-        self._begin, self._end = bounds(period, now)
         self.used = 0
         self.held = 0
+        self._turn(now)
 
     def look(self, now: float) -> int:
         """Return what is used and held at ``now``."""
-        if self._width:
-            self._forget(now)
-        elif not self._begin <= now < self._end:
-            self._begin, self._end = bounds(self._period, now)
-            self.used = 0
+        if not self._since <= now < self._until:
+            self._turn(now)
         return self.used + self.held
 
     def add(self, amount: int, when: float, now: float) -> None:
         """Count what a request used that began at ``when``; what is of an earlier period counts no more."""
-        self.look(now)
+        if not self._since <= now < self._until:
+            self._turn(now)
         if not self._width:
-            if when >= self._begin:
+            if when >= self._since:
                 self.used += amount
             return
-        if when < reaches_back_to(self._period, now):
+        bucket = when // self._width
+        if self._buckets and self._buckets[-1][0] == bucket:  # most requests: the newest is not out of the window
+            self._buckets[-1][1] += amount
+        elif when >= reaches_back_to(self._period, now):
+            self._put(int(bucket), amount)
+        else:
             return
         self.used += amount
-        self._put(int(when // self._width), amount)
 
     def reset(self, used: Iterable[tuple[float, int]], now: float) -> None:
         """Count anew from (when, how much); what is held stays."""
         self.used = 0
         self._buckets.clear()
+        self._turn(now)
         for when, amount in sorted(used):
             self.add(amount, when, now)
 
@@ -92,15 +96,15 @@ class Counter:
         if used <= most:
             return now
         if not self._width:
-            return self._end if most >= 0 else None
+            return self._until if most >= 0 else None
         for bucket, amount in self._buckets:
             used -= amount
             if used <= most:
-                return float((bucket + 1) * self._width + WIDTHS[self._period][0])
+                return self._out_at(bucket)
         return None
 
     def _put(self, bucket: int, amount: int) -> None:
-        """Add to a bucket; most often it is the newest."""
+        """Add to a bucket that is not the newest, or a new one."""
         buckets = self._buckets
         place = len(buckets)
         while place and buckets[place - 1][0] > bucket:
@@ -109,11 +113,19 @@ class Counter:
             buckets[place - 1][1] += amount
         else:
             buckets.insert(place, [bucket, amount])
+            self._until = self._out_at(buckets[0][0])
 
-    def _forget(self, now: float) -> None:
-        buckets = self._buckets
-        if not buckets:
+    def _turn(self, now: float) -> None:
+        """Forget what is of an earlier period, and set between which times :attr:`used` is right as it stands."""
+        if not self._width:
+            self._since, self._until = bounds(self._period, now)
+            self.used = 0
             return
-        oldest = reaches_back_to(self._period, now) // self._width
-        while buckets and buckets[0][0] < oldest:
+        buckets = self._buckets
+        while buckets and self._out_at(buckets[0][0]) <= now:
             self.used -= buckets.popleft()[1]
+        self._since, self._until = -INFINITY, self._out_at(buckets[0][0]) if buckets else INFINITY
+
+    def _out_at(self, bucket: int) -> float:
+        """Return when a bucket is out of the window."""
+        return float((bucket + 1) * self._width + WIDTHS[self._period][0])

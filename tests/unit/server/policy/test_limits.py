@@ -66,10 +66,13 @@ def test_the_cap_is_ones_own_else_the_smallest_of_ones_groups_else_the_organizat
     assert sorted(cap.amount for cap in caps(limits, CALLER)) == sorted(expected)
 
 
-@given(st.lists(any_limit(), max_size=12))
-def test_every_shared_limit_holds_and_of_the_others_one_for_each_measure_and_period(limits: list[Limit]) -> None:
-    found = caps(limits, CALLER)
-    mine = [one for one in limits if one.subject in MINE]
+@given(st.lists(any_limit(), max_size=12), st.booleans())
+def test_every_shared_limit_holds_and_of_the_others_one_for_each_measure_and_period(
+    limits: list[Limit], signed_in: bool
+) -> None:
+    found = caps(limits, CALLER._replace(signed_in=signed_in))
+    drawn_on = [one for one in limits if signed_in or one.measure is not Measure.ALLOWANCE]
+    mine = [one for one in drawn_on if one.subject in MINE]
     assert [cap.limit for cap in found if cap.limit.shared] == [
         one for one in mine if one.shared and one.amount is not None
     ]
