@@ -1,7 +1,7 @@
 """What each caller may do at the gateway, answered from memory.
 
 The gateway asks at every request and must not wait for a database. So what decides is held here: the clients of the
-registry, what is suspended, what organizations have switched on, and the models of everybody
+registry, what is suspended, what organizations have switched on, the flat rates, and the models of everybody
 (:class:`~keystead.server.allowed_models.AllowedModels`). It is filled at start, corrected whenever the control plane
 publishes a :class:`~keystead.server.changes.Change`, and read again every few seconds.
 
@@ -32,11 +32,16 @@ from keystead.server.policy.decide import (
     proof_of,
 )
 from keystead.server.policy.model_access import ModelAccess, Unreadable
+from keystead.server.policy.plans import Plans
 
 _LOG: Final = logging.getLogger("keystead.server")
 _AT_MOST: Final = 65_536
 """Permits kept; when there are more, all are forgotten, so that nobody fills the memory for good."""
-_TOUCHING: Final = frozenset({"client", "group", "member", "member_address", "policy", "suspension", "switches"})
+_TOUCHING: Final = frozenset(
+    {"client", "group", "limit", "member", "member_address", "policy", "suspension", "switches"}
+)
+_OF_PLANS: Final = frozenset({"group", "member"})
+"""What decides about somebody's plan, where there is any, beside the limits themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +53,20 @@ class PermitTruth:
         client: one client by its wire identifier, with its name; None when there is none.
         suspensions: those that count, by organization and subject.
         switches: those of each organization that has any on.
+        plans: the allowances of everybody.
     """
 
     clients: Callable[[], Mapping[str, RegisteredClient]]
     client: Callable[[str], tuple[str, RegisteredClient] | None]
     suspensions: Callable[[], Mapping[tuple[str, str], Suspension]]
     switches: Callable[[], Mapping[str, Switches]]
+    plans: Callable[[], Plans]
 
 
 def permit_truth() -> PermitTruth:
     """Return the answers of this server's database."""
     from keystead.server.authorization import operations as authorization
+    from keystead.server.limits import facts
     from keystead.server.organizations import switches
     from keystead.server.suspensions import operations as suspensions
 
@@ -67,6 +75,7 @@ def permit_truth() -> PermitTruth:
         client=lambda wire_id: next(authorization.client_facts(wire_id), None),
         suspensions=suspensions.standing,
         switches=switches.standing,
+        plans=facts.plans,
     )
 
 
@@ -80,6 +89,7 @@ class Permits:
         self._clients: dict[str, RegisteredClient] = {}
         self._suspended: Mapping[tuple[str, str], Suspension] = {}
         self._switches: Mapping[str, Switches] = {}
+        self._plans = Plans({}, {})
         self._known: dict[str, Permit] = {}
         self._unsubscribe = changes.subscribe(self._apply)  # behind the models, which hear of a change before
         self._read()
@@ -111,6 +121,7 @@ class Permits:
             program=Program.OTHER if principal.client_id is None else program_of(client, principal.organization_id),
             proof=Proof.BOUND if principal.key_thumbprint else proof_of(client),
             access=self._access(principal),
+            plan=self._plans.of(principal),
             switches=self._switches.get(principal.organization_id, NO_SWITCHES),
             suspended=self._suspension(principal),
         )
@@ -136,6 +147,7 @@ class Permits:
             self._clients = dict(self._truth.clients())
             self._suspended = self._truth.suspensions()
             self._switches = self._truth.switches()
+            self._plans = self._truth.plans()
             self._known = {}
 
     def _apply(self, change: Change) -> None:
@@ -149,6 +161,8 @@ class Permits:
                     self._suspended = self._truth.suspensions()
                 elif change.subject == "switches":
                     self._switches = self._truth.switches()
+                elif change.subject == "limit" or (change.subject in _OF_PLANS and self._plans.allowances):
+                    self._plans = self._truth.plans()
         except Exception as error:  # noqa: BLE001  what was changed is stored; whoever did it need not hear of this
             _LOG.warning("what callers may do is read again within seconds: %s", type(error).__name__)
         self._known = {}

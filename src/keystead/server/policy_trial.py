@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keystead.credentials.rules import Program
 from keystead.errors import UsageError
+from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.policy.decide import (
     Allow,
     Credential,
@@ -23,6 +24,7 @@ from keystead.server.policy.decide import (
 )
 from keystead.server.policy.managed_settings import Delivery, models
 from keystead.server.policy.model_access import ModelAccess, Unreadable, access_to
+from keystead.wire import ids
 
 if TYPE_CHECKING:
     from keystead.server.organizations.models import Membership
@@ -128,11 +130,11 @@ def _decided(member: "Membership", delivery: Delivery | None, question: Question
 
 
 def _facts(member: "Membership", delivery: Delivery | None, question: Question) -> Facts:
+    from keystead.server.limits import facts as limits
     from keystead.server.organizations import operations as organizations
     from keystead.server.organizations import switches
     from keystead.server.organizations.roles import Permission
     from keystead.server.suspensions import operations as suspensions
-    from keystead.wire import ids
 
     ours, subject = ids.dump("organization", member.organization_id), ids.dump("membership", member.pk)
     client = _client(question.client) if question.client else None
@@ -143,11 +145,18 @@ def _facts(member: "Membership", delivery: Delivery | None, question: Question) 
         program=program_of(client, ours) if client else Program.OTHER,
         proof=proof_of(client) if client else Proof.NONE,
         access=_access(delivery),
+        plan=limits.plans().of(_principal(member, client is not None)),
         switches=switches.of(member.organization),
         suspended=suspended,
         may_use_models=organizations.may(member, Permission.MODELS_USE),
         model=question.model,
     )
+
+
+def _principal(member: "Membership", signed_in: bool) -> Principal:
+    kind = PrincipalKind.SESSION if signed_in else PrincipalKind.API_KEY
+    organization, seat = ids.dump("organization", member.organization_id), ids.dump("membership", member.pk)
+    return Principal(kind, "", organization, "", seat)
 
 
 def _client(name: str) -> Any:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from keystead.server.allowed_models import AllowedModels, PolicyTruth, policy_tr
 from keystead.server.changes import CHANGES, Change, Changes
 from keystead.server.permits import Permits, PermitTruth, permit_truth
 from keystead.server.policy import Principal, PrincipalKind
-from keystead.server.policy.decide import RegisteredClient, Suspension, Switches
+from keystead.server.policy.decide import Plan, RegisteredClient, Suspension, Switches
+from keystead.server.policy.limits import Beyond, Measure, Period, Scope
+from keystead.server.policy.plans import Plans
 from keystead.wire import ids
 
 if TYPE_CHECKING:
@@ -135,6 +138,42 @@ def test_a_suspension_counts_at_once_and_until_it_is_lifted(
     assert rule(permits, who) is None
 
 
+@pytest.mark.parametrize(
+    ("beyond", "of_keys", "of_plan"),
+    [(Beyond.METERED, None, Plan.METERED), (Beyond.STOPPED, "individual-use", Plan.ALLOWANCE)],
+)
+@pytest.mark.requirement("S-20 allowance")
+def test_the_plan_of_a_caller_is_what_their_allowance_makes_of_it(
+    administrator: "Membership", permits: Permits, beyond: Beyond, of_keys: str | None, of_plan: Plan
+) -> None:
+    from keystead.server.limits import operations
+    from keystead.server.limits.operations import Draft
+
+    key, signed_in = caller(administrator), caller(administrator, "keystead-cli")
+    service = replace(key, kind=PrincipalKind.SESSION, id="gra_2", member_id=None, service_account_id="svac_1")
+    assert {permits.facts(one).plan for one in (key, signed_in, service)} == {Plan.METERED}
+    wanted = Draft(Scope.ORGANIZATION, "", Measure.ALLOWANCE, Period.FIVE_HOURS, 10_000, beyond=beyond)
+    limit = operations.put(administrator, wanted, NOW)
+    assert [permits.facts(one).plan for one in (key, signed_in, service)] == [of_plan, Plan.ALLOWANCE, Plan.METERED]
+    assert (rule(permits, key), rule(permits, signed_in)) == (of_keys, None)
+    assert operations.remove(administrator, limit, NOW)
+    assert rule(permits, key) is None
+
+
+def test_who_joins_a_group_has_its_plan_at_once(administrator: "Membership", permits: Permits) -> None:
+    from keystead.server.limits import operations
+    from keystead.server.limits.operations import Draft
+    from keystead.server.organizations import groups
+    from keystead.server.organizations.models import GroupSource
+
+    made = groups.create(administrator.organization, "Pro", source=GroupSource.CONSOLE, actor="mem_1", now=NOW)
+    operations.put(administrator, Draft(Scope.GROUP, made.wire_id, Measure.ALLOWANCE, Period.SEVEN_DAYS, 10_000), NOW)
+    signed_in = caller(administrator, "keystead-cli")
+    assert permits.facts(signed_in).plan == Plan.METERED
+    groups.put_in(made, administrator, "mem_1", NOW)
+    assert permits.facts(signed_in).plan == Plan.ALLOWANCE
+
+
 class _Truth:
     """A control plane that can be in trouble, and says who is suspended."""
 
@@ -153,10 +192,11 @@ class _Truth:
             client=lambda _: self.checked(None),
             suspensions=lambda: self.checked(dict(self.suspended)),
             switches=lambda: self.checked({"org_1": Switches(zero_retention=True)}),
+            plans=lambda: self.checked(Plans({}, {})),
         )
 
 
-@pytest.mark.parametrize("subject", ["client", "suspension", "switches"])
+@pytest.mark.parametrize("subject", ["client", "limit", "suspension", "switches"])
 def test_trouble_after_the_start_leaves_what_was_read_last(subject: Any) -> None:
     changes, behind = Changes(), _Truth()
     nobody = PolicyTruth(dict, lambda _, __: (), lambda _: None)

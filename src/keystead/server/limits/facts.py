@@ -9,11 +9,13 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce, TruncHour, TruncMinute
 
+from keystead.server.limits import counted
 from keystead.server.limits.counted import Counted, Spent
 from keystead.server.limits.models import Limit
 from keystead.server.organizations.models import GroupMembership
 from keystead.server.policy import limits as rules
 from keystead.server.policy.limits import Beyond, Measure, Period, Scope
+from keystead.server.policy.plans import Plans
 from keystead.server.policy.windows import reaches_back_to
 from keystead.server.usage.models import UsageEntry
 from keystead.wire import ids
@@ -40,6 +42,14 @@ def by_organization() -> dict[str, list[rules.Limit]]:
     for limit in Limit.objects.order_by("id"):
         found[ids.dump("organization", limit.organization_id)].append(rule_of(limit))
     return dict(found)
+
+
+def plans() -> Plans:
+    """Return every allowance, and whom those of groups are for."""
+    found: dict[str, list[rules.Limit]] = defaultdict(list)
+    for limit in Limit.objects.filter(measure=Measure.ALLOWANCE.value):
+        found[ids.dump("organization", limit.organization_id)].append(rule_of(limit))
+    return Plans(found, groups_of_members(counted.groups(found)))
 
 
 def rule_of(limit: Limit) -> rules.Limit:
@@ -70,8 +80,8 @@ def spent(asked: frozenset[Counted], now: float) -> Spent:
     """
     found: dict[tuple[str, Measure, Period], Amounts] = {}
     for one in asked:
-        for counted, amounts in _sums(one, now):
-            found[(counted, one.measure, one.period)] = amounts
+        for whose, amounts in _sums(one, now):
+            found[(whose, one.measure, one.period)] = amounts
     return found
 
 

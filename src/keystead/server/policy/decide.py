@@ -217,6 +217,9 @@ class Rule:
     is_quoted: bool = False
 
 
+_SIGN_IN_OR_BILL: Final = (
+    "Sign in with `keystead login`, use a service account, or ask an administrator to have billed what goes beyond it."
+)
 _DATED: Final = "2026-11-26"
 _OURS: Final = ("what your organization has set", "https://www.rfc-editor.org/rfc/rfc6749#section-5.2")
 _SETTINGS: Final = ("Settings reference", "https://code.claude.com/docs/en/settings-reference")
@@ -279,7 +282,7 @@ def _only_declared(facts: Facts) -> str | None:
 
 def _not_individual(facts: Facts) -> str | None:
     if facts.plan == Plan.ALLOWANCE and facts.credential != Credential.SIGN_IN:
-        return "Your organization's allowance is for people who are signed in, and this is no sign-in."
+        return "Your plan is an allowance, which is for people who are signed in, and this is no sign-in."
     return None
 
 
@@ -338,7 +341,7 @@ _OF_CALLER: Final[Sequence[Rule]] = (
     _of_organization("role", _without_right, "Ask an administrator for a role that may use models."),
     *(_of_credentials(rule, _used_elsewhere(kind, rule)) for kind, rule in USES.items()),
     _of_organization("proven-clients", _only_declared, "Sign in with a client that supports DPoP, or use an API key."),
-    _of_credentials(INDIVIDUAL_USE, _not_individual),
+    replace(_of_credentials(INDIVIDUAL_USE, _not_individual), alternative=_SIGN_IN_OR_BILL),
     _of_settings("models-unreadable", _unreadable, 503),
 )
 """What the caller's own facts decide, whatever is asked for; in this order."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from permits import facts
 
 from keystead.credentials.rules import Program
+from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.policy.decide import (
     PROOFS,
     RULES,
@@ -30,7 +31,9 @@ from keystead.server.policy.decide import (
     program_of,
     proof_of,
 )
+from keystead.server.policy.limits import Beyond, Limit, Measure, Period, Scope
 from keystead.server.policy.model_access import ModelAccess, Unreadable
+from keystead.server.policy.plans import Plans
 
 pytestmark = pytest.mark.requirement("S-20 decision")
 
@@ -93,6 +96,45 @@ def test_only_what_every_rule_knows_is_allowed(these: Facts) -> None:
     objections = [rule.id for rule in RULES if rule.objects(these) is not None]
     assert isinstance(decide(these), Allow) == (not objections)
     assert known or objections
+
+
+LIMITS = st.lists(
+    st.builds(
+        Limit,
+        id=st.just("spl_1"),
+        scope=st.sampled_from(Scope),
+        subject=st.sampled_from(["org_1", "grp_1", "mem_1", "svac_1", "wrk_1", "key_1"]),
+        shared=st.booleans(),
+        measure=st.sampled_from(Measure),
+        period=st.sampled_from(Period),
+        amount=st.one_of(st.none(), st.integers(0, 9)),
+        beyond=st.sampled_from(Beyond),
+    ),
+    max_size=6,
+)
+PRINCIPALS = st.builds(
+    Principal,
+    kind=st.sampled_from(PrincipalKind),
+    id=st.just("key_1"),
+    organization_id=st.sampled_from(["org_1", "org_2"]),
+    workspace_id=st.just("wrk_1"),
+    member_id=st.one_of(st.none(), st.just("mem_1")),
+)
+
+
+@given(FACTS, LIMITS, PRINCIPALS, st.booleans())
+def test_whatever_limits_there_are_somebody_has_a_plan_that_the_rules_know(
+    these: Facts, limits: list[Limit], who: Principal, grouped: bool
+) -> None:
+    allowances = [one for one in limits if one.measure is Measure.ALLOWANCE]
+    plan = Plans({"org_1": allowances}, {"mem_1": frozenset({"grp_1"} if grouped else ())}).of(who)
+    assert plan in set(Plan)
+    decision = decide(replace(these, plan=plan))
+    assert isinstance(decision, Allow | Deny)
+    if plan is Plan.ALLOWANCE and these.credential != Credential.SIGN_IN:
+        assert isinstance(decision, Deny)
+    if who.member_id is None or who.organization_id == "org_2":
+        assert plan is Plan.METERED
 
 
 @given(FACTS, st.lists(st.tuples(st.sampled_from([MODEL, "claude-opus-5-5", ""]), some(Surface)), max_size=4))

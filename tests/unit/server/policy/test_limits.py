@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from keystead.server.policy.limits import PERIODS, SHARED, Caller, Limit, Measure, Period, Scope, caps
 from keystead.server.policy.windows import WIDTHS, Counter, bounds, reaches_back_to
 
-CALLER = Caller("org_1", "wrk_1", "mem_1", "key_1", frozenset({"grp_1", "grp_2"}))
+CALLER = Caller("org_1", "wrk_1", "mem_1", "key_1", frozenset({"grp_1", "grp_2"}), signed_in=True)
 SUBJECTS = {
     Scope.ORGANIZATION: ["org_1"],
     Scope.WORKSPACE: ["wrk_1", "wrk_2"],
@@ -86,6 +86,12 @@ def test_every_shared_limit_holds_and_of_the_others_one_for_each_measure_and_per
             amounts = [one.amount for one in _of(seats, nearest) if one.amount is not None]
             assert [cap.amount for cap in own] == ([min(amounts)] if amounts else [])
             assert all(cap.counted == "mem_1" for cap in own)
+
+
+@given(st.lists(any_limit(), max_size=12))
+def test_nobody_but_a_person_who_is_signed_in_draws_on_an_allowance(limits: list[Limit]) -> None:
+    with_key = caps(limits, CALLER._replace(signed_in=False))
+    assert with_key == caps([one for one in limits if one.measure is not Measure.ALLOWANCE], CALLER)
 
 
 def _of(limits: list[Limit], scope: Scope | None) -> list[Limit]:
