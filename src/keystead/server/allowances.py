@@ -5,8 +5,9 @@ neither waits for anything. A request holds what it may cost at most (as far as 
 settled with what it did cost, so that requests under way together do not spend the same money.
 
 The ledger is the truth. What the counters say is counted anew from it at start, whenever limits or groups change, and
-every few seconds; so a server learns what others on its database have spent. A request is settled once, by its
-identifier, and a count of the ledger replaces what was counted before, so nothing is ever counted twice (G-03).
+every few seconds; so a server learns what others on its database have spent. How much of it is read for that is said in
+:mod:`keystead.server.limits.sums`. A request is settled once, by its identifier, and a count of the ledger replaces
+what was counted before, so nothing is ever counted twice (G-03).
 """
 
 import logging
@@ -17,11 +18,11 @@ from typing import Final, NamedTuple
 
 from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
-from keystead.server.limits import counted
+from keystead.server.limits import counted, sums
 from keystead.server.limits.counted import Count
 from keystead.server.limits.over import STALE, Denial, near, over
 from keystead.server.policy import Principal, PrincipalKind
-from keystead.server.policy.limits import MONEY, Beyond, Caller, Cap, Limit, Measure, caps
+from keystead.server.policy.limits import MONEY, Beyond, Caller, Cap, Limit, Measure, Scope, caps
 from keystead.server.policy.windows import Counter
 from keystead.server.usage.prices import PriceBook
 from keystead.server.usage.record import UsageRecord, cost_of
@@ -42,19 +43,19 @@ class LimitTruth:
     Attributes:
         limits: every limit, by its organization.
         groups: the members of these groups, each with those they are in.
-        spent: what the ledger says was billed and covered.
+        ledger: what it says was billed and covered.
     """
 
     limits: Callable[[], Mapping[str, Sequence[Limit]]]
     groups: Callable[[frozenset[str]], Mapping[str, frozenset[str]]]
-    spent: Callable[[frozenset[counted.Counted], float], counted.Spent]
+    ledger: sums.Read
 
 
 def limit_truth() -> LimitTruth:
     """Return the answers of this server's database."""
     from keystead.server.limits import facts
 
-    return LimitTruth(facts.by_organization, facts.groups_of_members, facts.spent)
+    return LimitTruth(facts.by_organization, facts.groups_of_members, facts.ledger)
 
 
 class _Check(NamedTuple):
@@ -95,6 +96,7 @@ class Allowances:
         self._truth = truth
         self._book = book
         self._clock = clock
+        self._changes = changes
         self._closed = closed
         self._lock = threading.Lock()
         self._storing = threading.Lock()
@@ -102,6 +104,8 @@ class Allowances:
         self._groups: Mapping[str, frozenset[str]] = {}
         self._plans: dict[str, tuple[_Check, ...]] = {}
         self._counters: dict[Count, Counter] = {}
+        self._sums = sums.Sums()
+        self._late = False
         self._open: dict[str, _Open] = {}
         self._unsaved: dict[str, _Used] = {}
         self._counted_at = clock.now()
@@ -191,6 +195,9 @@ class Allowances:
                 with self._lock:
                     for record in batch:
                         self._unsaved.pop(record.id, None)
+            oldest = min((record.started_at for record in batch), default=0.0)
+            if self._limits and oldest < self._clock.now() - sums.LATE:
+                self._changes.publish(Change("ledger", str(oldest)))
 
         return stored
 
@@ -199,13 +206,25 @@ class Allowances:
         with self._storing:
             limits = self._truth.limits()
             groups = self._truth.groups(counted.groups(limits))
-            spent = self._truth.spent(counted.asked(limits), self._clock.now()) if limits else {}
+            asked = counted.asked(limits)
+            other_people = groups != self._groups and any(one.by is Scope.GROUP for one in asked)
+            late, self._late = self._late, False
+            try:
+                found, changed = self._read(asked, whole=late or other_people)
+            except BaseException:
+                self._late = self._late or late
+                raise
             with self._lock:
                 now = self._clock.now()
-                self._limits, self._groups, self._plans = limits, groups, {}
-                self._count(spent, now)
+                self._limits, self._groups, self._plans, self._sums = limits, groups, {}, found
+                self._count(changed, now)
                 self._counters = {key: one for key, one in self._counters.items() if one.look(now)}
                 self._counted_at = now
+
+    def _read(self, asked: frozenset[counted.Counted], *, whole: bool) -> tuple[sums.Sums, set[Count] | None]:
+        if not asked:
+            return sums.Sums(), None
+        return sums.read(self._truth.ledger, self._sums, asked, self._clock.now(), whole=whole)
 
     def used(self, principal: Principal) -> list[tuple[Cap, int]]:
         """Return every cap that a caller has, with what is used of it."""
@@ -213,12 +232,11 @@ class Allowances:
         with self._lock:
             return [(cap, counter.look(now)) for cap, _, counter in self._checks(principal, now)]
 
-    def _count(self, spent: counted.Spent, now: float) -> None:
-        for (_, measure, _), counter in self._counters.items():
-            if measure in MONEY:
-                counter.reset((), now)
-        for key, amounts in spent.items():
-            self._counter(key, now).reset(amounts, now)
+    def _count(self, changed: set[Count] | None, now: float) -> None:
+        """Take the ledger's sums over where they or what was added here may differ; None is everywhere."""
+        for key, counter in self._counters.items():
+            if key[1] in MONEY and (changed is None or counter.added or key in changed):
+                counter.reset(self._sums.amounts(key), now)
         for used in self._unsaved.values():
             self._spend(used, now)
 
@@ -254,6 +272,8 @@ class Allowances:
         counter = self._counters.get(key)
         if counter is None:
             counter = self._counters[key] = Counter(key[2], now)
+            if key[1] in MONEY:
+                counter.reset(self._sums.amounts(key), now)
         return counter
 
     def _wanted(
@@ -272,6 +292,9 @@ class Allowances:
         }
 
     def _apply(self, change: Change) -> None:
+        if change.subject == "ledger":
+            self._late = self._late or not _is_at_least(change.id, self._sums.until)
+            return
         about_limits = change.subject == "limit"
         about_people = change.subject in {"group", "member"} and counted.groups(self._limits)
         if not about_limits and not about_people:
@@ -295,6 +318,13 @@ def _covered(checks: Iterable[_Check], cost: int, now: float) -> int | None:
             if cap.limit.beyond is Beyond.METERED:
                 part = min(part, max(cap.amount - counter.look(now), 0))
     return part
+
+
+def _is_at_least(time: str, least: float) -> bool:
+    try:
+        return float(time) >= least
+    except ValueError:
+        return False
 
 
 def _hold(checks: Iterable[_Check], wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:

@@ -14,6 +14,7 @@ Subject = Literal[
     "client",
     "grant",
     "group",
+    "ledger",
     "limit",
     "member",
     "member_address",
@@ -29,7 +30,10 @@ Subject = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to look at again: ``id`` is the wire identifier (:mod:`keystead.wire.ids`)."""
+    """One thing to look at again: ``id`` is the wire identifier (:mod:`keystead.wire.ids`).
+
+    Of the ledger it is the Unix time at which a request began that was written down late.
+    """
 
     subject: Subject
     id: str

@@ -9,6 +9,7 @@ import pytest
 from keystead.clock import SYSTEM_CLOCK
 from keystead.server.allowances import Allowances, LimitTruth
 from keystead.server.changes import Changes
+from keystead.server.limits.sums import Ledger
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.policy.limits import Limit, Measure, Period, Scope
 from keystead.server.usage.price_list import SHIPPED
@@ -30,8 +31,11 @@ def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Runn
 
     def start(amount: int, measure: Measure, period: Period, spent: int = 0) -> "tuple[Running, Allowances]":
         row = Limit("spl_1", Scope.USER, "mem_1", False, measure, period, amount)
-        key = ("mem_1", measure, period)
-        truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, lambda _, now: {key: [(now, spent)]})
+
+        def ledger(_: object, now: float, borders: tuple[float, ...]) -> Ledger:
+            return Ledger([{}] * (len(borders) - 1) + [{("mem_1", measure, period): [(now, spent)]}], {})
+
+        truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, ledger)
         made.append(Allowances(truth, BOOK, SYSTEM_CLOCK, Changes()))
         return serve(allowances=made[-1]), made[-1]
 

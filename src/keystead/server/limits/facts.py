@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import connection, transaction
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce, TruncHour, TruncMinute
 
 from keystead.server.limits import counted
 from keystead.server.limits.counted import Counted, Spent
 from keystead.server.limits.models import Limit
+from keystead.server.limits.sums import Ledger
 from keystead.server.organizations.models import GroupMembership
 from keystead.server.policy import limits as rules
 from keystead.server.policy.limits import Beyond, Measure, Period, Scope
@@ -71,24 +74,51 @@ def groups_of_members(groups: frozenset[str]) -> dict[str, frozenset[str]]:
     return {member: frozenset(each) for member, each in found.items()}
 
 
-def spent(asked: frozenset[Counted], now: float) -> Spent:
+def spent(asked: frozenset[Counted], now: float, begin: float = 0.0, end: float | None = None) -> Spent:
     """Return what the ledger says was billed and covered, by whom and in which period.
 
     Args:
         asked: which sums.
         now: Unix seconds at which the periods end.
+        begin: only by requests that began then or later,
+        end: and before this.
     """
     found: dict[tuple[str, Measure, Period], Amounts] = {}
     for one in asked:
-        for whose, amounts in _sums(one, now):
+        for whose, amounts in _sums(one, now, begin, end):
             found[(whose, one.measure, one.period)] = amounts
     return found
 
 
-def _sums(asked: Counted, now: float) -> Iterator[tuple[str, Amounts]]:
+def ledger(asked: frozenset[Counted], now: float, borders: tuple[float, ...]) -> Ledger:
+    """Read sums as :data:`keystead.server.limits.sums.Read` says, all at one moment."""
+    ends = (*borders[1:], None)
+    with _one_moment():
+        return Ledger([spent(asked, now, begin, end) for begin, end in zip(borders, ends, strict=True)], {})
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """Have everything in the block read as of its beginning.
+
+    SQLite needs nothing for it: its one server's own ledger waits meanwhile, and nobody else writes one.
+    """
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _sums(asked: Counted, now: float, begin: float, end: float | None) -> Iterator[tuple[str, Amounts]]:
     since = datetime.fromtimestamp(reaches_back_to(asked.period, now), UTC)
     organization = ids.parse("organization", asked.organization_id)
-    rows = UsageEntry.objects.filter(organization=organization, started_at__gte=since, cost_micro__gt=0).order_by()
+    first = max(since, datetime.fromtimestamp(begin, UTC))
+    rows = UsageEntry.objects.filter(organization=organization, started_at__gte=first, cost_micro__gt=0).order_by()
+    if end is not None:
+        rows = rows.filter(started_at__lt=datetime.fromtimestamp(end, UTC))
     if asked.measure is Measure.ALLOWANCE:
         rows = rows.filter(covered_micro__gt=0)
     match asked.by:

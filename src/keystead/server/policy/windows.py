@@ -47,9 +47,10 @@ class Counter:
     Attributes:
         used: of what is settled; look at it after :meth:`look`.
         held: by reservations.
+        added: whether anything was added since it was counted anew.
     """
 
-    __slots__ = ("_buckets", "_period", "_since", "_until", "_width", "held", "used")
+    __slots__ = ("_buckets", "_period", "_since", "_until", "_width", "added", "held", "used")
 
     def __init__(self, period: Period, now: float) -> None:
         self._period = period
@@ -57,6 +58,7 @@ class Counter:
         self._buckets: deque[list[int]] = deque()
         self.used = 0
         self.held = 0
+        self.added = False
         self._turn(now)
 
     def look(self, now: float) -> int:
@@ -69,6 +71,7 @@ class Counter:
         """Count what a request used that began at ``when``; what is of an earlier period counts no more."""
         if not self._since <= now < self._until:
             self._turn(now)
+        self.added = True
         if not self._width:
             if when >= self._since:
                 self.used += amount
@@ -89,6 +92,7 @@ class Counter:
         self._turn(now)
         for when, amount in sorted(used):
             self.add(amount, when, now)
+        self.added = False
 
     def room_at(self, most: int, now: float) -> float | None:
         """Return when no more than ``most`` is used, as far as that is known; None if never in this period."""
