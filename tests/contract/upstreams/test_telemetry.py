@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collector import FakeCollector
+from otlp import attributes, decoded, resources
 from tests.contract.upstreams.conftest import question
 
 from keystead.server.gateway.otlp import LARGEST, SIGNALS
@@ -136,6 +137,7 @@ def test_of_whom_nothing_is_kept_only_metrics_pass(
     assert sorted(withheld) == [("logs", 1), ("traces", 1)]
 
 
+@pytest.mark.requirement("otlp-http traces")
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_is_traced_from_its_client_to_its_upstream(
     serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, stream: bool
@@ -149,15 +151,18 @@ def test_a_request_is_traced_from_its_client_to_its_upstream(
     tracer.send()
     (received,) = fake.wait()
     assert (received.path, received.headers["content-type"]) == ("/v1/traces", "application/json")
-    (span,) = json.loads(received.body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
-    assert (span["traceId"], span["parentSpanId"]) == (trace, "b7ad6b7169203331")
+    (of,) = resources(decoded(received))
+    assert attributes(of.resource)["service.name"] == "keystead"
+    ((span,),) = (scope.spans for scope in of.scope_spans)
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (trace, "b7ad6b7169203331")
+    assert 0 < span.start_time_unix_nano <= span.end_time_unix_nano
     (asked,) = running.api.requests
-    assert asked.headers["traceparent"] == f"00-{trace}-{span['spanId']}-01"
+    assert asked.headers["traceparent"] == f"00-{trace}-{span.span_id.hex()}-01"
     assert asked.body == body
     (row,) = running.ledger.wait()
-    facts = {one["key"]: one["value"] for one in span["attributes"]}
-    assert facts["keystead.request.id"] == {"stringValue": row.request_id}
-    assert facts["gen_ai.usage.output_tokens"] == {"intValue": str(row.output_tokens)}
+    facts = attributes(span)
+    assert facts["keystead.request.id"] == row.request_id
+    assert facts["gen_ai.usage.output_tokens"] == row.output_tokens
     assert not any(one in received.body for one in (b"canary", running.key.encode(), row.principal_id.encode()))
 
 

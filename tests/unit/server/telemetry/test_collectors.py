@@ -27,6 +27,7 @@ def sending(fake: FakeCollector, prefix: str = "", **more: int) -> Collector:
     return Collector(Endpoint("http", "127.0.0.1", fake.port, prefix, headers), lambda _: 0.0, **more)
 
 
+@pytest.mark.requirement("otlp-http connection")
 def test_a_body_arrives_as_it_came_with_the_operators_header(fake: FakeCollector) -> None:
     collector = sending(fake, "/prefix")
     collector.offer(BODY)
@@ -43,6 +44,7 @@ def test_a_body_arrives_as_it_came_with_the_operators_header(fake: FakeCollector
     assert collector.counts() == {("logs", "delivered"): 1, ("metrics", "delivered"): 1}
 
 
+@pytest.mark.requirement("otlp-http failures")
 def test_one_that_is_busy_is_asked_again(fake: FakeCollector, caplog: pytest.LogCaptureFixture) -> None:
     fake.statuses = [503, 429]
     collector = sending(fake)
@@ -56,6 +58,7 @@ def test_one_that_is_busy_is_asked_again(fake: FakeCollector, caplog: pytest.Log
     assert "canary" not in caplog.text
 
 
+@pytest.mark.requirement("otlp-http failures")
 @pytest.mark.parametrize("status", [302, 307, 400, 401, 413])
 def test_another_answer_is_final_and_no_redirect_is_followed(fake: FakeCollector, status: int) -> None:
     fake.statuses = [status]

@@ -31,6 +31,7 @@ def asked(*lines: str) -> list[tuple[str, bytes]]:
     return asyncio.run(run())
 
 
+@pytest.mark.requirement("prometheus-text content type")
 def test_a_scrape_is_answered_in_the_text_format() -> None:
     ((head, body), (head_only, nothing)) = asked("GET /metrics", "HEAD /metrics")
     assert head.startswith("http/1.1 200")

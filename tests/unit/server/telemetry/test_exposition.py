@@ -1,0 +1,89 @@
+"""What is written for Prometheus, read by the parser of Prometheus' own Python library."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.server.telemetry.test_metrics import RECORD
+
+from keystead.server.telemetry.exposition import Family, text
+from keystead.server.telemetry.metrics import Metrics, State
+
+AWKWARD = 'say "hi"\\n\\\n{},= \u2603'
+"""An upstream's name that has everything with a meaning in the format."""
+
+
+def full() -> list[Family]:
+    """Return every family, each with a sample."""
+    metrics = Metrics()
+    for upstream in ("anthropic", AWKWARD):
+        metrics.finished(RECORD._replace(upstream=upstream, aborted=True, web_searches=1), 1.5, 0.25)
+        metrics.finished(RECORD._replace(upstream=upstream, status=0, streamed=False), 900.0, 0.0)
+        metrics.failed(upstream)
+        metrics.passed_by(upstream)
+    metrics.refused(429)
+    metrics.denied("model")
+    metrics.lag.observe(0.002)
+    state = State(
+        open=lambda: 7,
+        circuits=lambda: [(AWKWARD, True)],
+        waiting=lambda: 9,
+        carried=lambda: [((("collector", "a:1"), ("signal", "logs"), ("result", "dropped")), 5)],
+    )
+    return list(metrics.families(state, "1.2.3"))
+
+
+def samples(families: list[Family]) -> Iterator[tuple[str, dict[str, str], float]]:
+    for family in families:
+        for one in family.samples:
+            yield f"{family.name}{one.suffix}", dict(one.labels), one.value
+
+
+@pytest.mark.requirement("prometheus-text format", "prometheus-text escaping")
+def test_everything_is_read_back_by_prometheus_own_parser_as_it_was() -> None:
+    written = full()
+    read = list(text_string_to_metric_families(text(written).decode()))
+    # of counters the parser takes the suffix away, as OpenMetrics has it
+    assert [one.name for one in read] == [one.name.removesuffix("_total") for one in written]
+    assert [(one.type, one.documentation) for one in read] == [(one.type, one.help) for one in written]
+    found = [(one.name, dict(one.labels), one.value) for family in read for one in family.samples]
+    assert found == list(samples(written))
+    assert any(AWKWARD in labels.values() for _, labels, _ in found)
+
+
+@pytest.mark.requirement("prometheus-text format")
+def test_each_family_is_one_group_without_a_sample_twice() -> None:
+    lines = text(full()).decode().splitlines()
+    heads = [line for line in lines if line.startswith("# TYPE")]
+    assert len(heads) == len(set(heads)) == len([line for line in lines if line.startswith("# HELP")])
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(series) == len(set(series))
+
+
+def test_names_say_what_they_count_as_prometheus_asks() -> None:
+    for family in full():
+        assert family.name.startswith("keystead_")
+        assert family.name.endswith("_total") == (family.type == "counter"), family.name
+        assert family.type != "histogram" or family.name.endswith("_seconds")
+        assert family.samples, f"{family.name} is in no test"
+
+
+@pytest.mark.requirement("prometheus-text histograms")
+def test_buckets_are_cumulative_and_end_with_the_count() -> None:
+    histograms = [one for one in text_string_to_metric_families(text(full()).decode()) if one.type == "histogram"]
+    assert len(histograms) == 3
+    for family in histograms:
+        series: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+        counts: dict[tuple[tuple[str, str], ...], float] = {}
+        for one in family.samples:
+            labels = tuple(sorted((name, value) for name, value in one.labels.items() if name != "le"))
+            if one.name.endswith("_bucket"):
+                series.setdefault(labels, []).append((float(one.labels["le"]), one.value))
+            elif one.name.endswith("_count"):
+                counts[labels] = one.value
+        assert series.keys() == counts.keys()
+        for labels, buckets in series.items():
+            assert buckets == sorted(buckets), labels
+            assert [value for _, value in buckets] == sorted(value for _, value in buckets)
+            assert buckets[-1] == (math.inf, counts[labels])
