@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.gateway import conversation, measure, tls_end
+from benchmarks.gateway import conversation, measure, others, tls_end
 from benchmarks.gateway.subjects import MODEL, SUBJECTS, Place, Subject, with_keys
 
 PATH = "/v1/messages"
@@ -277,7 +277,8 @@ def main() -> None:
     parser.add_argument("--keys", type=int, nargs="*", default=[10_000, 1_000_000], help="how many to compare")
     parser.add_argument("--no-tls", action="store_true", help="leave the upstream behind TLS out")
     options = parser.parse_args()
-    subjects = [one for one in SUBJECTS if not options.only or one.name in options.only]
+    known = [*SUBJECTS, *others.installed()]
+    subjects = [one for one in known if not options.only or one.name in options.only]
     with tempfile.TemporaryDirectory() as name, upstream(Path(name)) as upstream_port:
         if subjects:
             compare(Path(name), upstream_port, subjects, options)

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LITELLM = "1.106.2"
 MODEL = "claude-sonnet-4-5"
 UPSTREAM_KEY = "bench-upstream-key"
+_KEPT = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Subject:
     tls: bool = False
 
 
+def nginx_places(directory: Path) -> str:
+    """Return where an nginx puts what it would otherwise put where only root may."""
+    return " ".join(f"{name}_temp_path {directory}/{name};" for name in _KEPT)
+
+
 def nginx(directory: Path, port: int, upstream: Place) -> Started:
     """One worker that swaps the credential and relays unbuffered: the limit of what is possible."""
     configuration = directory / "nginx.conf"
@@ -72,8 +78,7 @@ daemon off; worker_processes 1; worker_rlimit_nofile 16384; pid {directory}/ngin
 events {{ worker_connections 16384; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_body_buffer_size 1m;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+  {nginx_places(directory)}
   upstream api {{ server 127.0.0.1:{upstream.port}; keepalive 8192; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port};

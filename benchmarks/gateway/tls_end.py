@@ -4,6 +4,7 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.gateway.subjects import nginx_places
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,8 +46,7 @@ daemon off; worker_processes 1; pid {directory}/tls.pid; error_log {directory}/t
 events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_body_buffer_size 1m;
-  client_body_temp_path {directory}/tls-body; proxy_temp_path {directory}/tls-proxy;
-  fastcgi_temp_path {directory}/tls-fastcgi; uwsgi_temp_path {directory}/tls-uwsgi; scgi_temp_path {directory}/tls-scgi;
+  {nginx_places(directory)}
   upstream api {{ server 127.0.0.1:{upstream}; keepalive 2048; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} ssl; ssl_certificate {authority}; ssl_certificate_key {authority.with_suffix(".key")};
