@@ -127,11 +127,21 @@ def find(member: Membership, key_id: str) -> ApiKey | None:
         return None
 
 
-def usable(secret: str, now: datetime) -> ApiKey | None:
-    """Return the key with its owner, for what the control plane answers; None when it may not be used now."""
-    found = _usable().filter(digest=tokens.digest(secret)).select_related("member__organization", "member__person")
+def usable(digest: bytes, now: datetime) -> ApiKey | None:
+    """Return the key with its owner, for what the control plane answers; None when it may not be used now.
+
+    Args:
+        digest: :func:`keystead.wire.tokens.digest` of the key.
+        now: the time at which it must not have expired.
+    """
+    found = _usable().filter(digest=digest).select_related("member__organization", "member__person")
     key = found.first()
     return None if key is None or (key.expires_at is not None and key.expires_at <= now) else key
+
+
+def principal_of(key: ApiKey) -> Principal:
+    """Return whom a key's requests are counted for."""
+    return _principal(tuple(getattr(key, name) for name in _FACTS))[1]
 
 
 def active_facts() -> Iterator[tuple[bytes, Principal]]:

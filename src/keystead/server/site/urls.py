@@ -14,7 +14,7 @@ urlpatterns = [
     path("", include("keystead.server.console.urls")),
     path("", include("keystead.server.console.sso_urls")),
     path("", include("keystead.server.scim.urls")),
-    path("", include("keystead.server.limits.urls")),
+    path("", include("keystead.server.api.urls")),
     path("", include("keystead.server.accounts.urls")),
     path("account/login/", account.login, name="account_login"),
     path("account/logout/", account.logout, name="account_logout"),

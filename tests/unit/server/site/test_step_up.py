@@ -167,7 +167,7 @@ def test_every_form_is_in_one_table_and_every_row_is_a_form(ada: "Client") -> No
     programs = {
         "metadata", "openid_metadata", "resource_metadata", "par", "token", "token_of_workload", "device_authorization",
         "revoke", "introspect", "userinfo", "jwks", "register", "registered", "managed_settings",
-            "api_spend_limits",
+            "api_spend_limits", "api_allowances",
     }  # fmt: skip
     forms = {
         name

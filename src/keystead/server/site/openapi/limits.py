@@ -1,10 +1,11 @@
-"""Spend limits, for programs of an administrator: addresses are read from the domain's own list."""
+"""Spend limits and allowances, for programs of an administrator: addresses are read from their own list."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from keystead.server.limits import urls
-from keystead.server.limits.documents import NAMES
-from keystead.server.policy.limits import Period, Scope
+from keystead.server.api import urls
+from keystead.server.api.documents import CALLED, NAMES
+from keystead.server.policy.limits import ALLOWING, PERIODS, Beyond, Measure, Scope
 from keystead.server.site.openapi.gateway import refused
 from keystead.server.site.openapi.schemas import FLAG, TEXT, Schema, body_of, shape
 
@@ -15,10 +16,26 @@ _PAGE: Final = [
 ]
 _WHOSE: Final = {"name": "user_ids[]", "in": "query", "schema": {"type": "array", "items": TEXT}}
 _WHICH: Final = {"name": "limit_id", "in": "path", "required": True, "schema": TEXT}
-_SCOPE: Final = shape("type", type={"enum": list(Scope)}, **dict.fromkeys(NAMES.values(), TEXT))
-_ASKED: Final = shape(
-    "scope", scope=_SCOPE, amount={"type": ["string", "null"]}, period={"enum": list(Period)}, shared=FLAG
-)
+_AMOUNT: Final = {"type": ["string", "null"]}
+
+
+def _scope(scopes: Iterable[Scope]) -> Schema:
+    names = {NAMES[one]: TEXT for one in scopes if one in NAMES}
+    return shape("type", type={"enum": list(scopes)}, **names)
+
+
+_ASKED: Final = {
+    Measure.SPEND: shape(
+        "scope", scope=_scope(list(Scope)), amount=_AMOUNT, period={"enum": list(PERIODS[Measure.SPEND])}, shared=FLAG
+    ),
+    Measure.ALLOWANCE: shape(
+        "scope period",
+        scope=_scope([one for one in Scope if one in ALLOWING]),
+        amount=_AMOUNT,
+        period={"enum": list(PERIODS[Measure.ALLOWANCE])},
+        beyond={"enum": list(Beyond)},
+    ),
+}
 _OBJECT: Final[Schema] = shape("type", type=TEXT)
 _LIST: Final = shape("data next_page", data={"type": "array", "items": _OBJECT}, next_page={"type": ["string", "null"]})
 
@@ -34,20 +51,29 @@ def _asked(summary: str, answer: Schema, *parameters: dict[str, Any], **more: An
     }
 
 
-_SENT: Final = {"required": True, "content": body_of(_JSON, schema=_ASKED)}
-OPERATIONS: Final[dict[str, dict[str, dict[str, Any]]]] = {
-    "api_spend_limits": {
-        "get": _asked("The organization's spend limits.", _LIST, *_PAGE),
-        "post": _asked("Set a spend limit.", _OBJECT, requestBody=_SENT),
-    },
-    "api_spend_limits_effective": {"get": _asked("What holds for each member.", _LIST, *_PAGE, _WHOSE)},
-    "api_spend_limits_audit": {"get": _asked("Who changed which limit.", _LIST, *_PAGE)},
-    "api_spend_limit": {
-        "get": _asked("One spend limit.", _OBJECT, _WHICH),
-        "delete": _asked("Remove a spend limit.", _OBJECT, _WHICH),
-    },
+def _operations(measure: Measure) -> dict[str, dict[str, dict[str, Any]]]:
+    called = CALLED[measure].replace("_", " ")
+    sent = {"required": True, "content": body_of(_JSON, schema=_ASKED[measure])}
+    return {
+        "s": {
+            "get": _asked(f"The organization's {called}s.", _LIST, *_PAGE),
+            "post": _asked(f"Set one of the {called}s.", _OBJECT, requestBody=sent),
+        },
+        "s_effective": {"get": _asked(f"Which {called}s hold for each member.", _LIST, *_PAGE, _WHOSE)},
+        "s_audit": {"get": _asked(f"Who changed which of the {called}s.", _LIST, *_PAGE)},
+        "": {
+            "get": _asked(f"One of the {called}s.", _OBJECT, _WHICH),
+            "delete": _asked(f"Remove one of the {called}s.", _OBJECT, _WHICH),
+        },
+    }
+
+
+OPERATIONS: Final = {
+    f"api_{called}{name}": operations
+    for measure, called in CALLED.items()
+    for name, operations in _operations(measure).items()
 }
-"""By the name of the address in ``limits/urls.py``."""
+"""By the name of the address in ``api/urls.py``."""
 
 
 def paths() -> dict[str, Any]:

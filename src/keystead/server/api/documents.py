@@ -1,7 +1,7 @@
-"""Spend limits as programs read and write them: the documented shapes of ``/v1/organizations/spend_limits``."""
+"""Spend limits as programs read and write them, in the documented shapes, and allowances in shapes like these."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from keystead.errors import UsageError
@@ -11,7 +11,7 @@ from keystead.server.limits.models import Limit
 from keystead.server.limits.operations import Draft, cents
 from keystead.server.limits.over import WARN_AT
 from keystead.server.limits.report import Line, Seat
-from keystead.server.policy.limits import MICRO_PER_CENT, SHARED, Measure, Period, Scope
+from keystead.server.policy.limits import MICRO_PER_CENT, SHARED, Beyond, Measure, Period, Scope
 from keystead.server.usage.prices import CURRENCY
 from keystead.wire import ids
 
@@ -23,10 +23,16 @@ NAMES: Final = {
     Scope.KEY: "api_key_id",
 }
 """Where each scope says what it names."""
-_FIELDS: Final = {"scope", "amount", "period", "shared"}
+CALLED: Final = {Measure.SPEND: "spend_limit", Measure.ALLOWANCE: "allowance"}
+"""What programs call the object of each measure of money."""
+_FIELDS: Final = {
+    Measure.SPEND: ("scope", "amount", "period", "shared"),
+    Measure.ALLOWANCE: ("scope", "amount", "period", "beyond"),
+}
+_USUAL: Final = {Measure.SPEND: Period.MONTHLY, Measure.ALLOWANCE: ""}
 
 
-def draft(document: Any) -> Draft:
+def draft(document: Any, measure: Measure) -> Draft:
     """Return the limit that a request asks for.
 
     Raises:
@@ -34,9 +40,10 @@ def draft(document: Any) -> Draft:
     """
     if not isinstance(document, dict):
         raise UsageError("The body is not a JSON object.", hint="Send scope, amount and period.")
-    unknown = sorted(document.keys() - _FIELDS)
+    unknown = sorted(document.keys() - set(_FIELDS[measure]))
     if unknown:
-        raise UsageError(f"{unknown[0][:60]}: no such field.", hint="There are scope, amount, period and shared.")
+        there_are = f"There are {', '.join(_FIELDS[measure][:-1])} and {_FIELDS[measure][-1]}."
+        raise UsageError(f"{unknown[0][:60]}: no such field.", hint=there_are)
     scope, subject = _scope(document.get("scope"))
     amount, shared = document.get("amount", ""), document.get("shared", False not in SHARED[scope])
     if not isinstance(amount, str | None):
@@ -44,7 +51,14 @@ def draft(document: Any) -> Draft:
     if not isinstance(shared, bool):
         raise UsageError("shared is neither true nor false.", hint="Leave it out for a limit per seat.")
     micro = None if amount is None else cents(amount)
-    return Draft(scope, subject, Measure.SPEND, _period(document.get("period", "monthly")), micro, shared)
+    period, beyond = _period(document.get("period", _USUAL[measure])), _beyond(document.get("beyond", Beyond.STOPPED))
+    return Draft(scope, subject, measure, period, micro, shared, beyond)
+
+
+def _beyond(given: Any) -> Beyond:
+    if given not in (*Beyond,):
+        raise UsageError(f"beyond: {str(given)[:40]} is none of {', '.join(Beyond)}.", hint="Left out, requests stop.")
+    return Beyond(given)
 
 
 def _scope(given: Any) -> tuple[Scope, str]:
@@ -71,11 +85,12 @@ def _period(given: Any) -> Period:
 def of_limit(limit: Limit) -> Document:
     """Return a stored limit."""
     rule = rule_of(limit)
+    more = {"beyond": rule.beyond.value} if rule.measure is Measure.ALLOWANCE else {"shared": rule.shared}
     return {
-        "type": "spend_limit",
+        "type": CALLED[rule.measure],
         "id": rule.id,
         "scope": _scope_of(rule.scope, rule.subject),
-        "shared": rule.shared,
+        **more,
         "amount": None if rule.amount is None else str(rule.amount // MICRO_PER_CENT),
         "currency": CURRENCY,
         "period": rule.period.value,
@@ -88,9 +103,13 @@ def of_limit(limit: Limit) -> Document:
 def of_line(seat: Seat, line: Line) -> Document:
     """Return what holds for one member in one period, and what they used."""
     limit, person = line.cap.limit, seat.member.person
-    used = line.used or 0
+    called, used = CALLED[limit.measure], line.used or 0
+    resets_at = None if line.resets_at is None else _time(datetime.fromtimestamp(line.resets_at, UTC))
+    more: Document = {"shared": limit.shared, "period_to_date_spend": str(used // MICRO_PER_CENT)}
+    if limit.measure is Measure.ALLOWANCE:
+        more = {"beyond": limit.beyond.value, "covered": str(used // MICRO_PER_CENT)}
     return {
-        "type": "effective_spend_limit",
+        "type": f"effective_{called}",
         "actor": {
             "type": "user_actor",
             "user_id": ids.dump("membership", seat.member.pk),
@@ -100,10 +119,11 @@ def of_line(seat: Seat, line: Line) -> Document:
         "amount": str(line.cap.amount // MICRO_PER_CENT),
         "currency": CURRENCY,
         "period": limit.period.value,
-        "shared": limit.shared,
-        "spend_limit_id": limit.id,
+        f"{called}_id": limit.id,
         "source": _scope_of(limit.scope, limit.subject),
-        "period_to_date_spend": str(used // MICRO_PER_CENT),
+        **more,
+        "remaining": str((line.left or 0) // MICRO_PER_CENT),
+        "resets_at": resets_at,
         "percent_used": line.percent,
         "is_warning": line.percent >= WARN_AT,
     }
@@ -111,15 +131,18 @@ def of_line(seat: Seat, line: Line) -> Document:
 
 def of_event(event: AuditEvent) -> Document:
     """Return one change of a limit."""
+    called = CALLED[Measure(str(event.details["measure"]))]
+    is_allowance = event.details["measure"] == Measure.ALLOWANCE
+    more = {"beyond": event.details["beyond"]} if is_allowance else {"shared": event.details["shared"]}
     return {
-        "type": "spend_limit_audit_event",
+        "type": f"{called}_audit_event",
         "id": ids.dump("audit_event", event.pk),
         "action": event.action.partition(":")[2],
-        "spend_limit_id": event.target,
+        f"{called}_id": event.target,
         "actor": {"type": "user_actor", "user_id": event.actor},
         "created_at": _time(event.at),
         "scope": _scope_of(Scope(str(event.details["scope"])), str(event.details["subject"])),
-        "shared": event.details["shared"],
+        **more,
         "period": event.details["period"],
         "amount_before": _cents(event.details["before"]),
         "amount_after": _cents(event.details["amount"]),

@@ -1,4 +1,4 @@
-"""``/v1/organizations/spend_limits``: shapes, pages, errors, and who may."""
+"""``/v1/organizations/spend_limits`` and ``/allowances``: shapes, pages, errors, and who may."""
 
 import json
 from datetime import UTC, datetime
@@ -30,15 +30,19 @@ def key_of(member: "Membership", purpose: str = "any") -> str:
 class Asking:
     """The address, asked with one key."""
 
-    def __init__(self, web: "Client", key: str) -> None:
+    def __init__(self, web: "Client", key: str, url: str = URL, bearer: str = "") -> None:
         self._client = web
-        self._key = key
+        self._url = url
+        self._headers = {"x-api-key": key, "authorization": f"Bearer {bearer}" if bearer else ""}
+        self.warning: str | None = None
 
     def __call__(self, method: str = "GET", path: str = "", document: Any = None, **query: Any) -> tuple[int, Any]:
         body = "" if document is None else document if isinstance(document, str) else json.dumps(document)
+        headers = {name: value for name, value in self._headers.items() if value}
         answer = self._client.generic(
-            method, URL + path, body, "application/json", headers={"x-api-key": self._key}, query_params=query
+            method, self._url + path, body, "application/json", headers=headers, query_params=query
         )
+        self.warning = answer.get("x-keystead-warning")
         assert answer["cache-control"] == "no-store"
         found = json.loads(answer.content)
         assert answer.status_code < 400 or found["request_id"] == answer["x-request-id"]
@@ -174,3 +178,75 @@ def test_an_agents_key_an_unknown_one_and_a_suspended_one_change_nothing(
 def test_another_method_is_told_which_there_are(ask: Asking) -> None:
     status, answer = ask("PUT")
     assert (status, answer["error"]["message"]) == (405, "Only GET, POST is supported at this address.")
+
+
+@pytest.mark.requirement("G-07 administration")
+def test_of_two_keys_the_bearer_counts_as_it_does_at_the_gateway(web: "Client", administrator: "Membership") -> None:
+    from keystead.server.gateway.caller import CONFLICT
+    from keystead.server.limits.models import Limit
+
+    key, agents = key_of(administrator), key_of(administrator, "agent")
+    both = Asking(web, key, bearer=agents)
+    assert both("POST", document=EVERYBODY)[0] == 403
+    both = Asking(web, agents, bearer=key)
+    assert (both("POST", document=EVERYBODY)[0], both.warning) == (200, CONFLICT)
+    assert Limit.objects.count() == 1
+    for one, other in [(key, key), (key, "nothing"), ("nothing", key), ("", key), (key, "")]:
+        asking = Asking(web, one, bearer=other)
+        assert (asking()[0], asking.warning) == (200, None)
+
+
+@pytest.mark.requirement("G-07 administration")
+def test_a_sign_in_beside_a_key_is_what_counts_and_changes_nothing(web: "Client", administrator: "Membership") -> None:
+    from keystead.server.authorization import access_tokens, clients, sign_ins
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.identifiers import new_id
+
+    approval = sign_ins.Approval(clients.find("keystead-cli"), administrator, "openid models:use")
+    redeemed = sign_ins.begin(approval, "test", now())
+    token, _ = access_tokens.sign(redeemed.grant, redeemed.scope, new_id(), now())
+    asking = Asking(web, key_of(administrator), bearer=token)
+    status, answer = asking()
+    assert (status, answer["error"]["type"]) == (403, "permission_error")
+    assert answer["error"]["message"].startswith("A sign-in changes no limits.")
+
+
+@pytest.mark.requirement("S-25 allowance")
+def test_an_allowance_is_set_read_and_deleted_at_its_own_address(web: "Client", administrator: "Membership") -> None:
+    key = key_of(administrator)
+    ask = Asking(web, key, "/v1/organizations/allowances")
+    wanted = {"scope": {"type": "organization"}, "amount": "500", "period": "five_hours", "beyond": "metered"}
+    status, made = ask("POST", document=wanted)
+    assert (status, made["type"], made["beyond"], made["amount"]) == (200, "allowance", "metered", "500")
+    assert ask("POST", document={**wanted, "beyond": "stopped"})[1]["id"] == made["id"]
+    assert [one["beyond"] for one in ask()[1]["data"]] == ["stopped"]
+    (held,) = ask(path="/effective")[1]["data"]
+    assert held["type"] == "effective_allowance"
+    assert (held["covered"], held["remaining"], held["resets_at"], held["beyond"]) == ("0", "500", None, "stopped")
+    assert Asking(web, key)()[1]["data"] == []
+    assert Asking(web, key)(path=f"/{made['id']}")[0] == 404
+    assert Asking(web, key)(path="/effective")[1]["data"] == []
+    assert ask("DELETE", f"/{made['id']}") == (200, {"type": "allowance_deleted", "id": made["id"]})
+    told = [(one["type"], one["action"], one["beyond"]) for one in ask(path="/audit")[1]["data"]]
+    kind = "allowance_audit_event"
+    assert told == [(kind, "remove", "stopped"), (kind, "update", "stopped"), (kind, "create", "metered")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"period": "monthly"}, "period: allowance is limited over: five_hours, seven_days"),
+        ({"period": None}, "period: None is none"),
+        ({"beyond": "free"}, "beyond: free is none of stopped, metered"),
+        ({"beyond": []}, "beyond: [] is none of"),
+        ({"shared": True}, "shared: no such field. There are scope, amount, period and beyond."),
+        ({"scope": {"type": "workspace", "workspace_id": "wrk_1"}}, "scope: an allowance is for people, each."),
+    ],
+)
+def test_an_allowance_that_cannot_be_names_its_field(
+    web: "Client", administrator: "Membership", wrong: dict[str, Any], words: str
+) -> None:
+    wanted = {"scope": {"type": "organization"}, "amount": "500", "period": "five_hours", **wrong}
+    status, answer = Asking(web, key_of(administrator), "/v1/organizations/allowances")("POST", document=wanted)
+    assert status == 400
+    assert words in answer["error"]["message"]

@@ -1,0 +1,1 @@
+"""What programs of administrators ask, as JSON over the domains' operations."""
