@@ -62,6 +62,7 @@ REVEALERS = {
     "server/upstreams/operations.py": "as the fields that it was encrypted with",
     "server/upstreams/workload_identity.py": "those fields of the form that are no secret, into the rule to ask for",
     "server/upstreams/credentials.py": "a reference, which is none",
+    "server/own_upstream.py": "to recognise a credential that may not be an upstream's",
     "server/upstreams/references.py": "to recognise a credential that may not be an upstream's",
     "server/fixed_credential.py": "onto the wire to the upstream",
     "sources/variables.py": "to look for characters that cannot be sent",

@@ -40,6 +40,7 @@ class RunningServer:
             text=True,
         )
         self._ready = threading.Event()
+        self._said = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self._ready.wait(PATIENCE), self.output
@@ -49,10 +50,17 @@ class RunningServer:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.output += line
+            with self._said:
+                self.output += line
+                self._said.notify_all()
             if 'keystead -p "hello"' in line:
                 self._ready.set()
         self._ready.set()
+
+    def wait_for_output(self, words: str) -> None:
+        """Return once the server has said so."""
+        with self._said:
+            assert self._said.wait_for(lambda: words in self.output, PATIENCE), self.output
 
     def __exit__(self, *_: object) -> None:
         self.stop()

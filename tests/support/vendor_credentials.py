@@ -55,6 +55,11 @@ class Row:
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
+    def ends(self) -> bool:
+        """Whether another token or another key can be had before the end of one; AWS's chain keeps what it found."""
+        return self.name not in ("key", "bearer", "none", "signed", "web-identity")
+
+    @property
     def id(self) -> str:
         return f"{self.kind.value}-{self.name}"
 
@@ -192,17 +197,21 @@ def google_issuer(root: Path) -> Iterator[tuple[LocalServer, str]]:
 
 
 def _account(site: Site) -> Made:
-    _, path = site.stack.enter_context(google_issuer(site.root))
+    server, path = site.stack.enter_context(google_issuer(site.root))
     fields = {"service_account_json": Secret(Path(path).read_text())}
     credential = ready(cloud_credentials.of(Kind.VERTEX, "service_account", fields, "global"))
-    return credential, lambda asked: only(asked, {"authorization": "Bearer ya29.issued-1"})
+    return credential, _newest_of_google(server)
+
+
+def _newest_of_google(server: LocalServer) -> Callable[[Asked], bool]:
+    return lambda asked: only(asked, {"authorization": f"Bearer ya29.issued-{len(server.asked)}"})
 
 
 def _google_chain(site: Site) -> Made:
-    _, path = site.stack.enter_context(google_issuer(site.root))
+    server, path = site.stack.enter_context(google_issuer(site.root))
     site.variables.setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
     credential = ready(cloud_credentials.of(Kind.VERTEX, "chain", {}, "global"))
-    return credential, lambda asked: only(asked, {"authorization": "Bearer ya29.issued-1"})
+    return credential, _newest_of_google(server)
 
 
 def _google_federated(site: Site) -> Made:
@@ -244,6 +253,7 @@ def _google_machine(site: Site) -> Made:
         "GET /": (200, "text/plain", "computeMetadata/"),
         "GET /computeMetadata/v1/project/project-id": (200, "text/plain", "p-1"),
         f"{place}/default/": (200, "application/json", account),
+        f"{place}/{account['email']}/": (200, "application/json", account),
         f"{place}/{account['email']}/token": token,
         f"{place}/default/token": token,
     }

@@ -65,3 +65,17 @@ def test_requests_go_where_the_administrator_connected_them(tmp_path: Path) -> N
         assert not file.is_file() or CANARY.encode() not in file.read_bytes(), file
     gone = machine.keystead("server", "upstream-test", "Ours", "--json")
     assert (gone.returncode, json.loads(gone.stdout)["works"]) == (1, False)
+
+
+def test_the_servers_own_upstream_is_proven_at_the_start_and_stops_nothing(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    key.write_text("rotated-canary")
+    with MessagesApi(api_key=Secret(CANARY)) as models:
+        settings = {"UPSTREAM_URL": models.base_url, "UPSTREAM_API_KEY": f"file:{key}"}
+        with RunningServer(tmp_path, {f"KEYSTEAD_SERVER_{name}": value for name, value in settings.items()}) as server:
+            server.wait_for_output("It refused the credential (401)")
+            with urllib.request.urlopen(f"{server.base}/readyz", timeout=10) as answer:
+                assert answer.read() == b"ready; the server's own upstream is in trouble (see the log)"
+    assert f"the server's own upstream, {models.base_url}: It refused the credential (401)" in server.output
+    assert "rotated-canary" not in server.output

@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import uvicorn
 
 from keystead.clock import SYSTEM_CLOCK, Clock
+from keystead.environment import Environment
 from keystead.server import (
     background,
     client_address,
     observation,
     open_files,
-    outbound,
+    own_upstream,
     upstream_snapshot,
 )
 from keystead.server.background import Running
 from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
-from keystead.server.fixed_credential import FixedCredential
 from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits
 from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
 from keystead.server.gateway.ports import Kind, Upstream
 from keystead.server.housekeeping import Chore
 from keystead.server.installation import Installation
+from keystead.server.own_upstream import OwnUpstream
 from keystead.server.policy import Principal
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.settings import NO_UPSTREAM, ServerSettings
@@ -41,7 +42,6 @@ from keystead.server.telemetry import traces
 from keystead.server.telemetry.collectors import Collectors
 from keystead.server.telemetry.metrics import Metrics
 from keystead.server.telemetry.traces import Tracer
-from keystead.server.upstream_network import Guard
 from keystead.server.upstream_snapshot import UpstreamSnapshot
 
 if TYPE_CHECKING:
@@ -72,13 +72,31 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
 
     open_files.allow_all()
     settings, tls = installation.settings, installation.certificate
+    own = own_upstream.of(settings, Environment.capture().variables, clock)
     with (
         telemetry.running(settings) as collectors,
         traces.running(settings, collectors) as tracer,
         background.at_work(clock, book_of(settings), _chores(tls, tracer), limits_fail=settings.limits_fail) as running,
-        upstream_snapshot.looking(settings, clock) as upstreams,
+        upstream_snapshot.looking(settings, clock, more=_looking_at(own)) as upstreams,
     ):
-        _run(_serve(installation, running, upstreams, collectors, tracer, announce))
+        _run(_serve(installation, running, Upstreams(upstreams, own), collectors, tracer, announce))
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """Those that organizations connected, and the server's own."""
+
+    connected: UpstreamSnapshot
+    own: OwnUpstream | None
+
+    def remark(self) -> str:
+        """Return what ``/readyz`` says of them."""
+        return self.connected.remark() + ("" if self.own is None else self.own.remark())
+
+
+def _looking_at(own: OwnUpstream | None) -> list[Chore]:
+    name, every = "looking at the server's own upstream", upstream_snapshot.REFRESH_SECONDS
+    return [] if own is None else [Chore(name, every, own.look)]
 
 
 def _chores(tls: Certificate | None, tracer: Tracer | None) -> Iterator[Chore]:
@@ -101,20 +119,23 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 async def _serve(
     installation: Installation,
     running: Running,
-    upstreams: UpstreamSnapshot,
+    upstreams: Upstreams,
     collectors: Collectors,
     tracer: Tracer | None,
     announce: Callable[[Ready], None],
 ) -> None:
-    settings = installation.settings
+    settings, connected = installation.settings, upstreams.connected
     metrics = Metrics() if installation.metrics is not None else None
-    async with _upstream(settings) as upstream, _control_plane(client_address.proxies(settings)) as control_plane:
+    async with (
+        _upstream(settings, upstreams.own) as upstream,
+        _control_plane(client_address.proxies(settings)) as control_plane,
+    ):
         gateway = Gateway(
             directory=running.directory,
             origin=settings.base_url,
             proofs=_proofs(),
             ledger=running.ledger,
-            upstreams=lambda principal: upstreams.of(principal, upstream),
+            upstreams=lambda principal: connected.of(principal, upstream),
             limits=Limits(body_bytes=settings.max_body_bytes),
             ready=_database_answers,
             remark=upstreams.remark,
@@ -226,15 +247,13 @@ async def _control_plane(proxies: client_address.Proxies) -> AsyncIterator["Dire
 
 
 @contextlib.asynccontextmanager
-async def _upstream(settings: ServerSettings) -> AsyncIterator[tuple[Upstream, ...]]:
+async def _upstream(settings: ServerSettings, own: OwnUpstream | None) -> AsyncIterator[tuple[Upstream, ...]]:
     """Give the configured upstream, if there is to be one, or start the built-in test upstream beside the gateway."""
     if settings.upstream_url == NO_UPSTREAM:
         yield ()
         return
-    if settings.upstream_api_key is not None:
-        credential, guard = FixedCredential(settings.upstream_api_key), Guard(outbound.upstream_reach(settings))
-        url, anywhere = settings.upstream_url, guard.of_operator
-        yield (Upstream("default", "anthropic", Kind.ANTHROPIC, url, credential, addresses=anywhere),)
+    if own is not None:
+        yield (own.shape,)
         return
     from keystead.testing.messages_api import MessagesApi
 

@@ -21,21 +21,35 @@ class FixedCredential:
         ConfigurationError: it cannot be sent.
     """
 
-    __slots__ = ("fixed", "version")
+    __slots__ = ("_header", "_source", "fixed", "version")
 
     def __init__(
         self, value: Secret, header: Header = "x-api-key", source: str = "KEYSTEAD_SERVER_UPSTREAM_API_KEY"
     ) -> None:
+        self._header = header
+        self._source = source
+        self.version = 0
+        self.fixed: bytes | None = self._line(value)
+
+    def renew(self, value: Secret) -> None:
+        """Show another value from the next request on, where the same place holds another one now.
+
+        Raises:
+            ConfigurationError: it cannot be sent; the one before stays.
+        """
+        self.fixed = self._line(value)
+        self.version += 1
+
+    def _line(self, value: Secret) -> bytes:
         text = value.reveal()
         if not text.isascii() or not text.isprintable() or " " in text or not text:
             raise ConfigurationError(
                 "The upstream API key is empty or contains a character that cannot be sent.",
-                hint=f"Set {source} to the key alone, on one line.",
+                hint=f"Set {self._source} to the key alone, on one line.",
                 move="operator",
             )
-        scheme = "Bearer " if header == "authorization" else ""
-        self.fixed: bytes | None = f"{header}: {scheme}{text}\r\n".encode("ascii")
-        self.version = 0
+        scheme = "Bearer " if self._header == "authorization" else ""
+        return f"{self._header}: {scheme}{text}\r\n".encode("ascii")
 
     def lines(self, _request: Unsigned) -> bytes:
         return self.fixed or b""

@@ -242,7 +242,7 @@ def load(variables: Mapping[str, str]) -> ServerSettings:
         if name in AT_LEAST and values[name] < AT_LEAST[name]:
             raise _wrong(origin, f"a whole number, {AT_LEAST[name]} or more")
         if isinstance(values[name], Secret):
-            values[name] = _referred(origin, value, variables)
+            values[name] = secret_of(origin, value, variables)
     return ServerSettings(data_dir=data_dir, **values)
 
 
@@ -295,8 +295,21 @@ def _convert(origin: str, value: Any, wanted: Any) -> Any:
     return Secret(value) if wanted == Secret | None else value
 
 
-def _referred(origin: str, value: str, variables: Mapping[str, str]) -> Secret:
-    """Return the secret, from where ``value`` says it is when it is a reference (R-27)."""
+def where_from(name: str, data_dir: Path, variables: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return what people call a setting and what it is set to, as :func:`load` reads it; None when it is not set."""
+    variable = f"{PREFIX}{name.upper()}"
+    if variable in variables:
+        return variable, variables[variable]
+    origin, value = _from_file(data_dir / FILE_NAME).get(name, ("", None))
+    return (origin, value) if isinstance(value, str) else None
+
+
+def secret_of(origin: str, value: str, variables: Mapping[str, str]) -> Secret:
+    """Return the secret, from where ``value`` says it is when it is a reference (R-27).
+
+    Raises:
+        KeysteadError: it is a reference to what is not there or cannot be read; the message names ``origin``.
+    """
     from keystead.sources import references  # on demand: most installations set the key itself
 
     if not references.is_reference(value):

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 
@@ -44,6 +44,10 @@ class CredentialUnavailable(Exception):
     """An upstream's credential cannot be had now; the message is for the operator's log."""
 
 
+class CredentialComing(CredentialUnavailable):
+    """It is being got for the first time, and may be there in a moment."""
+
+
 class UpstreamCredential(Protocol):
     """What the gateway shows an upstream. Kept fresh elsewhere: nothing here blocks."""
 
@@ -62,6 +66,29 @@ class UpstreamCredential(Protocol):
     def version(self) -> int:
         """Grows when the credential was renewed, so that lines made with the old one are made anew."""
 
+
+@runtime_checkable
+class RenewedCredential(Protocol):
+    """One that ends: it is renewed in time by a thread that may wait, and before its time when it was refused."""
+
+    def refresh(self) -> None:
+        """Get a new one if it is time; raises what its cloud or vendor has against it."""
+
+    def refused(self) -> None:
+        """An upstream did not take it (401): it is renewed at the next look, unless it is as good as new."""
+
+
+class _Coming:
+    """What is shown while a credential is being got for the first time: nothing."""
+
+    fixed: bytes | None = None
+    version = 0
+
+    def lines(self, _request: Unsigned) -> bytes:
+        raise CredentialComing("its credential is still being got")
+
+
+COMING: Final = _Coming()
 
 Addresses = Callable[[str, int], Awaitable[Sequence[str]]]
 """Resolves a host and port to the addresses that may be connected to, best first; raises OSError when there is none."""

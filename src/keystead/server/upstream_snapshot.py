@@ -5,7 +5,8 @@ the control plane publishes a :class:`~keystead.server.changes.Change`, and read
 a credential refers to is read again too, and another key in it counts without a restart. What may take long, such as
 a program that prints a key, is asked in a thread of its own.
 
-An upstream whose credential cannot be read is left out and said so; nothing is ever sent without it. An organization
+An upstream whose credential cannot be read is left out and said so; nothing is ever sent without it. Until the first
+answer of what takes long it is there, and the gateway waits for it or asks another. An organization
 with upstreams of its own never falls back on the server's.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -26,7 +28,7 @@ from keystead.server.outbound import upstream_reach
 from keystead.server.policy import Principal
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_network import Guard
-from keystead.server.upstream_shape import CredentialUnavailable, Upstream
+from keystead.server.upstream_shape import COMING, CredentialUnavailable, RenewedCredential, Upstream
 from keystead.wire import ids
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ REFRESH_SECONDS: Final = 15.0
 """How soon a change by another process, or of a file, is seen."""
 ASKED_AGAIN_SECONDS: Final = 300.0
 """How long what took long to ask is used before it is asked again; a failure is asked again at the next look."""
+TOGETHER: Final = 8
+"""How many of those are asked at once."""
 
 
 @dataclass(slots=True)
@@ -114,9 +118,9 @@ class UpstreamSnapshot:
             found: dict[str, list[Upstream]] = {}
             for row in rows:
                 own = found.setdefault(ids.dump("organization", row.organization_id), [])
-                held = self._ready(row) if row.enabled else None
-                if held is not None:
-                    own.append(held.shape)
+                shape = self._ready(row) if row.enabled else None
+                if shape is not None:
+                    own.append(shape)
             self._forget_all_but({row.pk for row in rows if row.enabled})
             self._of = {name: tuple(upstreams) for name, upstreams in found.items()}
 
@@ -125,8 +129,8 @@ class UpstreamSnapshot:
             for key in kept.keys() - there:
                 del kept[key]
 
-    def _ready(self, row: "models.Upstream") -> _Held | None:
-        """Return the upstream with its credential, or None and the complaint."""
+    def _ready(self, row: "models.Upstream") -> Upstream | None:
+        """Return the upstream with its credential, or that it is coming; None and the complaint without one."""
         from keystead.server.upstreams import credentials
 
         before = self._held.get(row.pk)
@@ -136,12 +140,18 @@ class UpstreamSnapshot:
             self._complain(row, _told(error))
             self._held.pop(row.pk, None)
             return None
-        if held is None:
-            return before  # the new one is being asked for in the background
+        if held is None:  # the new one is being asked for in the background
+            return self._coming(row) if before is None else before.shape
         self._held[row.pk] = held
         if self._complaints.pop(row.pk, None) is not None:
             _LOG.info("upstream %s of %s is used again", row.name, row.organization.name)
-        return held
+        return held.shape
+
+    def _coming(self, row: "models.Upstream") -> Upstream:
+        """Return the upstream as it is before its first credential: whoever has no other one waits for that."""
+        from keystead.server.upstreams import credentials
+
+        return credentials.shape(row, COMING, self._guard.of_organizations(row.base_url))
 
     def _made(self, row: "models.Upstream", before: _Held | None) -> _Held:
         """Return the upstream with what its credential is now; the same as before while nothing changed."""
@@ -150,8 +160,8 @@ class UpstreamSnapshot:
         values = credentials.read(row, self._server)
         if before is not None and (before.version, before.values) == (row.version, values):
             return before
-        addresses = self._guard.of_organizations(row.base_url)
-        return _Held(row.version, values, credentials.shape(row, values, self._server, addresses))
+        shown, addresses = credentials.made(row, values, self._server), self._guard.of_organizations(row.base_url)
+        return _Held(row.version, values, credentials.shape(row, shown, addresses))
 
     def _asked_of(self, row: "models.Upstream") -> _Held | None:
         asked = self._asked.get(row.pk)
@@ -179,13 +189,20 @@ class UpstreamSnapshot:
 
     def look(self) -> None:
         """Ask what takes long, read everything again, and prove what is new; in a thread that may wait."""
-        for row in self._rows_to_ask():
-            self._ask(row)
+        self._ask_all(list(self._rows_to_ask()))
         self.refresh()
         for key, held in list(self._held.items()):
             _keep_fresh(held.shape)
             if not held.proven:
                 self._prove(key, held)
+
+    def _ask_all(self, rows: "list[models.Upstream]") -> None:
+        """Ask them at the same time, so that none waits for a slower one; each is used as soon as it is there."""
+        if not rows:
+            return
+        with ThreadPoolExecutor(min(len(rows), TOGETHER), "upstream-credential") as threads:
+            for _ in as_completed([threads.submit(self._ask, row) for row in rows]):
+                self.refresh()
 
     def _rows_to_ask(self) -> "Iterator[models.Upstream]":
         from keystead.server.upstreams import credentials
@@ -237,9 +254,8 @@ class UpstreamSnapshot:
 
 def _renewed(upstream: Upstream) -> None:
     """Have a credential that ends renewed if it is time; raises what its cloud or vendor has against it."""
-    refresh = getattr(upstream.credential, "refresh", None)
-    if refresh is not None:
-        refresh()
+    if isinstance(upstream.credential, RenewedCredential):
+        upstream.credential.refresh()
 
 
 def _keep_fresh(upstream: Upstream) -> None:
@@ -262,13 +278,18 @@ def _told(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def looking(server: ServerSettings, clock: Clock, changes: Changes = CHANGES) -> Iterator[UpstreamSnapshot]:
-    """Keep a snapshot during the block, in a thread of its own: at once, after each change, and again and again."""
+def looking(
+    server: ServerSettings, clock: Clock, changes: Changes = CHANGES, more: Sequence[Chore] = ()
+) -> Iterator[UpstreamSnapshot]:
+    """Keep a snapshot during the block, in a thread of its own: at once, after each change, and again and again.
+
+    ``more`` is done in the same thread, after it.
+    """
     from django.db import connections
 
     snapshot = UpstreamSnapshot(server, Guard(upstream_reach(server)), clock, changes)
     chore = Chore("reading upstreams again", REFRESH_SECONDS, lambda _: snapshot.look())
-    thread = Housekeeping([chore], clock, finished=connections.close_all)
+    thread = Housekeeping([chore, *more], clock, finished=connections.close_all)
 
     def hear(change: Change) -> None:
         if change.subject == "upstream":

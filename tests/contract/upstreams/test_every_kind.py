@@ -16,8 +16,10 @@ from upstreams import upstream
 from vendor_credentials import MACHINES, ROWS, Row, Site, nowhere
 from vendors import EVENTS, MODEL, Vendor, vendor
 
+from keystead.server.cloud_credentials.renewed import NEW
 from keystead.server.gateway import Limits
-from keystead.server.gateway.ports import Kind, Upstream
+from keystead.server.gateway.ports import Kind, RenewedCredential, Upstream
+from keystead.testing.clock import FakeClock
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Answer, Running
@@ -229,6 +231,31 @@ def test_what_the_only_upstream_refuses_is_the_clients_to_read(at: Callable[...,
         assert json.loads(answer.body)["error"]["message"] == said
     else:
         assert answer.body == place.vendor.speech.error(status, said)
+
+
+@every([row for row in ROWS + MACHINES if row.ends])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_credential_that_is_refused_is_renewed_before_its_time(
+    at: Callable[..., Place], row: Row, stream: bool
+) -> None:
+    place = at(row)
+    trusted, place.vendor.trusts = place.vendor.trusts, lambda _: False
+    assert place.ask(stream=stream).status == 401
+    credential = place.upstream.credential
+    assert isinstance(credential, RenewedCredential)
+    before = credential.version
+    later(credential)
+    credential.refresh()
+    place.vendor.trusts = trusted
+    assert credential.version == before + 1
+    assert place.ask(stream=stream).status == 200
+
+
+def later(credential: Any) -> None:
+    """Have what it shows no longer be new."""
+    clock = FakeClock(credential._clock.now())
+    clock.advance(NEW)
+    credential._clock = clock
 
 
 @every(ROWS)

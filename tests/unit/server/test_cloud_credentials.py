@@ -17,7 +17,7 @@ from keystead.errors import CloudNotReady, ConfigurationError, KeysteadError, Se
 from keystead.secret import Secret
 from keystead.server import cloud_credentials
 from keystead.server.cloud_credentials import MAKERS
-from keystead.server.cloud_credentials.renewed import Token, TokenCredential
+from keystead.server.cloud_credentials.renewed import NEW, Token, TokenCredential
 from keystead.server.upstream_shape import CredentialUnavailable, Kind, Unsigned
 from keystead.server.upstreams.methods import METHODS
 from keystead.testing.clock import FakeClock
@@ -225,6 +225,22 @@ def test_a_token_is_renewed_ahead_of_its_end_and_kept_until_then() -> None:
     issued.append(Token(Secret("two"), clock.now() + 3600))
     credential.refresh()
     assert (credential.fixed, credential.version) == (b"authorization: Bearer two\r\n", 3)
+
+
+def test_a_token_that_was_refused_is_renewed_before_its_time_unless_it_is_new() -> None:
+    clock = FakeClock()
+    issued = [Token(Secret(name), clock.now() + 3600) for name in ("three", "two", "one")]
+    credential = TokenCredential(issued.pop, clock)
+    credential.refused()
+    credential.refresh()
+    assert credential.fixed == b"authorization: Bearer one\r\n"
+    credential.refused()
+    credential.refresh()
+    assert credential.version == 1, "who refuses a new one would refuse the next one too"
+    clock.advance(NEW)
+    credential.refresh()
+    credential.refresh()
+    assert (credential.fixed, credential.version) == (b"authorization: Bearer two\r\n", 2)
 
 
 def test_a_missing_sdk_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from keystead.server.outbound import Reach
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_network import Guard
-from keystead.server.upstream_shape import Kind, Unsigned, Upstream
+from keystead.server.upstream_shape import COMING, CredentialComing, Kind, Unsigned, Upstream
 from keystead.server.upstream_snapshot import ASKED_AGAIN_SECONDS, UpstreamSnapshot
 from keystead.testing.clock import FakeClock
 from keystead.wire import ids
@@ -58,6 +58,7 @@ class Watched:
     """A snapshot in one process, and what it gives."""
 
     def __init__(self, server: ServerSettings, clock: FakeClock, member: "Membership", changes: Changes) -> None:
+        self.clock = clock
         self.snapshot = UpstreamSnapshot(server, Guard(Reach(loopback=True), clock), clock, changes)
         organization = ids.dump("organization", member.organization_id)
         self.caller = Principal(PrincipalKind.API_KEY, "key_1", organization, "wrk_1", None)
@@ -69,6 +70,11 @@ class Watched:
     @property
     def names(self) -> list[str]:
         return [one.name for one in self.shapes]
+
+    @property
+    def coming(self) -> list[str]:
+        """Those whose first credential is still being got."""
+        return [one.name for one in self.shapes if one.credential is COMING]
 
     @property
     def shown(self) -> list[bytes]:
@@ -176,7 +182,7 @@ def test_what_takes_long_is_asked_in_the_background_and_again_after_a_while(
 ) -> None:
     (tmp_path / "show.py").write_text("print('first')")
     connect(administrator, settings, "http://127.0.0.1:9", f"exec:{sys.executable} {tmp_path}/show.py")
-    assert watched.names == [], "nobody waited for the program"
+    assert watched.coming == ["A"], "nobody waited for the program"
     watched.snapshot.look()
     assert watched.shown == [b"x-api-key: first\r\n"]
     (tmp_path / "show.py").write_text("print('second')")
@@ -189,6 +195,32 @@ def test_what_takes_long_is_asked_in_the_background_and_again_after_a_while(
     clock.advance(ASKED_AGAIN_SECONDS)
     watched.snapshot.look()
     assert watched.names == []
+
+
+def test_none_waits_for_a_slower_one_and_what_fails_at_first_is_left_out(
+    watched: Watched, administrator: "Membership", settings: ServerSettings, tmp_path: Path
+) -> None:
+    """The first program ends only when the second one has run."""
+    (tmp_path / "show.py").write_text(
+        "import pathlib, sys\n"
+        f"other = pathlib.Path({str(tmp_path / 'ran')!r})\n"
+        "if sys.argv[1] == 'quick': other.touch()\n"
+        "while not other.exists(): pass\n"
+        "print(sys.argv[1]) if sys.argv[1] != 'fails' else sys.exit(3)\n"
+    )
+    program = f"exec:{sys.executable} {tmp_path}/show.py"
+    allowed = ",".join(f"{program} {word} for http://127.0.0.1:*" for word in ("slow", "quick", "fails"))
+    server = replace(settings, upstream_references=allowed)
+    own = Watched(server, watched.clock, administrator, Changes())
+    for word in ("slow", "fails", "quick"):
+        connect(administrator, server, "http://127.0.0.1:9", f"{program} {word}", word)
+    own.snapshot.refresh()
+    assert own.coming == ["slow", "fails", "quick"]
+    with pytest.raises(CredentialComing):
+        _ = own.shown
+    own.snapshot.look()
+    assert own.shown == [b"x-api-key: slow\r\n", b"x-api-key: quick\r\n"]
+    own.snapshot.close()
 
 
 def test_what_the_operator_no_longer_allows_is_no_longer_used(
@@ -258,7 +290,7 @@ def test_a_workloads_token_is_there_before_it_is_used_and_stays_when_the_identit
     with local_server({"POST /v1/oauth/token": exchange, "GET /v1/models": (200, "text/plain", "")}) as server:
         row = operations.create(administrator, Kind.ANTHROPIC, operations.Draft("A", server.url), settings, NOW)
         operations.set_credential(administrator, row, "workload_identity", rule, settings, NOW)
-        assert watched.names == []
+        assert watched.coming == ["A"]
         watched.snapshot.look()
         before = watched.shapes
         assert b"authorization: Bearer sk-ant-oat01-1\r\n" in watched.shown[0]

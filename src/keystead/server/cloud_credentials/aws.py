@@ -18,7 +18,7 @@ from keystead.drivers.cloud import STEP
 from keystead.drivers.command import redacted
 from keystead.errors import CloudNotReady, KeysteadError, ServerUnreachable
 from keystead.secret import Secret
-from keystead.server.cloud_credentials.renewed import renew_at
+from keystead.server.cloud_credentials.renewed import renew_at, renewal_due
 from keystead.server.upstream_shape import CredentialUnavailable, Kind, Unsigned
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class _State(NamedTuple):
     version: int = 0
     renew_at: float = 0.0
     ends_at: float = 0.0
+    got_at: float = 0.0
 
 
 class SignedCredential:
@@ -82,6 +83,11 @@ class SignedCredential:
         self._external_id = external_id
         self._clock = clock
         self._state = _State()
+        self._refused = -1
+
+    def refused(self) -> None:
+        """See :class:`~keystead.server.upstream_shape.RenewedCredential`."""
+        self._refused = self._state.version
 
     def __repr__(self) -> str:
         return f"SignedCredential({self._service})"
@@ -98,7 +104,7 @@ class SignedCredential:
             KeysteadError: there are none to be had; those that have not ended yet go on.
         """
         state, now = self._state, self._clock.now()
-        if now < state.renew_at:
+        if now < renewal_due(state, refused=self._refused == state.version):
             return
         try:
             keys, ends_at = self._found() if self._role is None else self._assumed(self._role)
@@ -108,7 +114,7 @@ class SignedCredential:
             raise _explained(error) from None
         again = min(renew_at(ends_at, now), now + 60.0) if self._role is None else renew_at(ends_at, now)
         version = state.version if keys == state.keys else state.version + 1
-        self._state = _State(keys, version, again, ends_at)
+        self._state = _State(keys, version, again, ends_at, now)
 
     def _found(self) -> tuple[ReadOnlyCredentials, float]:
         """Return the keys of the chain, which botocore itself renews when they are near their end."""
@@ -133,8 +139,9 @@ class SignedCredential:
         Raises:
             CredentialUnavailable: there are no keys that have not ended.
         """
-        keys, _, _, ends_at = self._state
-        if keys is None or self._clock.now() >= ends_at:
+        state = self._state
+        keys = state.keys
+        if keys is None or self._clock.now() >= state.ends_at:
             raise CredentialUnavailable("there are no keys of AWS that have not ended")
         host, (path, _, query) = request.host.decode("ascii"), request.target.decode("ascii").partition("?")
         signed = botocore.awsrequest.AWSRequest(

@@ -1,11 +1,12 @@
 """Microsoft: an Entra application with its secret, or the chain of azure-identity on the server's own machine."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
-from azure.identity import ClientSecretCredential, DefaultAzureCredential
+from azure.identity import ClientSecretCredential
+from azure.identity import DefaultAzureCredential as _Chain
 
 from keystead.drivers.cloud import STEP
 from keystead.drivers.cloud.entra import SCOPE, is_private
@@ -25,20 +26,23 @@ def make(_kind: Kind, method: str, fields: Mapping[str, Secret], _region: str) -
     private = is_private(Environment.capture().variables.get("AZURE_AUTHORITY_HOST"))
     how = {**_WAIT, "disable_instance_discovery": private}
     if method == "chain":
-        return TokenCredential(functools.partial(_asked, DefaultAzureCredential(process_timeout=int(STEP), **how)))
+        return TokenCredential(functools.partial(_asked, functools.partial(_Chain, process_timeout=int(STEP), **how)))
     text = {name: value.reveal() for name, value in fields.items()}
-    credential = ClientSecretCredential(text["tenant_id"], text["client_id"], text["client_secret"], **how)
-    return TokenCredential(functools.partial(_asked, credential))
+    application = functools.partial(
+        ClientSecretCredential, text["tenant_id"], text["client_id"], text["client_secret"], **how
+    )
+    return TokenCredential(functools.partial(_asked, application))
 
 
-def _asked(credential: "ClientSecretCredential | DefaultAzureCredential") -> Token:
-    """Return a token, which azure-identity keeps and renews by itself near its end.
+def _asked(made: "Callable[[], ClientSecretCredential | _Chain]") -> Token:
+    """Return a new token: azure-identity would give the one it has until five minutes before its end, refused or not.
 
     Raises:
         KeysteadError: Entra issued none.
     """
     try:
-        token = credential.get_token(SCOPE)
+        with made() as credential:
+            token = credential.get_token(SCOPE)
     except (ServiceRequestError, ServiceResponseError) as error:
         raise ServerUnreachable(f"Entra ID cannot be reached: {redacted(error.message)}") from None
     except (AzureError, ValueError) as error:

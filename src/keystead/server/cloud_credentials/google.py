@@ -72,8 +72,15 @@ def _asked(found: "_Default | _Account") -> Token:
     except google.auth.exceptions.TransportError as error:
         raise ServerUnreachable("Google's token endpoint cannot be reached.", hint="Check the network.") from error
     except google.auth.exceptions.GoogleAuthError as error:
-        said = redacted(str(error.args[0] if error.args else type(error).__name__))
-        raise CloudNotReady(f"Google issued no token: {said}", hint=_FIX) from None
+        raise CloudNotReady(f"Google issued no token: {redacted(_said(error))}", hint=_FIX) from None
     expiry = credentials.expiry
     ends_at = expiry.replace(tzinfo=UTC).timestamp() if expiry else SYSTEM_CLOCK.now() + 600.0
     return Token(Secret(credentials.token), ends_at)
+
+
+def _said(error: BaseException) -> str:
+    """Return the words of an error, also of one that is wrapped in another of google-auth's."""
+    said: Any = error
+    while isinstance(said, BaseException):
+        said = said.args[0] if said.args else type(said).__name__
+    return str(said)

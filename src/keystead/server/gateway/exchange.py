@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from keystead.errors import ConfigurationError
-from keystead.server.gateway import allowance, choice, models, response_head
+from keystead.server.gateway import allowance, choice, coming, models, response_head
 from keystead.server.gateway.attempts import Attempts, Kept
 from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.client import Client
 from keystead.server.gateway.metering import EVENTS, NOTHING, Metered
-from keystead.server.gateway.ports import CredentialUnavailable, Upstream
+from keystead.server.gateway.ports import CredentialComing, CredentialUnavailable, RenewedCredential, Upstream
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.routing import BLAMED, FAILED
@@ -182,12 +182,27 @@ class Exchange(Metered):
             adapter = pool.adapter
             request = adapter.prepare(pool, self._head, facts, body)
         except (CredentialUnavailable, ConfigurationError) as error:
-            self.on_failure(unusable(upstream, error))
+            if isinstance(error, CredentialComing) and (self._attempts is None or not self._attempts.left):
+                self._wait(upstream, facts, body)
+            else:
+                self.on_failure(unusable(upstream, error))
             return
         except Refusal as refusal:
             self._refuse(refusal)
             return
         pool.send(self if adapter.translated is None else adapter.translated(self, facts), request)
+
+    def _wait(self, upstream: Upstream, facts: model_scan.RequestFacts, body: bytes) -> None:
+        """Send the request once the upstream's first credential is there: there is no other upstream to ask."""
+
+        def then(found: Upstream | None) -> None:
+            if found is None:
+                self.on_failure(unusable(upstream, CredentialUnavailable("its first credential did not come in time")))
+            else:
+                self._try(found, facts, body)
+
+        if self._principal is not None:
+            coming.when_there(self._gateway, self._principal, upstream, lambda: not self.gone, then)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer by ourselves a request that counts as one that reached an upstream."""
@@ -228,6 +243,7 @@ class Exchange(Metered):
             return
         if head.status >= 400 or not self._head.metered:
             self._record(NOTHING)
+            self._heed(head.status)
         elif counts := self._head.format.counts(body):
             self._record(counts)
         else:
@@ -254,6 +270,7 @@ class Exchange(Metered):
                 gateway.sessions.served(self._principal.organization_id, self._head.session_id, upstream.id)
         elif head.status in BLAMED:
             self._blame()
+            self._heed(head.status)
         if head.status not in FAILED or not attempts.left:
             self._attempts = None
             return False
@@ -297,8 +314,11 @@ class Exchange(Metered):
         reader = self._reader
         if reader is not None:
             reader.finish()
-        if reader is None or reader.seen:
-            self._record(NOTHING if reader is None else reader.counts)
+        if reader is None:
+            self._record(NOTHING)
+            self._heed(self._status)
+        elif reader.seen:
+            self._record(reader.counts)
         else:  # it used something and did not say what
             self._record(self._least(reader), estimated=True)
         self.client.finished(close=self._close)
@@ -331,6 +351,11 @@ class Exchange(Metered):
             gateway.observer.failed(upstream.name)
         if seconds:
             _LOG.warning("upstream %s has failed again and is left alone for %.1f s", upstream.name, seconds)
+
+    def _heed(self, status: int) -> None:
+        """Have a credential that ends renewed before its time where the upstream did not take it."""
+        if status == 401 and isinstance(self._upstream.credential, RenewedCredential):
+            self._upstream.credential.refused()
 
     def _log(self, detail: str) -> None:
         _LOG.warning("%s: upstream %s: %s", self.request_id, self._upstream.name, detail)

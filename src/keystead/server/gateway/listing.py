@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from keystead.errors import ConfigurationError
-from keystead.server.gateway import choice, models
+from keystead.server.gateway import coming, models
 from keystead.server.gateway.ports import CredentialUnavailable, Upstream
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.request_head import RequestHead
@@ -83,7 +83,7 @@ async def of_caller(gateway: "Gateway", principal: Principal, head: RequestHead,
         Refusal: there is no list, or none that can be read.
     """
     access = models.access_of(gateway, principal)
-    upstreams = choice.of_caller(gateway, principal)
+    upstreams = await coming.settled(gateway, principal)
     only = upstreams[0]
     if len(upstreams) == 1 and _has_list(only) and not only.serves and not only.models:
         status, body = await _fetched(gateway, only, head, query, gateway.limits.connect_seconds)

@@ -12,9 +12,12 @@ from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny, Permit
 from keystead.server.policy.managed_settings import Delivery
 from keystead.server.upstream_shape import (
+    COMING,
     Addresses,
+    CredentialComing,
     CredentialUnavailable,
     Kind,
+    RenewedCredential,
     Unsigned,
     Upstream,
     UpstreamCredential,
@@ -22,11 +25,13 @@ from keystead.server.upstream_shape import (
 from keystead.server.usage.record import UsageRecord
 
 __all__ = [
+    "COMING",
     "Addresses",
     "Allowances",
     "Answered",
     "Ask",
     "Collectors",
+    "CredentialComing",
     "CredentialUnavailable",
     "Denials",
     "Directory",
@@ -39,6 +44,7 @@ __all__ = [
     "Permits",
     "Quick",
     "Readiness",
+    "RenewedCredential",
     "Span",
     "Telemetry",
     "Tracer",

@@ -10,7 +10,13 @@ from keystead.secret import Secret
 from keystead.server import cloud_credentials, outbound
 from keystead.server.fixed_credential import NO_CREDENTIAL, FixedCredential, Header
 from keystead.server.settings import ServerSettings
-from keystead.server.upstream_shape import Addresses, CredentialUnavailable, Kind, UpstreamCredential
+from keystead.server.upstream_shape import (
+    Addresses,
+    CredentialUnavailable,
+    Kind,
+    RenewedCredential,
+    UpstreamCredential,
+)
 from keystead.server.upstream_shape import Upstream as Shape
 from keystead.server.upstreams import methods, operations, references, trial
 from keystead.server.upstreams.models import Upstream
@@ -92,14 +98,14 @@ def made(upstream: Upstream, values: Values, server: ServerSettings) -> Upstream
     return FixedCredential(values["key"], cast("Header", header), "its credential")
 
 
-def shape(upstream: Upstream, values: Values, server: ServerSettings, addresses: Addresses | None = None) -> Shape:
-    """Return the upstream as the gateway asks it; raises like :func:`made`."""
+def shape(upstream: Upstream, credential: UpstreamCredential, addresses: Addresses | None = None) -> Shape:
+    """Return the upstream as the gateway asks it."""
     return Shape(
         upstream.wire_id,
         upstream.name,
         Kind(upstream.kind),
         upstream.base_url,
-        made(upstream, values, server),
+        credential,
         models=upstream.model_names,
         serves=tuple(upstream.serves),
         headers=tuple(upstream.headers.items()),
@@ -124,10 +130,9 @@ def _shown(value: str, secret: bool) -> str:
 def tried(upstream: Upstream, server: ServerSettings) -> trial.Outcome:
     """Read an upstream's credential and ask it; a reference that is a command may take up to a minute."""
     try:
-        asked = shape(upstream, read(upstream, server), server)
-        refresh = getattr(asked.credential, "refresh", None)
-        if refresh is not None:
-            refresh()
+        asked = shape(upstream, made(upstream, read(upstream, server), server))
+        if isinstance(asked.credential, RenewedCredential):
+            asked.credential.refresh()
     except KeysteadError as error:
         return trial.Outcome(works=False, sentence=f"{error.message} {error.hint}" if error.hint else error.message)
     except CredentialUnavailable as error:
