@@ -25,6 +25,9 @@ def test_a_limit_is_set_changed_and_removed(page: "Page", administrator: "Member
     page.get_by_role("link", name="Limits").click()
     put(page, "Everybody, each", "nothing", "USD a month")
     page.get_by_text("The amount is not one.").wait_for()
+    page.get_by_label("Beyond it", exact=True).select_option(label="requests are billed")
+    put(page, "Everybody, each", "5", "USD of a flat rate in 5 hours")
+    page.get_by_role("region", name="Limits", exact=True).get_by_text("then metered").first.wait_for()
     put(page, "Everybody, each", "250", "USD a month")
     page.get_by_role("region", name="Limits", exact=True).get_by_text("$250.00").wait_for()
     put(page, "Everybody, each", "300", "USD a month")
@@ -32,20 +35,22 @@ def test_a_limit_is_set_changed_and_removed(page: "Page", administrator: "Member
     page.get_by_role("link", name="Remove… Everybody, each, USD a month").click()
     page.get_by_role("button", name="Remove limit").click()
     page.wait_for_url("**/limits")
-    assert page.get_by_text("There is no limit yet").is_visible()
+    assert page.get_by_text("$5.00").first.is_visible()
+    assert page.get_by_text("$300.00").count() == 0
 
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_the_page_is_in_order(page: "Page", administrator: "Membership", look: str) -> None:
     from keystead.server.limits import operations
     from keystead.server.limits.operations import Draft
-    from keystead.server.policy.limits import Measure, Period, Scope
+    from keystead.server.policy.limits import Beyond, Measure, Period, Scope
 
     now, money = datetime.now(UTC), 250_000_000
     for draft in (
         Draft(Scope.ORGANIZATION, "", Measure.SPEND, Period.MONTHLY, money),
         Draft(Scope.ORGANIZATION, "", Measure.SPEND, Period.MONTHLY, 20 * money, shared=True),
         Draft(Scope.ORGANIZATION, "", Measure.REQUESTS, Period.MINUTE, 60),
+        Draft(Scope.ORGANIZATION, "", Measure.ALLOWANCE, Period.FIVE_HOURS, 5_000_000, beyond=Beyond.METERED),
     ):
         operations.put(administrator, draft, now)
     page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])

@@ -17,7 +17,8 @@ from keystead.server.limits.models import Limit
 from keystead.server.limits.operations import Draft
 from keystead.server.organizations import memberships
 from keystead.server.organizations.models import Group, Membership, Workspace
-from keystead.server.policy.limits import Measure, Period, Scope
+from keystead.server.policy.limits import MONEY, Beyond, Measure, Period, Scope
+from keystead.server.policy.limits import Limit as Rule
 from keystead.wire import ids
 
 UNPROCESSABLE: Final = 422
@@ -27,11 +28,17 @@ WHAT: Final = {
     (Measure.SPEND, Period.MONTHLY): "USD a month",
     (Measure.SPEND, Period.FIVE_HOURS): "USD in 5 hours",
     (Measure.SPEND, Period.SEVEN_DAYS): "USD in 7 days",
+    (Measure.ALLOWANCE, Period.FIVE_HOURS): "USD of a flat rate in 5 hours",
+    (Measure.ALLOWANCE, Period.SEVEN_DAYS): "USD of a flat rate in 7 days",
     (Measure.REQUESTS, Period.MINUTE): "requests a minute",
     (Measure.TOKENS, Period.MINUTE): "tokens a minute",
     (Measure.CONCURRENT, Period.NOW): "requests at the same time",
 }
 """What can be limited, as people say it."""
+BEYOND: Final = {Beyond.STOPPED: "requests stop", Beyond.METERED: "requests are billed"}
+"""What becomes of requests that a limit has no room for, as people say it."""
+_FIELDS: Final = {"scope": "whom", "shared": "whom", "period": "what", "beyond": "beyond"}
+"""Which field of the form an error is about, by the word that it begins with; else it is the amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Row:
     limit: Limit
     whom: str
     what: str
-    is_spend: bool
+    is_money: bool
     used: int | None
     percent: int
 
@@ -83,6 +90,14 @@ class LimitForm(forms.Form):
     )
     what = forms.ChoiceField(label="Of", choices=[(f"{one}|{period}", said) for (one, period), said in WHAT.items()])
 
+    beyond = forms.ChoiceField(
+        label="Beyond it",
+        choices=[(one.value, said) for one, said in BEYOND.items()],
+        required=False,
+        help_text="Billed is for a flat rate. Where a member's flat rate stops, their API keys are refused too: only "
+        "sign-ins draw on it.",
+    )
+
     def __init__(self, choices: list[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         chooser = self.fields["whom"]
@@ -100,9 +115,15 @@ class LimitForm(forms.Form):
         scope, subject, shared = given["whom"].split("|")
         measure, period = given["what"].split("|")
         text = given["amount"].strip()
-        read = operations.money if measure == Measure.SPEND else operations.number
+        read = operations.money if measure in MONEY else operations.number
         return Draft(
-            Scope(scope), subject, Measure(measure), Period(period), read(text) if text else None, shared == "shared"
+            Scope(scope),
+            subject,
+            Measure(measure),
+            Period(period),
+            read(text) if text else None,
+            shared == "shared",
+            Beyond(given["beyond"] or Beyond.STOPPED),
         )
 
 
@@ -130,7 +151,8 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
         try:
             operations.put(member, form.draft, now())
         except KeysteadError as error:
-            field = "amount" if isinstance(error, UsageError) else None
+            word = error.message.partition(":")[0]
+            field = _FIELDS.get(word, "amount") if isinstance(error, UsageError) else None
             form.add_error(field, f"{error.message} {error.hint}" if error.hint else error.message)
         else:
             return redirect("limits")
@@ -155,7 +177,13 @@ def remove(request: HttpRequest, member: Membership, limit: Limit) -> HttpRespon
 
 
 def _said(seat: report.Seat) -> list[tuple[str, report.Line]]:
-    return [(WHAT[(line.cap.limit.measure, line.cap.limit.period)], line) for line in seat.lines]
+    return [(what_of(line.cap.limit), line) for line in seat.lines]
+
+
+def what_of(limit: Rule) -> str:
+    """Return what a limit is of, and what comes after a flat rate."""
+    said = WHAT[limit.measure, limit.period]
+    return f"{said}, then {limit.beyond}" if limit.measure is Measure.ALLOWANCE else said
 
 
 def _rows(member: Membership, names: dict[str, str]) -> list[Row]:
@@ -168,4 +196,4 @@ def _row(limit: Limit, names: dict[str, str], used: int | None) -> Row:
     subject = "" if rule.scope is Scope.ORGANIZATION else rule.subject
     name = names.get(f"{rule.scope}|{subject}|{'shared' if rule.shared else 'each'}", f"{rule.subject} (gone)")
     percent = 0 if used is None else used * 100 // max(rule.amount or 0, 1)
-    return Row(limit, name, WHAT[(rule.measure, rule.period)], rule.measure is Measure.SPEND, used, percent)
+    return Row(limit, name, what_of(rule), rule.measure in MONEY, used, percent)

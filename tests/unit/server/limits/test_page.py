@@ -40,13 +40,45 @@ def test_a_limit_is_set_shown_changed_and_removed(ada: "Client", administrator: 
 def test_every_choice_of_the_form_can_be_set(ada: "Client", administrator: "Membership") -> None:
     from keystead.server.console.limits import WHAT, whom
     from keystead.server.limits.models import Limit
+    from keystead.server.policy.limits import Measure
 
-    for subject, _ in whom(administrator):
-        for measure, period in WHAT:
-            answer = ada.post("/limits", {"whom": subject, "amount": "7", "what": f"{measure}|{period}"})
-            assert answer.status_code == 302, answer.content
-    assert Limit.objects.count() == len(WHAT) * len(whom(administrator))
+    subjects = [subject for subject, _ in whom(administrator)]
+    people = [one for one in subjects if one.endswith("|each")]
+    wanted = [(one, *what) for what in WHAT for one in (people if what[0] is Measure.ALLOWANCE else subjects)]
+    for subject, measure, period in wanted:
+        answer = ada.post("/limits", {"whom": subject, "amount": "7", "what": f"{measure}|{period}"})
+        assert answer.status_code == 302, answer.content
+    assert Limit.objects.count() == len(wanted)
     assert ada.get("/limits").status_code == 200
+
+
+@pytest.mark.requirement("S-25 allowance")
+def test_a_flat_rate_is_set_and_says_what_comes_beyond_it(ada: "Client") -> None:
+    from keystead.server.limits.models import Limit
+
+    wanted = {"whom": "organization||each", "amount": "5", "what": "allowance|five_hours", "beyond": "metered"}
+    assert ada.post("/limits", wanted).status_code == 302
+    limit = Limit.objects.get()
+    assert (limit.measure, limit.beyond, limit.amount) == ("allowance", "metered", 5_000_000)
+    page = ada.get("/limits").content.decode()
+    assert page.count("USD of a flat rate in 5 hours, then metered") == 3  # limit, button, member
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "words"),
+    [
+        ({"whom": "organization||shared", "what": "allowance|five_hours"}, "whom", "an allowance is for people, each"),
+        ({"what": "spend|daily", "beyond": "metered"}, "beyond", "only an allowance can be metered beyond"),
+    ],
+)
+def test_what_cannot_be_together_is_said_at_its_field(
+    ada: "Client", wrong: dict[str, str], field: str, words: str
+) -> None:
+    answer = ada.post("/limits", {"whom": "organization||each", "amount": "5"} | wrong)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert f'id="id_{field}_error"' in page
+    assert words in page
 
 
 @pytest.mark.parametrize(("amount", "what"), [("x", "spend|daily"), ("1.5", "requests|minute"), ("-1", "spend|daily")])
