@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 _SIZE_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?(?=\r\n|\Z)")
-_FIELD: Final = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_HEAD: Final = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*+)?((?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\r\n\0]*+)*+)"
+)
+_FRAMING: Final = re.compile(
+    rb"\r\n(connection|content-length|content-type|transfer-encoding):[ \t]*([^\r\n]*)", re.IGNORECASE
+)
+"""The headers that say where a body ends and what it is; of what else there is only the form is checked."""
 _LONGEST_LINE: Final = 4096
 
 
@@ -174,25 +179,21 @@ def parse_head(block: bytes) -> ResponseHead:
     Raises:
         MalformedResponse: it is not HTTP/1.1, or says two different things about the body's length.
     """
-    status = _STATUS_LINE.match(block)
-    if status is None:
-        raise MalformedResponse("the first line is not an HTTP/1.1 status line")
-    start = status.end()
-    fields = _FIELD.findall(block.lower(), start)
-    count = len(fields)
-    if block.count(b"\n") != count or block.count(b"\r") != count or b"\0" in block:
-        raise MalformedResponse("a header line is malformed")
-    named = dict(fields)
-    if len(named) != count:
-        _join_repeated(named, fields)
-    version, code = status.groups()
+    parts = _HEAD.fullmatch(block)
+    if parts is None:
+        raise MalformedResponse("its head is not an HTTP/1.1 status line and header lines")
+    version, code, fields = parts.groups()
+    named: dict[bytes, bytes] = {}
+    for name, value in _FRAMING.findall(fields):
+        key, text = name.lower(), value.lower()
+        named[key] = text if key not in named else _joined(key, named[key], text)
     length, coding = named.get(b"content-length"), named.get(b"transfer-encoding")
     content_type = named.get(b"content-type", b"")
     if b";" in content_type or content_type[-1:].isspace():
         content_type = content_type.partition(b";")[0].rstrip(b" \t")
     return ResponseHead(
         int(code),
-        block[start:],
+        fields,
         content_type,
         None if length is None else _length(length, coding),
         coding is not None and _is_chunked(coding),
@@ -200,13 +201,11 @@ def parse_head(block: bytes) -> ResponseHead:
     )
 
 
-def _join_repeated(named: dict[bytes, bytes], fields: list[tuple[bytes, bytes]]) -> None:
-    """Make of several lines of one name what is meant by them, where it matters."""
-    for name in (b"connection", b"transfer-encoding"):
-        if name in named:
-            named[name] = b",".join([value for other, value in fields if other == name])
-    if len({value.rstrip(b" \t") for name, value in fields if name == b"content-length"}) > 1:
+def _joined(name: bytes, first: bytes, second: bytes) -> bytes:
+    """Return what is meant by a header that is there twice."""
+    if name == b"content-length" and first.rstrip(b" \t") != second.rstrip(b" \t"):
         raise MalformedResponse("its Content-Length is not one number")
+    return b"%b,%b" % (first, second) if name in (b"connection", b"transfer-encoding") else second
 
 
 def _length(value: bytes, coding: bytes | None) -> int:
