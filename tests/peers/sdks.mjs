@@ -1,7 +1,9 @@
 // The official SDKs for Node.js as agents use them: one question whole, one streamed, one counted, models listed, an error.
-// Told: base (the gateway's address), key, and of which vendor (anthropic or openai).
+// Told: base (the gateway's address), key, and of which vendor (anthropic, bedrock, vertex or openai).
 import { readFileSync } from 'node:fs';
+import { AnthropicBedrock } from '@anthropic-ai/bedrock-sdk';
 import Anthropic from '@anthropic-ai/sdk';
+import { AnthropicVertex } from '@anthropic-ai/vertex-sdk';
 import OpenAI from 'openai';
 
 const told = JSON.parse(readFileSync(0, 'utf8'));
@@ -35,6 +37,30 @@ async function anthropic() {
   };
 }
 
+async function asked(connect, counts) {
+  const client = connect(told.key);
+  const question = { model: told.model, max_tokens: 64, messages };
+  const whole = await client.messages.create(question);
+  const streamed = await client.messages.stream(question).finalMessage();
+  const counted = counts ? await client.messages.countTokens({ model: told.model, messages }) : null;
+  return {
+    whole: { text: whole.content[0].text, usage: whole.usage },
+    streamed: { text: streamed.content[0].text, usage: streamed.usage },
+    counted: counted?.input_tokens ?? 0,
+    refused: await refused(() => connect('nobody').messages.create(question)),
+  };
+}
+
+function bedrock() {
+  return asked((apiKey) => new AnthropicBedrock({ baseURL: told.base, apiKey, maxRetries: 0 }), false);
+}
+
+function vertex() {
+  const options = { baseURL: told.base, region: 'global', projectId: 'p', maxRetries: 0 };
+  const signIn = (key) => ({ getRequestHeaders: async () => new Headers({ authorization: `Bearer ${key}` }) });
+  return asked((key) => new AnthropicVertex({ ...options, authClient: signIn(key) }), true);
+}
+
 async function openai() {
   const options = { baseURL: `${told.base}/v1`, apiKey: told.key, maxRetries: 0 };
   const client = new OpenAI(options);
@@ -58,4 +84,4 @@ async function openai() {
   };
 }
 
-console.log(JSON.stringify(await { anthropic, openai }[told.vendor]()));
+console.log(JSON.stringify(await { anthropic, bedrock, vertex, openai }[told.vendor]()));

@@ -5,18 +5,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cloud_models import AMAZONS, GOOGLES, at, said
 from clouds import AWS_KEYS, signed_by
 from local_server import Answer, Asked, LocalServer, local_server
 from upstreams import upstream
 
 from keystead.secret import Secret
 from keystead.server import cloud_credentials
-from keystead.server.fixed_credential import FixedCredential
-from keystead.server.gateway.ports import Kind, Upstream
-from keystead.testing.messages_api.answers import encode_event, message
-from keystead.testing.messages_api.answers import events as events_of
-from keystead.testing.messages_api.scenarios import Scenario
-from keystead.wire import event_stream, sse
+from keystead.server.gateway.ports import Kind
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
@@ -24,43 +20,13 @@ if TYPE_CHECKING:
 ODD = b'"metadata":{"x":1.0,"y":123456789012345678901234567890,"z":"\\ud800\xc3\xa9"}'
 ASKED = b'{"model":"claude-x","max_tokens":16,"messages":[{"role":"user","content":"x"}],%b}' % ODD
 STREAMED = ASKED.replace(b'"max_tokens"', b'"stream":true,"max_tokens"')
-AMAZONS = "anthropic.claude-x-v1:0"
-GOOGLES = "claude-x@20260101"
 PLACE = "/v1/projects/p-1/locations/global/publishers/anthropic/models"
-
-
-def said(asked: Asked) -> Answer:
-    """Answer like the cloud whose address was asked."""
-    body = json.loads(asked.body) | {"model": "claude-x"}
-    if asked.path.endswith("count-tokens:rawPredict"):
-        return 200, "application/json", {"input_tokens": 3}
-    streamed = list(events_of(body, Scenario(), "msg_1"))
-    if asked.path.endswith("/invoke-with-response-stream"):
-        events = [one for event in streamed for one in sse.Parser().feed(encode_event(event))]
-        return 200, event_stream.CONTENT_TYPE, b"".join(map(event_stream.dump_event, events))
-    if asked.path.endswith(":streamRawPredict"):
-        return 200, "text/event-stream", b"".join(map(encode_event, streamed))
-    return 200, "application/json", message(body, Scenario(), "msg_1")
 
 
 @pytest.fixture
 def cloud() -> Iterator[LocalServer]:
     with local_server({"*": said}) as server:
         yield server
-
-
-def at(kind: Kind, server: LocalServer, **more: Any) -> Upstream:
-    """Return an upstream of a kind at the fake."""
-    model = {Kind.BEDROCK: AMAZONS, Kind.VERTEX: GOOGLES}[kind]
-    credential = FixedCredential(Secret("cloud-key"), "authorization")
-    prefix = "/v1" if kind is Kind.VERTEX else ""
-    usual: dict[str, Any] = {
-        "models": {"claude-x": model},
-        "region": "global",
-        "project": "p-1",
-        "credential": credential,
-    }
-    return upstream(server.url + prefix, kind.value, kind=kind, **usual | more)
 
 
 @pytest.mark.requirement("G-01 clouds")

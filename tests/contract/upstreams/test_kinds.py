@@ -63,7 +63,7 @@ class Told(Translation):
 @pytest.fixture
 def telling(monkeypatch: pytest.MonkeyPatch) -> Kind:
     """Add a row to the table: no list, no counting, answers in words of its own."""
-    row = Adapter(messages.prepare, lambda asked, _: Told(asked), counts_tokens=False, lists_models=False)
+    row = Adapter(messages.prepare, lambda asked, *_: Told(asked), counts_tokens=False, lists_models=False)
     monkeypatch.setitem(ADAPTERS, Kind.OPENAI, row)
     return Kind.OPENAI
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from cloud_models import FORMATS
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.server.allowances import Allowances, LimitTruth
@@ -47,6 +48,21 @@ def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Runn
 def used(allowances: Allowances) -> int:
     ((_, amount),) = allowances.used(CALLER)
     return amount
+
+
+@pytest.mark.requirement("G-02 enforced")
+def test_who_has_nothing_left_is_told_so_in_every_format(
+    under: "Callable[..., tuple[Running, Allowances]]",
+) -> None:
+    running, allowances = under(0, Measure.SPEND, Period.DAILY)
+    for number, spoken in enumerate(FORMATS.values()):
+        target, body = spoken.question(stream=True, model="claude-x-1")
+        answer = running.ask(body, target=target)
+        assert (answer.status, answer.error["type"]) == (429, "billing_error")
+        assert answer.headers.get("x-amzn-errortype") == ("ServiceQuotaExceededException" if number == 1 else None)
+        assert running.ledger.wait(number + 1)[number].status == 429
+    assert running.api.requests == []
+    assert used(allowances) == 0
 
 
 @pytest.mark.requirement("G-02 enforced")

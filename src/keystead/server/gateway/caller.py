@@ -142,6 +142,8 @@ def unavailable(reason: str) -> Refusal:
 
 
 def _missing(authorization: bytes | None, api_key: bytes | None) -> Refusal:
+    if authorization is not None and authorization.startswith(_AWS_SIGNATURE):
+        return Refusal(401, _SIGNED, _FINAL)
     if authorization is not None and _token(authorization)[1] is None:
         return Refusal(401, "The Authorization header is not of the form 'Bearer <credential>'. Correct it.")
     if authorization is not None or api_key is not None:
@@ -158,6 +160,19 @@ _SUBSCRIPTION: Final = (
     f"The credential is a vendor's OAuth token, and {VENDOR_SUBSCRIPTION.denied} (rule {VENDOR_SUBSCRIPTION.id}; "
     f"{VENDOR_SUBSCRIPTION.source}, as of {VENDOR_SUBSCRIPTION.dated}). Sign in to this gateway with "
     "`keystead login`, or use one of its API keys."
+)
+_AWS_SIGNATURE: Final = b"AWS4-"
+_SIGNED: Final = (
+    "The request is signed with AWS credentials, and this gateway takes its own. Set AWS_BEARER_TOKEN_BEDROCK to an "
+    "API key or a token of this gateway, or have the client skip signing and send that in x-api-key or as a bearer."
+)
+_GOOGLES: Final = (
+    "The credential is an access token of Google's, and this gateway takes its own. Have the client skip Google's "
+    "sign-in, and send an API key or a token of this gateway as a bearer."
+)
+_AMAZONS: Final = (
+    "The credential is an API key of Amazon Bedrock, and this gateway holds its own. Set AWS_BEARER_TOKEN_BEDROCK to "
+    "an API key or a token of this gateway."
 )
 _WRONG_KIND: Final = (
     "which is not for model requests. Sign in with `keystead login`, or use an API key of this gateway."
@@ -184,6 +199,8 @@ _FOREIGN: Final = (
         b"sk-ant-",
         "The credential is an API key of the model vendor; this gateway holds its own. Use a key that it issued.",
     ),
+    (b"ya29.", _GOOGLES),
+    (b"ABSK", _AMAZONS),
     *((kind.value.encode(), f"The credential is {name}, {_WRONG_KIND}") for kind, name in _OURS.items()),
 )
 """What an unrecognised credential looks like, and the sentence that helps. Nothing is looked up by these prefixes."""

@@ -24,11 +24,12 @@ from keystead.server.gateway.caller import of_request
 from keystead.server.gateway.client import Client
 from keystead.server.gateway.metering import EVENTS, NOTHING, Metered
 from keystead.server.gateway.ports import CredentialComing, CredentialUnavailable, RenewedCredential, Upstream
-from keystead.server.gateway.refusals import Refusal
-from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.refusals import Refusal, render
+from keystead.server.gateway.request_head import Headers, RequestHead, of_messages
 from keystead.server.gateway.routing import BLAMED, FAILED
 from keystead.server.gateway.upstream import Connection, Failure, Pool, unusable
 from keystead.server.policy import Principal
+from keystead.server.policy.decide import Deny
 from keystead.wire import model_scan
 from keystead.wire.http1 import ResponseHead
 from keystead.wire.usage import TokenCounts
@@ -65,6 +66,14 @@ class Exchange(Metered):
         self._close = False
         self._pending = b""
         self._dechunk = False
+
+    def head_of(self, method: bytes, target: bytes, headers: Headers) -> RequestHead:
+        """Return the head of the request; raises :class:`Refusal` when it cannot be relayed."""
+        return of_messages(method, target, headers)
+
+    def rendered(self, refusal: Refusal, request_id: str, *, keep_alive: bool, head_only: bool = False) -> bytes:
+        """Return what the client is told of a refusal, head and all."""
+        return render(refusal, request_id, keep_alive=keep_alive, head_only=head_only)
 
     @property
     def admitted(self) -> bool:
@@ -190,7 +199,7 @@ class Exchange(Metered):
         except Refusal as refusal:
             self._refuse(refusal)
             return
-        pool.send(self if adapter.translated is None else adapter.translated(self, facts), request)
+        pool.send(self if adapter.translated is None else adapter.translated(self, self._head, facts), request)
 
     def _wait(self, upstream: Upstream, facts: model_scan.RequestFacts, body: bytes) -> None:
         """Send the request once the upstream's first credential is there: there is no other upstream to ask."""
@@ -221,10 +230,14 @@ class Exchange(Metered):
             raise RuntimeError("dispatched before it was admitted")
         deny = models.denied(self._gateway, principal, facts, self._head.surface)
         if deny is not None:
-            self._model, self._status = deny.model or self._model, deny.rule.status
-            self._record(NOTHING)
-            raise models.refusal(self._gateway, principal, deny)
+            raise self._denied(principal, deny)
         return principal
+
+    def _denied(self, principal: Principal, deny: Deny) -> Refusal:
+        """Write down that a rule refused this; returns what to raise."""
+        self._model, self._status = deny.model or self._model, deny.rule.status
+        self._record(NOTHING)
+        return models.refusal(self._gateway, principal, deny)
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         """Pass an answer on that came in one piece, in one piece."""

@@ -43,6 +43,8 @@ class KnownHead:
         lengths = list(_LENGTH.finditer(begun, 0, end))
         if end > _LARGEST or len(lengths) != 1 or b"expect" in head.read or not begun.startswith(b"POST "):
             return None
+        if head.own is not None:  # such a request is another exchange
+            return None
         first, last = lengths[0].span(1)
         known = cls(begun[:first], begun[last:end], head)
         return known if known.begins(begun) is not None else None

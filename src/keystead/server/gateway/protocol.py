@@ -16,11 +16,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from keystead.server.gateway import clients
 from keystead.server.gateway.exchange import Exchange
 from keystead.server.gateway.known_head import KnownHead
 from keystead.server.gateway.ports import Answered, Ask
 from keystead.server.gateway.refusals import Refusal, render
-from keystead.server.gateway.request_head import RequestHead, of_messages
+from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_is_large():
             return
         path = self.url.partition(b"?")[0].partition(b"#")[0]
-        if path not in ROUTES:
+        if path not in ROUTES and not clients.is_own(path):
             self._ask = self._quickly()
             if self._ask is None:
                 self._hand_over()
@@ -168,8 +169,9 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             self._old = self.parser.get_http_version() == "1.0"
             self._keep_alive = self.parser.should_keep_alive() and not self._old
-            self._exchange = Exchange(self._gateway, self)
-            self.awaiting(self._gateway.limits.body_seconds)
+            gateway = self._gateway
+            self._exchange = Exchange(gateway, self) if path in ROUTES else clients.begin(gateway, self, path)
+            self.awaiting(gateway.limits.body_seconds)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -264,7 +266,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self.refuse(refusal, close=odd or not self._complete)
 
     def _admit(self, exchange: Exchange) -> None:
-        head = of_messages(self.parser.get_method(), self.url, self.headers)
+        head = exchange.head_of(self.parser.get_method(), self.url, self.headers)
         exchange.admit(head, head.length or 0)
         if b"expect" in head.read and not self._complete:
             self.transport.write(_CONTINUE)
@@ -329,11 +331,14 @@ class GatewayProtocol(HttpToolsProtocol):
     def refuse(self, refusal: Refusal, *, close: bool = False) -> None:
         """Answer by ourselves; ``close`` when the rest of the request must not be read as another one."""
         exchange = self._exchange
-        request_id = self._gateway.request_id() if exchange is None else exchange.request_id
+        if exchange is None:
+            request_id, said = self._gateway.request_id(), render
+        else:
+            request_id, said = exchange.request_id, exchange.rendered
         self._gateway.note(request_id, refusal)
         close = close or self.closes_after()
         head_only = self.parser is not None and self.parser.get_method() == b"HEAD"
-        self.transport.write(render(refusal, request_id, keep_alive=not close, head_only=head_only))
+        self.transport.write(said(refusal, request_id, keep_alive=not close, head_only=head_only))
         self.finished(close=close)
 
     def finished(self, *, close: bool) -> None:

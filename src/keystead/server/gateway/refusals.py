@@ -65,8 +65,20 @@ def response_headers(refusal: Refusal, request_id: str, length: int) -> list[tup
 
 def render(refusal: Refusal, request_id: str, *, keep_alive: bool, head_only: bool = False) -> bytes:
     """Return the whole HTTP/1.1 response; ``head_only`` for a ``HEAD`` request."""
-    body = json.dumps(envelope(refusal, request_id)).encode()
-    headers = response_headers(refusal, request_id, len(body))
+    return answer(refusal, request_id, envelope(refusal, request_id), keep_alive=keep_alive, head_only=head_only)
+
+
+def answer(
+    refusal: Refusal,
+    request_id: str,
+    document: dict[str, Any],
+    *more: tuple[str, str],
+    keep_alive: bool,
+    head_only: bool = False,
+) -> bytes:
+    """Return the whole HTTP/1.1 response with this document for a body and ``more`` headers."""
+    body = json.dumps(document).encode()
+    headers = [*response_headers(refusal, request_id, len(body)), *more]
     if not keep_alive:
         headers.append(("connection", "close"))
     return _status_line(refusal.status) + _lines(headers) + b"\r\n" + (b"" if head_only else body)

@@ -1,10 +1,11 @@
 """A client's request headers: what is read, what is forwarded, what is dropped, what is refused."""
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.routes import MESSAGES, ROUTES, Format
+from keystead.server.upstream_shape import Kind
 
 if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Pool
@@ -65,6 +66,20 @@ _DROPPED: Final = frozenset(
 _NOT_FORWARDED: Final = _READ | _DROPPED
 
 
+class OwnFormat(NamedTuple):
+    """What is kept of a request in a cloud's own format, for an upstream of the same cloud.
+
+    Attributes:
+        kind: the cloud.
+        model: its name for the model.
+        version: what stood in ``anthropic_version``, or empty.
+    """
+
+    kind: Kind
+    model: str = ""
+    version: str = ""
+
+
 @dataclass(slots=True)
 class RequestHead:
     """The headers of one request, sorted.
@@ -78,6 +93,7 @@ class RequestHead:
         client: what the client calls itself, for the ledger.
         session_id: the agent session it belongs to, for the ledger.
         surface: where the client says that it runs (S-14), or empty.
+        own: what the request was before it was brought into Messages form, if it was.
     """
 
     read: dict[bytes, bytes]
@@ -88,6 +104,7 @@ class RequestHead:
     target: bytes = b""
     format: Format = MESSAGES
     metered: bool = False
+    own: OwnFormat | None = None
     _upstream: bytes = field(default=b"", repr=False)
     _pool: "Pool | None" = field(default=None, repr=False)
     _version: int = 0
@@ -133,13 +150,22 @@ def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
     Raises:
         Refusal: 400 or 405, it cannot be relayed.
     """
-    if method != b"POST":
-        raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
+    only_post(method)
     head = sort(headers)
     head.target = target.partition(b"#")[0]
     route = ROUTES[head.target.partition(b"?")[0]]
     head.format, head.metered = route.format, route.metered
     return head
+
+
+def only_post(method: bytes) -> None:
+    """Refuse every other method.
+
+    Raises:
+        Refusal: 405.
+    """
+    if method != b"POST":
+        raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
 
 
 def sort(headers: Headers) -> RequestHead:

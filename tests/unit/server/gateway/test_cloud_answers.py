@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.upstreams import bedrock, foreign, vertex
 from keystead.testing.messages_api.answers import encode_event
 from keystead.wire import event_stream, sse
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Connection, Failure
 
 FACTS = RequestFacts("m", stream=True)
+ASKED_HEAD = RequestHead({}, b"")
 EVENTS: list[dict[str, Any]] = [
     {"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}},
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "é\U0001f600"}},
@@ -67,7 +69,7 @@ def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
 @given(st.lists(st.integers(0, 10_000), max_size=20))
 def test_a_stream_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
     asked = Asked()
-    answer = bedrock.Answer(asked, FACTS)
+    answer = bedrock.Answer(asked, ASKED_HEAD, FACTS)
     answer.on_head(HEAD, more=False)
     for piece in pieces(STREAM, cuts):
         answer.on_body(b"framed differently", piece)
@@ -82,13 +84,13 @@ def test_a_stream_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
 
 def test_a_stream_in_one_piece_is_a_stream() -> None:
     asked = Asked()
-    bedrock.Answer(asked, FACTS).on_answer(HEAD, STREAM)
+    bedrock.Answer(asked, ASKED_HEAD, FACTS).on_answer(HEAD, STREAM)
     assert (asked.payload, asked.ended, asked.heads[0].chunked) == (SSE, True, True)
 
 
 def test_an_exception_in_the_middle_is_an_error_event() -> None:
     asked = Asked()
-    answer = bedrock.Answer(asked, FACTS)
+    answer = bedrock.Answer(asked, ASKED_HEAD, FACTS)
     answer.on_head(HEAD, more=True)
     headers = {":message-type": "exception", ":exception-type": "throttlingException"}
     answer.on_body(b"", dump(Message(headers, b'{"message":"Too many tokens"}')))
@@ -98,7 +100,7 @@ def test_an_exception_in_the_middle_is_an_error_event() -> None:
 
 @pytest.mark.parametrize("stream", [STREAM[:-1], STREAM[:20], STREAM[:-2] + b"xx", STREAM + b"\0" * 12])
 def test_a_stream_that_is_cut_off_or_broken_is_no_answer(stream: bytes) -> None:
-    answer = bedrock.Answer(Asked(), FACTS)
+    answer = bedrock.Answer(Asked(), ASKED_HEAD, FACTS)
     answer.on_head(HEAD, more=True)
 
     def all_of_it() -> None:
@@ -111,7 +113,7 @@ def test_a_stream_that_is_cut_off_or_broken_is_no_answer(stream: bytes) -> None:
 
 def test_a_document_passes_as_it_is() -> None:
     asked, head = Asked(), parse_head(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9")
-    bedrock.Answer(asked, FACTS).on_answer(head, b'{"a":1.0}')
+    bedrock.Answer(asked, ASKED_HEAD, FACTS).on_answer(head, b'{"a":1.0}')
     assert (asked.heads, asked.payload) == ([head], b'{"a":1.0}')
 
 
@@ -138,7 +140,7 @@ def test_an_error_gets_the_envelope_and_keeps_its_words(
     status: int, fields: bytes, body: bytes, kind: str, words: str, whole: bool
 ) -> None:
     asked = Asked()
-    answer = vertex.Answer(asked, FACTS)
+    answer = vertex.Answer(asked, ASKED_HEAD, FACTS)
     head = parse_head(b"HTTP/1.1 %d No\r\ncontent-type: text/html\r\nretry-after: 7%b" % (status, fields))
     if whole:
         answer.on_answer(head, body)
@@ -159,7 +161,7 @@ def test_an_error_in_messages_form_stays_as_it_is() -> None:
 
 
 def test_an_error_without_end_is_no_answer() -> None:
-    answer = vertex.Answer(Asked(), FACTS)
+    answer = vertex.Answer(Asked(), ASKED_HEAD, FACTS)
     answer.on_head(parse_head(b"HTTP/1.1 500 No"), more=True)
     with pytest.raises(MalformedResponse):
         answer.on_body(b"", b"x" * ((1 << 20) + 1))

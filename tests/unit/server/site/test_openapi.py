@@ -65,13 +65,25 @@ def test_every_reason_is_needed() -> None:
 
 
 def test_the_gateway_has_the_addresses_that_the_document_says() -> None:
+    from keystead.server.gateway import clients
     from keystead.server.gateway.pages import Pages
     from keystead.server.gateway.routes import ROUTES
     from keystead.server.site.openapi import gateway
 
     found = {(method, path) for path, item in gateway.paths().items() for method in item}
     answered = Pages(cast("Any", None), None).addresses
-    assert found == {(method.lower(), path) for method, path in answered} | {("post", p.decode()) for p in ROUTES}
+    relayed = [*(path.decode() for path in ROUTES), *clients.ADDRESSES]
+    assert found == {(method.lower(), path) for method, path in answered} | {("post", path) for path in relayed}
+
+
+def test_every_address_in_a_clouds_format_is_one() -> None:
+    from keystead.server.gateway import clients
+
+    for address in clients.ADDRESSES:
+        path = address.format(model="m", project="p-1", location="eu")
+        assert clients.is_own(path.encode())
+        dialect = next(one for beginning, one in clients.DIALECTS.items() if path.encode().startswith(beginning))
+        assert dialect.address(path, b"").target.startswith(b"/v1/messages")
 
 
 def test_every_grant_and_endpoint_of_the_tables_is_in_the_document() -> None:

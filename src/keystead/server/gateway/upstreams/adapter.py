@@ -17,7 +17,7 @@ Prepare = Callable[["Pool", RequestHead, RequestFacts, bytes], Sequence[bytes]]
 Raises :class:`~keystead.server.gateway.ports.CredentialUnavailable`, or
 :class:`~keystead.server.gateway.refusals.Refusal` for what this upstream cannot be asked.
 """
-Translate = Callable[["Listener", RequestFacts], "Listener"]
+Translate = Callable[["Listener", RequestHead, RequestFacts], "Listener"]
 """Stands between the upstream's connection and the one who asked, and gives them an answer in Messages form."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from keystead.server.gateway.ports import Kind
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.upstreams import foreign
 from keystead.server.gateway.upstreams.foreign import Errors
@@ -15,7 +16,7 @@ from keystead.server.gateway.upstreams.translation import END, chunk, events
 from keystead.wire import event_stream, sse
 from keystead.wire.fields import Malformed
 from keystead.wire.http1 import MalformedResponse, ResponseHead
-from keystead.wire.members import members
+from keystead.wire.members import edited, members
 from keystead.wire.model_scan import RequestFacts
 
 if TYPE_CHECKING:
@@ -24,22 +25,27 @@ if TYPE_CHECKING:
 VERSION: Final = "bedrock-2023-05-31"
 _STREAM: Final = event_stream.CONTENT_TYPE.encode("ascii")
 _REPLACED: Final = frozenset({"model", "stream", "anthropic_version", "anthropic_beta"})
-_DROPPED: Final = frozenset({b"anthropic-beta", b"anthropic-version", b"accept"})
+_PROFILE: Final = b"anthropic-user-profile-id"
+_DROPPED: Final = frozenset({b"anthropic-beta", b"anthropic-version", b"accept", _PROFILE})
+_METRICS: Final = "amazon-bedrock-invocationMetrics"
+"""What Amazon adds to a stream's last event, about its own work; a client of the Messages API knows no such thing."""
 
 
 def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -> Sequence[bytes]:
     """Return the request as Bedrock takes it; raises like :data:`~.adapter.Prepare`."""
-    model = quote(pool.models.get(facts.model, facts.model), safe="")
+    model = quote(foreign.model_of(pool, head, facts), safe="")
     action = "invoke-with-response-stream" if facts.stream else "invoke"
-    return foreign.request(pool, head, f"/model/{model}/{action}", translated_body(head, body), _DROPPED)
+    return foreign.request(pool, head, f"/model/{model}/{action}", translated_body(pool, head, body), _DROPPED)
 
 
-def translated_body(head: RequestHead, body: bytes) -> bytes:
+def translated_body(pool: "Pool", head: RequestHead, body: bytes) -> bytes:
     """Return the body without what Bedrock takes from the path, and with what it does not take from the headers."""
-    first: dict[str, object] = {"anthropic_version": VERSION}
-    named = list(dict.fromkeys([*foreign.betas(head), *_own_betas(body)]))
+    first: dict[str, object] = {"anthropic_version": foreign.version_of(pool, head) or VERSION}
+    named = list(dict.fromkeys([*foreign.named(head, b"anthropic-beta"), *_own_betas(body)]))
     if named:
         first["anthropic_beta"] = named
+    if profile := foreign.named(head, _PROFILE):
+        first["user_profile_id"] = profile[0]
     return foreign.body_with(body, _REPLACED, first)
 
 
@@ -60,10 +66,11 @@ class Answer(Errors):
     Nothing has begun before the first of them: a stream that dies within it leads to the next upstream.
     """
 
-    __slots__ = ("_held", "_parser")
+    __slots__ = ("_held", "_is_own", "_parser")
 
-    def __init__(self, asked: "Listener", _facts: RequestFacts) -> None:
+    def __init__(self, asked: "Listener", head: RequestHead, _facts: RequestFacts) -> None:
         super().__init__(asked)
+        self._is_own = head.own is not None and head.own.kind is Kind.BEDROCK
         self._parser: event_stream.MessagesParser | None = None
         self._held: ResponseHead | None = None
 
@@ -79,7 +86,7 @@ class Answer(Errors):
             super().on_body(raw, payload)
             return
         try:
-            said = b"".join([sse.dump(event) for event in self._parser.feed(payload)])
+            said = b"".join([sse.dump(self._plain(event)) for event in self._parser.feed(payload)])
         except (Malformed, sse.EventTooLarge, ValueError) as error:
             raise MalformedResponse(f"its event stream cannot be read: {error}") from error
         if said:
@@ -90,6 +97,12 @@ class Answer(Errors):
         if self._held is not None:
             super().on_head(self._held, more=True)
             self._held = None
+
+    def _plain(self, event: sse.Event) -> sse.Event:
+        """Return an event without what is about Amazon, unless it goes to a client that asked in Amazon's format."""
+        if self._is_own or _METRICS not in event.data:
+            return event
+        return sse.Event(event.name, edited(event.data.encode(), frozenset({_METRICS}), {}).decode())
 
     def on_end(self) -> None:
         if self._parser is not None:

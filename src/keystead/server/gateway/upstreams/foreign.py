@@ -12,6 +12,7 @@ from keystead.server.gateway.upstreams.translation import Translation, document
 from keystead.wire.event_stream import EXCEPTIONS
 from keystead.wire.http1 import MalformedResponse, ResponseHead
 from keystead.wire.members import edited
+from keystead.wire.model_scan import RequestFacts
 
 if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Listener, Pool
@@ -49,6 +50,19 @@ def request(pool: "Pool", head: RequestHead, path: str, body: bytes, dropped: fr
     return (b"%bcontent-length: %d\r\n\r\n" % (start, len(body)), body)
 
 
+def model_of(pool: "Pool", head: RequestHead, facts: RequestFacts) -> str:
+    """Return this cloud's name for the model: the administrator's, else the one of a client that speaks its format."""
+    known = pool.models.get(facts.model)
+    if known is None and head.own is not None and head.own.kind is pool.upstream.kind:
+        return head.own.model
+    return known or facts.model
+
+
+def version_of(pool: "Pool", head: RequestHead) -> str:
+    """Return the ``anthropic_version`` of a client that speaks this cloud's format, or nothing."""
+    return head.own.version if head.own is not None and head.own.kind is pool.upstream.kind else ""
+
+
 def body_with(body: bytes, without: Set[str], first: Mapping[str, object]) -> bytes:
     """Return the body in a cloud's form: see :func:`keystead.wire.members.edited`.
 
@@ -66,12 +80,12 @@ def not_json() -> Refusal:
     return Refusal(400, "The request body is not a JSON object in UTF-8. Send one.")
 
 
-def betas(head: RequestHead) -> list[str]:
-    """Return what the client's ``anthropic-beta`` headers name, each once, in their order."""
+def named(head: RequestHead, header: bytes) -> list[str]:
+    """Return what the client's headers of this name list, each once, in their order."""
     lines = [line.partition(b": ") for line in head.forward.split(b"\r\n")]
-    values = [value for name, _, value in lines if name == b"anthropic-beta"]
-    named = [one.strip().decode("latin-1") for value in values for one in value.split(b",")]
-    return list(dict.fromkeys(one for one in named if one))
+    values = [value for name, _, value in lines if name == header]
+    listed = [one.strip().decode("latin-1") for value in values for one in value.split(b",")]
+    return list(dict.fromkeys(one for one in listed if one))
 
 
 class Errors(Translation):
@@ -130,12 +144,12 @@ def envelope(head: ResponseHead, body: bytes) -> bytes:
         said = body.decode("utf-8", "replace").strip()
     if isinstance(said, dict) and said.get("type") == "error" and isinstance(said.get("error"), dict):
         return body
-    message = _message(said) or f"The upstream answered {head.status} and gave no reason."
+    message = message_of(said) or f"The upstream answered {head.status} and gave no reason."
     error = {"type": _type(head), "message": message}
     return json.dumps({"type": "error", "error": error}, separators=(",", ":")).encode("ascii")
 
 
-def _message(said: Any) -> str:
+def message_of(said: Any) -> str:
     """Return the words of an error in any of the known forms."""
     while isinstance(said, list) and said:
         said = said[0]

@@ -26,14 +26,14 @@ def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -
     Raises:
         ConfigurationError: the upstream has no project or region.
     """
-    upstream, model = pool.upstream, pool.models.get(facts.model, facts.model)
+    upstream, model = pool.upstream, foreign.model_of(pool, head, facts)
     if not upstream.project or not upstream.region:
         raise ConfigurationError(
             f"The upstream {upstream.name!r} has no {'region' if upstream.project else 'project'}.",
             hint="Enter it on its page.",
             move="administrator",
         )
-    first = {"anthropic_version": VERSION}
+    first = {"anthropic_version": foreign.version_of(pool, head) or VERSION}
     if head.metered:
         action = "streamRawPredict" if facts.stream else "rawPredict"
         called, body = quote(model, safe="@"), foreign.body_with(body, _REPLACED | {"model"}, first)
@@ -49,5 +49,5 @@ class Answer(Errors):
 
     __slots__ = ()
 
-    def __init__(self, asked: "Listener", _facts: RequestFacts) -> None:
+    def __init__(self, asked: "Listener", _head: RequestHead, _facts: RequestFacts) -> None:
         super().__init__(asked)

@@ -1,8 +1,9 @@
 """The gateway's addresses: those that are relayed from its table of routes, and those that it answers itself."""
 
+import re
 from typing import Any, Final
 
-from keystead.server.gateway import otlp, routes
+from keystead.server.gateway import clients, otlp, routes
 from keystead.server.gateway.refusals import TYPES
 from keystead.server.site.openapi.schemas import FLAG, TEXT, Schema, body_of, ref, shape
 
@@ -20,6 +21,14 @@ BODIES: Final[dict[str, Schema]] = {
     routes.OPENAI.name: shape("model", model=TEXT, stream=FLAG),
 }
 """By the format of a route: what the gateway reads of a request; the rest is the upstream's."""
+
+_PLACES: Final = {
+    "model": {"type": "string", "pattern": "^[A-Za-z0-9]([.]?[A-Za-z0-9_:@-]){0,99}$"},
+    "project": {"type": "string", "pattern": "^[a-z][a-z0-9-]{4,28}[a-z0-9]$"},
+    "location": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,28}[a-z0-9]$"},
+}
+"""What stands in a path in a cloud's format; a model's ARN, percent-encoded, besides."""
+_AMAZONS_STREAM: Final = "application/vnd.amazon.eventstream"
 
 _QUERY: Final = [
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}},
@@ -116,10 +125,30 @@ def paths() -> dict[str, Any]:
     found: dict[str, Any] = {
         path.decode(): {"post": _relayed(path.decode(), route)} for path, route in routes.ROUTES.items()
     }
+    found |= {path: {"post": _of_cloud(path, cloud)} for path, cloud in clients.ADDRESSES.items()}
     for (method, path), operation in PAGES.items():
         operation_id = f"{method}{path}".replace("/", "_")
         found.setdefault(path, {})[method] = {"operationId": operation_id, **operation}
     return found
+
+
+def _of_cloud(path: str, cloud: str) -> dict[str, Any]:
+    places = [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in _PLACES.items()
+        if f"{{{name}}}" in path
+    ]
+    free = path.endswith("count_tokens")
+    operation = _relayed(path, routes.Route(routes.MESSAGES, metered=not free))
+    said = operation["responses"]["200"]
+    said["content"] = said["content"] | {_AMAZONS_STREAM: {}}
+    body = {"type": "object"} if places else BODIES[routes.MESSAGES.name]
+    return operation | {
+        "operationId": re.sub(r"\W+", "_", f"post{path}").strip("_"),
+        "summary": f"Ask a model, in the format of {cloud}.{' It costs nothing.' if free else ''}",
+        "parameters": places,
+        "requestBody": {"required": True, "content": body_of(_JSON, schema=body)},
+    }
 
 
 def _relayed(path: str, route: routes.Route) -> dict[str, Any]:
