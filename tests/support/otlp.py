@@ -55,3 +55,65 @@ def resources(message: Any) -> Iterator[Any]:
     """Give what stands below each resource: it has ``resource`` and, by signal, the scopes."""
     for name in ("resource_logs", "resource_metrics", "resource_spans"):
         yield from getattr(message, name, ())
+
+
+def encoded(message: Any, content_type: str) -> bytes:
+    """Return a message in protobuf, or in JSON as OTLP has it."""
+    if content_type == "application/x-protobuf":
+        data: bytes = message.SerializeToString()
+        return data
+    return json.dumps(_in_hex(json_format.MessageToDict(message, use_integers_for_enums=True))).encode()
+
+
+def _in_hex(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_hex(one) for one in value]
+    if isinstance(value, dict):
+        return {key: base64.b64decode(one).hex() if key in _IDENTIFIERS else _in_hex(one) for key, one in value.items()}
+    return value
+
+
+def everything(path: str) -> Any:
+    """Return a request that has every field of the schema, down to the values of attributes."""
+    return _filled(REQUESTS[path]())
+
+
+def _filled(message: Any) -> Any:
+    """Fill a message: every field that there is, and of those that exclude each other one in each of several copies."""
+    for field in message.DESCRIPTOR.fields:
+        if field.containing_oneof is not None and field.containing_oneof.name != "data":
+            continue
+        if field.message_type is None:
+            value: Any = {"string": "a-word", "bytes": b"\x01" * 8}.get(_TYPES.get(field.type, ""), 1)
+            if field.is_repeated:
+                getattr(message, field.name).append(value)
+            else:
+                setattr(message, field.name, value)
+        elif field.message_type.name == "AnyValue":
+            getattr(message, field.name).string_value = "a-word"
+        elif field.is_repeated and field.message_type.name == "Metric":
+            for kind in field.message_type.oneofs_by_name["data"].fields:
+                metric = getattr(message, field.name).add(name="a.metric", unit="s")
+                metric.metadata.add(key="a.key").value.string_value = "a-word"
+                _filled(getattr(metric, kind.name))
+        elif field.is_repeated:
+            _filled(getattr(message, field.name).add())
+        else:
+            _filled(getattr(message, field.name))
+    return message
+
+
+_TYPES: Final = {9: "string", 12: "bytes"}
+"""Numbers of FieldDescriptor's types."""
+
+
+def owners(message: Any) -> Iterator[tuple[Any, Any]]:
+    """Give every message that has attributes, and its list of them; a resource before what is below it."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.name == "KeyValue":
+            yield message, value
+            continue
+        for one in value if field.is_repeated else [value]:
+            yield from owners(one)

@@ -9,8 +9,10 @@ from keystead.server.gateway import Denials, Gateway, ports
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny
 from keystead.server.telemetry import scrape
-from keystead.server.telemetry.collectors import Body, Collectors
+from keystead.server.telemetry.collectors import Collectors
 from keystead.server.telemetry.metrics import Metrics, State
+from keystead.server.telemetry.otlp_schema import Marks
+from keystead.server.telemetry.relay import Body
 
 if TYPE_CHECKING:
     from keystead.server.usage.ledger import LedgerWriter
@@ -60,12 +62,23 @@ _OF_CONTENT: Final = frozenset({"logs", "traces"})
 
 
 def carrying(collectors: Collectors, zero_retention: Callable[[Principal], bool]) -> ports.Collectors:
-    """Return what passes telemetry on; of whom nothing may be kept, only what cannot hold content."""
+    """Return what passes telemetry on, with whose it is; of whom nothing may be kept, only what cannot hold content."""
 
     def carry(principal: Principal, telemetry: ports.Telemetry) -> None:
-        if telemetry.signal in _OF_CONTENT and zero_retention(principal):
+        bare = zero_retention(principal)
+        if bare and telemetry.signal in _OF_CONTENT:
             collectors.withhold(telemetry.signal)
         else:
-            collectors.offer(Body(*telemetry))
+            collectors.relay(Body(*telemetry), Marks(_whose(principal), bare))
 
     return carry
+
+
+def _whose(principal: Principal) -> tuple[tuple[str, str], ...]:
+    """Return the attributes that say who a verified caller is: identifiers, for names stay in the control plane."""
+    return (
+        ("keystead.organization.id", principal.organization_id),
+        ("keystead.workspace.id", principal.workspace_id),
+        *((("keystead.member.id", principal.member_id),) if principal.member_id else ()),
+        *((("keystead.service_account.id", principal.service_account_id),) if principal.service_account_id else ()),
+    )

@@ -1,14 +1,14 @@
 """What agents tell of themselves, from their request to the operator's collector."""
 
 import gzip
-import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from collector import FakeCollector
-from otlp import attributes, decoded, resources
+from otlp import attributes, decoded, encoded, everything, owners, resources
 from tests.contract.upstreams.conftest import question
 
 from keystead.server.gateway.otlp import LARGEST, SIGNALS
@@ -21,8 +21,9 @@ from keystead.server.usage.record import UsageRecord
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Answer, Running
 
-PROTOBUF = b"\x0a\x04\x0a\x00\x12\x00"
-JSON = json.dumps({"resourceLogs": [{"x": "prompt canary"}]}).encode()
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+LOGS = encoded(everything("/v1/logs"), JSON)
+WHOSE = {"keystead.organization.id": "org_1", "keystead.workspace.id": "wrk_1", "keystead.member.id": "mem_1"}
 
 
 @pytest.fixture
@@ -65,53 +66,69 @@ def post(running: "Running", path: str, body: bytes, *lines: str, key: str | Non
 
 @pytest.mark.parametrize("path", SIGNALS)
 @pytest.mark.parametrize(
-    ("content_type", "body", "empty"),
-    [("application/json; charset=utf-8", JSON, b"{}"), ("application/x-protobuf", PROTOBUF, b"")],
+    ("content_type", "empty"), [("application/json; charset=utf-8", b"{}"), ("application/x-protobuf", b"")]
 )
-@pytest.mark.parametrize("zipped", [False, True])
-def test_telemetry_passes_byte_for_byte_and_is_answered_in_its_encoding(
+@pytest.mark.parametrize(("encoding", "pack"), [("", bytes), ("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_telemetry_passes_with_whose_it_is_and_is_answered_in_its_encoding(
     serve: "Callable[..., Running]",
     fake: FakeCollector,
     collectors: Collectors,
     path: str,
     content_type: str,
-    body: bytes,
     empty: bytes,
-    zipped: bool,
+    encoding: str,
+    pack: Callable[[bytes], bytes],
 ) -> None:
     running = serve(collectors=carrying(collectors, kept))
-    sent = gzip.compress(body, mtime=0) if zipped else body
-    encoding = ["content-encoding: gzip"] if zipped else []
-    answer = post(running, path, sent, f"content-type: {content_type}", *encoding)
-    assert (answer.status, answer.body) == (200, empty)
-    assert answer.headers["content-type"] == content_type.partition(";")[0]
+    named = content_type.partition(";")[0]
+    sent = everything(path)
+    for _, found in owners(sent):
+        found.add(key="keystead.member.id").value.string_value = "mem_other"
+    lines = [f"content-encoding: {encoding}"] if encoding else []
+    answer = post(running, path, pack(encoded(sent, named)), f"content-type: {content_type}", *lines)
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (200, empty, named)
     (received,) = fake.wait()
-    assert (received.path, received.body) == (path, sent)
-    assert received.headers.get("content-encoding") == ("gzip" if zipped else None)
-    assert running.key not in str(received.headers)
+    assert (received.path, received.headers["content-type"]) == (path, named)
+    assert received.headers.get("content-encoding") == ("gzip" if encoding else None)
+    (of,) = resources(decoded(received))
+    assert attributes(of.resource) == {"a-word": "a-word"} | WHOSE
+    assert "mem_other" not in str(of)
+    assert running.key not in f"{received.headers}{of}"
     assert running.api.requests == []
 
 
+@pytest.mark.requirement("otlp-http malformed", "otlp-http response")
 @pytest.mark.parametrize(
-    ("body", "lines"),
+    ("body", "lines", "counted"),
     [
-        (b"hello", ["content-type: text/plain"]),
-        (b"", ["content-type: application/json"]),
-        (JSON, ["content-type: application/json", "content-encoding: br"]),
-        (b"x" * (LARGEST + 1), ["content-type: application/x-protobuf"]),
+        (b"hello", ["content-type: text/plain"], 0),
+        (b"", ["content-type: application/json"], 0),
+        (LOGS, ["content-type: application/json", "content-encoding: br"], 0),
+        (b"x" * (LARGEST + 1), ["content-type: application/x-protobuf"], 0),
+        (LOGS[:-1], ["content-type: application/json"], 1),
+        (LOGS, ["content-type: application/x-protobuf"], 1),
+        (LOGS, ["content-type: application/json", "content-encoding: gzip"], 1),
+        (encoded(everything("/v1/metrics"), JSON), ["content-type: application/json"], 1),
     ],
 )
 def test_what_is_discarded_is_answered_200_too(
-    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, body: bytes, lines: list[str]
+    serve: "Callable[..., Running]",
+    fake: FakeCollector,
+    collectors: Collectors,
+    body: bytes,
+    lines: list[str],
+    counted: int,
 ) -> None:
     running = serve(collectors=carrying(collectors, kept))
     assert post(running, "/v1/logs", body, *lines).status == 200
     collectors.close()
     assert fake.received == []
+    malformed = (("collector", ""), ("signal", "logs"), ("result", "malformed"))
+    assert dict(collectors.counts()) == ({malformed: counted} if counted else {})
 
 
 def test_without_a_collector_it_is_answered_200(running: "Running") -> None:
-    assert post(running, "/v1/metrics", JSON, "content-type: application/json").body == b"{}"
+    assert post(running, "/v1/metrics", LOGS, "content-type: application/json").body == b"{}"
 
 
 @pytest.mark.parametrize("key", [None, "ksk_unknown"])
@@ -119,20 +136,30 @@ def test_who_is_not_known_is_refused(
     serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, key: str | None
 ) -> None:
     running = serve(collectors=carrying(collectors, kept))
-    answer = post(running, "/v1/logs", JSON, "content-type: application/json", key=key)
+    answer = post(running, "/v1/logs", LOGS, "content-type: application/json", key=key)
     assert (answer.status, answer.error["type"]) == (401, "authentication_error")
     collectors.close()
     assert fake.received == []
 
 
-def test_of_whom_nothing_is_kept_only_metrics_pass(
-    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors
+@pytest.mark.requirement("S-22 telemetry")
+@pytest.mark.parametrize("content_type", [PROTOBUF, JSON])
+def test_of_whom_nothing_is_kept_only_metrics_pass_and_nothing_said(
+    serve: "Callable[..., Running]", fake: FakeCollector, collectors: Collectors, content_type: str
 ) -> None:
     running = serve(collectors=carrying(collectors, lambda principal: principal.organization_id == "org_1"))
     for path in SIGNALS:
-        assert post(running, path, JSON, "content-type: application/json").status == 200
+        sent = everything(path)
+        for _, found in owners(sent):
+            found.add(key="process.command_line").value.string_value = "agent -p prompt-canary"
+            found.add(key="model").value.string_value = "claude-x"
+        assert post(running, path, encoded(sent, content_type), f"content-type: {content_type}").status == 200
     collectors.close()
-    assert [one.path for one in fake.received] == ["/v1/metrics"]
+    (received,) = fake.received
+    assert received.path == "/v1/metrics"
+    (of,) = resources(decoded(received))
+    assert attributes(of.resource) == {"model": "claude-x"} | WHOSE
+    assert "canary" not in str(of)
     withheld = [(dict(labels)["signal"], count) for labels, count in collectors.counts() if "withheld" in str(labels)]
     assert sorted(withheld) == [("logs", 1), ("traces", 1)]
 

@@ -1,6 +1,6 @@
 """OTLP in: what agents tell of themselves (``gateway-protocol.md``). A caller is answered 200 whatever becomes of it.
 
-Nothing is parsed: the body goes to the collectors byte for byte, in the encoding it came in.
+Nothing is parsed here: whoever takes it reads it later, where no request waits for that.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -13,14 +13,15 @@ LARGEST: Final = 4 * 1024 * 1024
 """Bytes of one body; a larger one is read and discarded."""
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-_ENCODINGS: Final = frozenset({"", "identity", "gzip"})
+_ENCODINGS: Final = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+"""What of Content-Encoding is understood (RFC 9110 section 8.4.1), and how we call it."""
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 def without_encoding(headers: Headers) -> Headers:
-    """Return the headers without Content-Encoding: bodies may be compressed here, for nobody reads them."""
+    """Return the headers without Content-Encoding: bodies may be compressed here."""
     return [line for line in headers if line[0] != b"content-encoding"]
 
 
@@ -50,7 +51,7 @@ async def telemetry(path: str, headers: Headers, receive: Receive) -> Telemetry 
     content_type, encoding = _value(headers, b"content-type"), _value(headers, b"content-encoding")
     if not 0 < size <= LARGEST or content_type not in {JSON, PROTOBUF} or encoding not in _ENCODINGS:
         return None
-    return Telemetry(SIGNALS[path], content_type, "gzip" if encoding == "gzip" else "", b"".join(pieces))
+    return Telemetry(SIGNALS[path], content_type, _ENCODINGS[encoding], b"".join(pieces))
 
 
 def _value(headers: Headers, name: bytes) -> str:

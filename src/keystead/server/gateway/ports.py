@@ -188,7 +188,7 @@ class Telemetry(NamedTuple):
     Attributes:
         signal: ``metrics``, ``logs`` or ``traces``.
         content_type: ``application/json`` or ``application/x-protobuf``.
-        encoding: ``gzip``, or empty.
+        encoding: ``gzip``, ``deflate`` or empty.
     """
 
     signal: str

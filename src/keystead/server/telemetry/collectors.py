@@ -1,7 +1,8 @@
-"""OTLP out: bodies are passed on to the operator's collectors as they came, in the background.
+"""OTLP out: bodies are passed on to the operator's collectors, in the background.
 
-A collector has a queue and a thread of its own, so that none waits for another and no client for any. What does not
-fit into the queue, and what was tried often enough, is dropped and counted: telemetry is never worth a request.
+What agents send is read first, in a thread for all of it (:mod:`keystead.server.telemetry.relay`). A collector has a
+queue and a thread of its own, so that none waits for another and no client for any. What does not fit into a queue,
+and what was tried often enough, is dropped and counted: telemetry is never worth a request.
 """
 
 import contextlib
@@ -11,8 +12,9 @@ import ssl
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
 
 from keystead import __version__
@@ -20,6 +22,8 @@ from keystead.errors import ConfigurationError
 from keystead.secret import Secret
 from keystead.server.settings import ServerSettings
 from keystead.server.telemetry.exposition import Labels
+from keystead.server.telemetry.otlp_schema import Malformed, Marks
+from keystead.server.telemetry.relay import Body, marked
 from keystead.wire import origin
 
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -33,21 +37,6 @@ _AGAIN: Final = frozenset({429, 502, 503, 504})
 """Statuses after which a body may be sent again (OTLP, "Failures"); after any other it is not."""
 _UNSENT: Final = 0
 _LOG: Final = logging.getLogger("keystead.telemetry")
-
-
-class Body(NamedTuple):
-    """One OTLP request.
-
-    Attributes:
-        signal: ``metrics``, ``logs`` or ``traces``.
-        content_type: ``application/json`` or ``application/x-protobuf``.
-        encoding: ``gzip``, or empty.
-    """
-
-    signal: str
-    content_type: str
-    encoding: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,31 +240,67 @@ class Collector:
 
 
 class Collectors:
-    """All collectors. With none, everything is discarded at once."""
+    """All collectors. With none, everything is discarded at once.
 
-    def __init__(self, collectors: Sequence[Collector]) -> None:
+    Args:
+        collectors: each with its thread.
+        most: bytes of agents that may wait to be read.
+    """
+
+    def __init__(self, collectors: Sequence[Collector], most: int = MOST_BYTES) -> None:
         self._collectors = collectors
-        self._withheld: Counter[str] = Counter()
+        self._most = most
+        self._size = 0
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+        self._reader = ThreadPoolExecutor(1, "otlp-reader")
 
     def offer(self, body: Body) -> None:
-        """Pass a body on to each."""
+        """Pass a body of our own on to each."""
         for collector in self._collectors:
             collector.offer(body)
 
+    def relay(self, body: Body, marks: Marks) -> None:
+        """Pass a client's body on with these marks, or drop it when too much waits; never blocks."""
+        if not self._collectors:
+            return
+        with self._lock:
+            fits = self._size + len(body.data) <= self._most
+            if fits:
+                self._size += len(body.data)
+            else:
+                self._counts[body.signal, "dropped"] += 1
+        if fits:
+            self._reader.submit(self._read, body, marks)
+
+    def _read(self, body: Body, marks: Marks) -> None:
+        try:
+            self.offer(marked(body, marks))
+        except Malformed:
+            self._note(body.signal, "malformed")
+        finally:
+            with self._lock:
+                self._size -= len(body.data)
+
     def withhold(self, signal: str) -> None:
-        """Count a body that may not be passed on; called on the event loop."""
-        self._withheld[signal] += 1
+        """Count a body that may not be passed on."""
+        self._note(signal, "withheld")
+
+    def _note(self, signal: str, result: str) -> None:
+        with self._lock:
+            self._counts[signal, result] += 1
 
     def counts(self) -> Iterator[tuple[Labels, int]]:
-        """Give what became of bodies, with the labels of a metric."""
-        for signal, count in self._withheld.items():
-            yield (("collector", ""), ("signal", signal), ("result", "withheld")), count
-        for collector in self._collectors:
-            for (signal, result), count in collector.counts().items():
-                yield (("collector", collector.name), ("signal", signal), ("result", result)), count
+        """Give what became of bodies, with the labels of a metric; none names a collector that got as far as none."""
+        with self._lock:
+            own = dict(self._counts)
+        for name, counts in (("", own), *((one.name, one.counts()) for one in self._collectors)):
+            for (signal, result), count in counts.items():
+                yield (("collector", name), ("signal", signal), ("result", result)), count
 
     def close(self) -> None:
         """Send what waits, and stop."""
+        self._reader.shutdown()
         for collector in self._collectors:
             collector.close()
 

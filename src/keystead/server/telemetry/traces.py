@@ -16,7 +16,9 @@ from typing import Any, Final, NamedTuple
 from keystead import __version__
 from keystead.errors import ConfigurationError
 from keystead.server.settings import ServerSettings
-from keystead.server.telemetry.collectors import Body, Collectors
+from keystead.server.telemetry.collectors import Collectors
+from keystead.server.telemetry.otlp_schema import is_word
+from keystead.server.telemetry.relay import Body
 from keystead.server.usage.record import UsageRecord
 
 EVERY: Final = 2.0
@@ -24,7 +26,6 @@ EVERY: Final = 2.0
 BATCH: Final = 512
 MOST: Final = 20_000
 """Spans that wait at most; of more the oldest are dropped."""
-_LONGEST: Final = 200
 
 _LINE: Final = re.compile(rb"^traceparent: ([^\r\n]*)\r\n", re.MULTILINE)
 _STATE: Final = re.compile(rb"^tracestate: [^\r\n]*\r\n", re.MULTILINE)
@@ -161,7 +162,7 @@ def _span(ended: _Ended) -> dict[str, Any]:
         "traceId": trace,
         "spanId": span,
         **({"parentSpanId": parent} if parent else {}),
-        "name": f"chat {record.model[:_LONGEST]}".strip(),
+        "name": f"chat {_word(record.model)}".strip(),
         "kind": 3,  # CLIENT, as the conventions ask of whoever calls a model
         "startTimeUnixNano": str(start),
         "endTimeUnixNano": str(start + int(ended.seconds * 1e9)),
@@ -176,9 +177,9 @@ def _facts(ended: _Ended) -> dict[str, str | int | float | bool]:
     facts: dict[str, str | int | float | bool] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _PROVIDERS.get(record.upstream_kind, "keystead"),
-        "gen_ai.request.model": record.model[:_LONGEST],
+        "gen_ai.request.model": _word(record.model),
         "gen_ai.request.stream": record.streamed,
-        "gen_ai.conversation.id": record.session_id,
+        "gen_ai.conversation.id": _word(record.session_id),
         "gen_ai.usage.input_tokens": record.input_tokens + record.cache_read_tokens + record.cache_write_tokens,
         "gen_ai.usage.output_tokens": record.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": record.cache_read_tokens,
@@ -192,6 +193,11 @@ def _facts(ended: _Ended) -> dict[str, str | int | float | bool]:
     if record.streamed and ended.first_byte:
         facts["gen_ai.response.time_to_first_chunk"] = ended.first_byte
     return {name: value for name, value in facts.items() if value != ""}
+
+
+def _word(chosen: str) -> str:
+    """Return what a client chose, or nothing where it is no name: it can be anything, what was said included."""
+    return chosen if is_word(chosen) else ""
 
 
 def _attributes(facts: dict[str, str | int | float | bool]) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from collector import FakeCollector
 from keystead.errors import ConfigurationError
 from keystead.secret import Secret
 from keystead.server.settings import ServerSettings
-from keystead.server.telemetry.collectors import ATTEMPTS, Body, Collector, Collectors, Endpoint, endpoints
+from keystead.server.telemetry.collectors import ATTEMPTS, Collector, Collectors, Endpoint, endpoints
+from keystead.server.telemetry.relay import Body
 
 BODY = Body("logs", "application/x-protobuf", "gzip", b"\x1f\x8b bytes as they came \x00\xff")
 

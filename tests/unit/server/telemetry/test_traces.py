@@ -9,7 +9,8 @@ import pytest
 
 from keystead.errors import ConfigurationError
 from keystead.server.settings import ServerSettings
-from keystead.server.telemetry.collectors import Body, Collectors
+from keystead.server.telemetry.collectors import Collectors
+from keystead.server.telemetry.relay import Body
 from keystead.server.telemetry.traces import BATCH, Tracer, checked, running
 from keystead.server.usage.record import UsageRecord
 
@@ -138,6 +139,19 @@ def test_a_span_has_the_names_of_the_conventions_and_nothing_of_a_person() -> No
         "keystead.usage.estimated": {"boolValue": False},
     }
     assert b"canary" not in body.data
+
+
+@pytest.mark.requirement("S-22 telemetry")
+def test_what_a_client_chose_is_in_a_span_only_as_a_word() -> None:
+    one, sent = tracer()
+    said = RECORD._replace(model="a prompt canary", session_id="canary\u2603")
+    one.end((TRACE, "00000000000000aa", ""), said, 1.5, 0.0)
+    one.end((TRACE, "00000000000000ab", ""), RECORD._replace(session_id="a-session"), 1.5, 0.0)
+    one.send()
+    first, second = spans(sent)
+    assert "canary" not in str(first)
+    assert first["name"] == "chat"
+    assert {"key": "gen_ai.conversation.id", "value": {"stringValue": "a-session"}} in second["attributes"]
 
 
 @pytest.mark.parametrize(
