@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import shutil
 import socket
 import ssl
+import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing
@@ -111,6 +113,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(port, server_port, certificate, ssl.create_default_context(cafile=certificate), server)
 
 
+@pytest.fixture(scope="module")
+def key(site: Site) -> str:
+    """The first administrator sets the server up through nginx, and makes an API key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(site.certificate))
+        return site.server.administrator().create_key("edge")
+
+
 def test_each_client_has_a_limit_of_its_own(site: Site) -> None:
     site.use_up_codes("127.0.0.2")
     assert site.codes("127.0.0.2") == 429
@@ -188,10 +198,8 @@ def test_nginx_takes_http_2_and_bodies_that_only_keystead_limits(site: Site) -> 
         assert answer.document["error"]["type"] == "authentication_error"
 
 
-def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, key: str) -> None:
     """Forms prove where they come from although the server itself sees plain HTTP; the stream here never ends."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(site.certificate))
-    key = site.server.administrator().create_key("edge")
     question = {"role": "user", "content": "x-keystead-fake: hang=3"}
     body = json.dumps({"model": "claude-sonnet-4-5", "max_tokens": 9, "stream": True, "messages": [question]})
     headers = {"x-api-key": key, "content-type": "application/json", "anthropic-version": "2023-06-01"}
@@ -200,6 +208,35 @@ def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, monkeypatch: 
         with connection.getresponse() as answer:
             assert answer.status == 200
             assert answer.readline() == b"event: message_start\n"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+def test_streams_arrive_by_http_2_as_they_are_sent(site: Site, key: str, tmp_path: Path) -> None:
+    """Two streams that never end share one connection, and each has begun to arrive at its client."""
+    question = {"role": "user", "content": "x-keystead-fake: hang=3"}
+    (tmp_path / "question.json").write_text(
+        json.dumps({"model": "claude-sonnet-4-5", "max_tokens": 9, "stream": True, "messages": [question]})
+    )
+    (tmp_path / "headers").write_text(
+        f"x-api-key: {key}\ncontent-type: application/json\nanthropic-version: 2023-06-01"
+    )
+    asked = ["--data-binary", f"@{tmp_path}/question.json", "--header", f"@{tmp_path}/headers"]
+    one = ["--http2", "--cacert", str(site.certificate), "--include", "--no-buffer", *asked]
+    url = f"{site.url}/v1/messages"
+    command = ["curl", "--silent", "--verbose", "--parallel", *one, url, "--next", *one, url]
+    streams = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    with streams:
+        assert streams.stdout is not None
+        received = b""
+        while received.count(b"event: content_block_start") < 2:
+            piece = streams.stdout.readline()
+            assert piece, received
+            received += piece
+        streams.kill()
+        _, told = streams.communicate()
+    assert received.count(b"HTTP/2 200") == 2
+    assert received.count(b"content-type: text/event-stream") == 2
+    assert told.count(b"TLS handshake, Client hello") == 1, "they do not share a connection"
 
 
 def test_a_request_goes_on_as_it_comes(site: Site) -> None:

@@ -28,7 +28,10 @@ LARGEST: Final = 262_144
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_CARRIERS: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
+"""NAT64 (RFC 6052), and two forms that nobody uses any more but whoever wants to walk around a check."""
+_LOCAL: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
+"""Of one site only (RFC 8215, RFC 3879), whatever Python's own table says."""
 _METADATA: Final = frozenset(
     map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )
@@ -100,7 +103,7 @@ def permitted(address: Address, within: Reach) -> bool:
         return True
     if inner.is_loopback:
         return within.loopback
-    return inner.is_global and not inner.is_multicast
+    return inner.is_global and not inner.is_multicast and not any(inner in one for one in _LOCAL)
 
 
 def permitted_plain(address: Address, within: Reach) -> bool:
@@ -122,9 +125,14 @@ def _is_opened(address: Address, within: Reach) -> bool:
 def _carried(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address only carries; such forms are how a check is walked around."""
     if isinstance(address, ipaddress.IPv6Address):
-        translated = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
-        return address.ipv4_mapped or address.sixtofour or translated or address
+        return address.ipv4_mapped or address.sixtofour or _translated(address) or address
     return address
+
+
+def _translated(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if int(address) > 1 and any(address in one for one in _CARRIERS):  # :: and ::1 are what they are
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return None
 
 
 def check_address(url: str) -> str | None:

@@ -1,6 +1,7 @@
 """An upstream that cannot be reached, or is none, is the operator's to look at, and the answer names it."""
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 import threading
@@ -13,6 +14,9 @@ from local_server import local_server, make_certificate
 from upstreams import upstream
 
 from keystead.server.gateway import Limits
+from keystead.server.outbound import Reach
+from keystead.server.upstream_network import REMEMBERED_SECONDS, Guard
+from keystead.testing.clock import FakeClock
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
@@ -122,3 +126,59 @@ def test_a_request_that_went_elsewhere_is_not_sent_when_the_name_is_found_at_las
     assert len(running.api.requests) == 1
     (row,) = both.ledger.wait()
     assert row.upstream == "b"
+
+
+# -- names that change their mind, and upstreams that send elsewhere ---------------------------------------------------
+
+
+def test_a_name_is_resolved_and_judged_once_for_each_connection(
+    serve: "Callable[..., Running]", running: "Running"
+) -> None:
+    """Rebinding: what was judged is what is connected to, and the next connection is judged anew."""
+    answers, clock = [["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1", "10.0.0.1"]], FakeClock()
+    asked: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return answers[len(asked) - 1]
+
+    guard = Guard(Reach((ipaddress.ip_network("127.0.0.1/32"),), plain=True), clock, resolve)
+    address = f"http://models.invalid:{running.api.base_url.rpartition(':')[2]}"
+    addresses = guard.of_organizations(address)
+    first = serve(upstreams=[upstream(address, addresses=addresses)])
+    assert first.ask().status == 200
+    assert first.ask().status == 200
+    assert asked == ["models.invalid"]
+    before = len(running.api.requests)
+    for number in range(2):
+        clock.advance(REMEMBERED_SECONDS)
+        other = serve(upstreams=[upstream(address, addresses=addresses)])
+        answer = other.ask()
+        assert (answer.status, len(asked)) == (502, number + 2)
+    assert len(running.api.requests) == before
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_neither_followed_nor_passed_on(serve: "Callable[..., Running]", status: int) -> None:
+    """A client that followed it would take its key for this gateway along."""
+    with local_server({"*": (200, "application/json", {})}) as elsewhere:
+        location = f"location: {elsewhere.url}/v1/messages\r\ncontent-length: 0\r\n\r\n"
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=_speak, args=(listener, f"HTTP/1.1 {status} X\r\n{location}".encode()))
+            thread.start()
+            answer = serve(upstreams=[upstream(f"http://127.0.0.1:{listener.getsockname()[1]}")]).ask()
+            thread.join()
+        assert elsewhere.asked == []
+    assert answer.status == 502
+    assert "sends elsewhere, which is never followed" in answer.error["message"]
+    assert "location" not in answer.headers
+
+
+def test_a_redirect_leads_to_the_next_upstream(serve: "Callable[..., Running]", running: "Running") -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        moved = b"HTTP/1.1 307 X\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n"
+        thread = threading.Thread(target=_speak, args=(listener, moved))
+        thread.start()
+        first = upstream(f"http://127.0.0.1:{listener.getsockname()[1]}", "first")
+        assert serve(upstreams=[first, upstream(running.api.base_url, "second")]).ask().status == 200
+        thread.join()

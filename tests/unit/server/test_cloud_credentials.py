@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,7 +13,7 @@ import clouds
 import pytest
 from clouds import AWS_KEYS, NOWHERE, service_account, signed_by
 from local_server import Asked, LocalServer, local_server
-from moto.server import ThreadedMotoServer
+from vendor_credentials import sts
 
 from keystead.errors import CloudNotReady, ConfigurationError, KeysteadError, ServerUnreachable
 from keystead.secret import Secret
@@ -86,20 +88,15 @@ def test_a_profile_that_is_not_there_is_told() -> None:
 
 
 def test_a_role_is_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.get_host_and_port()[1]}")
+    with sts(monkeypatch) as assumed:
         role = {"role_arn": Secret("arn:aws:iam::123456789012:role/models"), "external_id": Secret("ours")}
         credential = cloud_credentials.of(Kind.BEDROCK, "access_keys", KEYS | role, "eu-west-1")
         refreshed(credential)
         asked = as_asked(credential.lines(ASKED))
-        assert "Credential=ASIA" in asked.headers["authorization"]
-        assert asked.headers["x-amz-security-token"]
+        assert signed_by(asked, secret=assumed().secret_access_key)[0] == assumed().access_key_id
+        assert asked.headers["x-amz-security-token"] == assumed().session_token
         refreshed(credential)
         assert credential.version == 1
-    finally:
-        server.stop()
 
 
 def test_a_role_without_a_way_to_sts_is_told() -> None:
@@ -256,3 +253,80 @@ def test_every_method_of_a_cloud_that_needs_more_than_a_key_has_a_maker() -> Non
     clouds = {Kind.AWS, Kind.BEDROCK, Kind.VERTEX, Kind.FOUNDRY}
     methods = {(kind, row.id) for kind in clouds for row in METHODS[kind] if row.id != "api_key"}
     assert methods == MAKERS.keys()
+
+
+# -- what a machine's own identity is asked for, and when -------------------------------------------------------------
+
+
+def machine_of_amazon() -> dict[str, Any]:
+    """Return the answers of a machine's metadata service, which wants a session first (IMDSv2)."""
+    place = "GET /latest/meta-data/iam/security-credentials/"
+    ends = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    secret = AWS_KEYS["AWS_SECRET_ACCESS_KEY"]
+    keys = {
+        "Code": "Success",
+        "AccessKeyId": "ASIAMACHINE",
+        "SecretAccessKey": secret,
+        "Token": "t",
+        "Expiration": ends,
+    }
+
+    def with_session(answer: tuple[int, str, object]) -> Any:
+        return lambda asked: answer if asked.headers.get("x-aws-ec2-metadata-token") == "session" else (401, "", "")
+
+    return {
+        "PUT /latest/api/token": (200, "text/plain", "session"),
+        place: with_session((200, "text/plain", "models")),
+        f"{place}models": with_session((200, "application/json", keys)),
+    }
+
+
+def test_a_machines_metadata_is_asked_for_its_own_identity_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_server(machine_of_amazon()) as machine:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.url)
+        refreshed(cloud_credentials.of(Kind.BEDROCK, "access_keys", KEYS, "eu-west-1"))
+        assert machine.asked == []
+        chain = cloud_credentials.of(Kind.BEDROCK, "chain", {}, "eu-west-1")
+        refreshed(chain)
+        assert {asked.path for asked in machine.asked} >= {"/latest/api/token"}
+    asked = as_asked(chain.lines(ASKED))
+    assert signed_by(asked)[0] == "ASIAMACHINE"
+    assert asked.headers["x-amz-security-token"] == "t"
+
+
+def test_what_was_entered_asks_no_machine_of_google_or_microsoft(
+    issuer: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from google.auth.compute_engine import _metadata
+
+    key = Secret(Path(service_account(tmp_path, issuer.url + "/token")).read_text())
+    with local_server({}) as machine, clouds.entra(tmp_path, 200, ENTRAS) as (_, variables):
+        monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", machine.host)
+        monkeypatch.setenv("GCE_METADATA_IP", machine.host)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", machine.url)
+        refreshed(cloud_credentials.of(Kind.VERTEX, "service_account", {"service_account_json": key}, "global"))
+        refreshed(cloud_credentials.of(Kind.FOUNDRY, "entra", APPLICATION, ""))
+        assert machine.asked == []
+
+
+def test_a_signature_is_of_its_time_and_keys_that_have_ended_sign_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sts(monkeypatch) as assumed:
+        role = {"role_arn": Secret("arn:aws:iam::123456789012:role/models")}
+        credential: Any = cloud_credentials.of(Kind.BEDROCK, "access_keys", KEYS | role, "eu-west-1")
+        refreshed(credential)
+        asked, secret = as_asked(credential.lines(ASKED)), assumed().secret_access_key
+    signed_by(asked, secret=secret)
+    with pytest.raises(AssertionError, match="at another time"):
+        signed_by(asked, secret=secret, now=datetime.now(UTC) + timedelta(minutes=6))
+    with pytest.raises(AssertionError, match="another signature"):
+        signed_by(replace(asked, headers=asked.headers | {"x-amz-security-token": "another"}), secret=secret)
+    clock = FakeClock(credential._clock.now())
+    credential._clock = clock
+    clock.advance(3600)
+    with pytest.raises(CredentialUnavailable, match="that have not ended"):
+        credential.lines(ASKED)
+    with pytest.raises(ServerUnreachable):
+        refreshed(credential)
+    assert credential.version == 2

@@ -11,7 +11,22 @@ from keystead.server.upstream_network import MOST, REMEMBERED_SECONDS, Guard, No
 from keystead.testing.clock import FakeClock
 
 OPENED = Reach((ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("169.254.0.0/16")), plain=True, setting="S")
-METADATA = ["169.254.169.254", "fe80::1", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "::ffff:169.254.169.254"]
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "fe80::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "::ffff:169.254.169.254",
+    "::ffff:0:169.254.169.254",
+    "::169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "2002:a9fe:a9fe::1",
+]
+"""Where machines learn their credentials, and the ways to write it as another address."""
 
 
 class Names:
@@ -40,6 +55,34 @@ def test_every_address_must_be_permitted() -> None:
     for inside in ("192.168.0.1", "127.0.0.1", "::1", *METADATA):
         with pytest.raises(NotPermitted, match=r"llm\.example\.com leads to .*, which S does not open"):
             resolved(Names("1.1.1.1", inside))
+
+
+INSIDE = [
+    *("127.0.0.1", "127.255.0.1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0", "0.0.0.1"),
+    *("::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::127.0.0.1", "64:ff9b::10.0.0.1"),
+    *("64:ff9b:1::8.8.8.8", "2002:a00:1::1", "fc00::1", "fec0::1", "2001:db8::1", "198.18.0.1"),
+    *("224.0.0.1", "255.255.255.255", "ff02::1", "240.0.0.1"),
+]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_what_is_not_public_is_not_asked_however_it_is_written(address: str) -> None:
+    with pytest.raises(NotPermitted):
+        resolved(Names("1.1.1.1", address), within=Reach(setting="S"))
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"])
+def test_what_is_public_is_asked(address: str) -> None:
+    assert resolved(Names(address), within=Reach()) == [address]
+
+
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "2852039166", "0xa9.0xfe.0xa9.0xfe", "10.257"]
+)
+def test_a_number_is_judged_by_the_address_that_it_stands_for(host: str) -> None:
+    """The system's own resolver, which takes them all, is asked: no name server has to be."""
+    with pytest.raises(NotPermitted):
+        asyncio.run(_of(Guard(Reach(), FakeClock()).of_organizations(f"https://{host}")(host, 443)))
 
 
 def test_without_tls_only_what_is_inside_and_opened_is_asked() -> None:

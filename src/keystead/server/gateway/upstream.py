@@ -159,8 +159,8 @@ class Connection(asyncio.Protocol):
         while (end := data.find(b"\r\n\r\n")) >= 0:
             head = parse_head(data[:end])
             data = data[end + 4 :]
-            if head.status == 101:
-                raise MalformedResponse("it switches to a protocol nobody asked for")
+            if head.status != 200:
+                _check_status(head.status)
             if head.status >= 200:
                 self._head, self._request = b"", ()
                 self._keep_alive = head.keep_alive
@@ -394,7 +394,22 @@ def _end(listener: Listener) -> None:
         listener.on_failure(_malformed(error))
 
 
+class _Elsewhere(MalformedResponse):
+    """The upstream names another address: followed, credential and question would go wherever it likes."""
+
+
+def _check_status(status: int) -> None:
+    """Refuse what a relay cannot pass on: a client that followed it would take the gateway's key there."""
+    if status == 101:
+        raise MalformedResponse("it switches to a protocol nobody asked for")
+    if 300 <= status < 400:
+        raise _Elsewhere(f"it sends elsewhere ({status})")
+
+
 def _malformed(error: MalformedResponse) -> Failure:
+    if isinstance(error, _Elsewhere):
+        said = "The upstream sends elsewhere, which is never followed. The gateway's operator must correct its address."
+        return Failure(502, said, f"{error}, which is never followed")
     return Failure(502, "The upstream's answer is not valid HTTP.", f"malformed answer: {error}")
 
 

@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 from keystead.errors import UsageError
 from keystead.server.outbound import Reach, permitted
 from keystead.server.upstream_shape import Kind
+from keystead.server.upstreams.methods import check_lawful
 from keystead.wire import origin
 
 LONGEST: Final = 500
 MOST: Final = 200
 """Models, entries or headers of one upstream."""
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+"""What the last part of a host may not be, for then the whole is read as an address: 2130706433 is 127.0.0.1."""
 _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9:.-]{1,62}")
 _MODEL: Final = re.compile(r"[\x21-\x7e]{1,256}")
 _HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -96,6 +99,8 @@ def check_base_url(text: str, within: Reach) -> str:
             raise ValueError("it contains a query, a fragment, an escape or two dots")
         if len(text) > LONGEST:
             raise ValueError(f"it is longer than {LONGEST} characters")
+        if urlsplit(text).port == 0:
+            raise ValueError("its port is 0")
     except ValueError as error:
         raise UsageError(
             f"base_url is not an address that can be asked: {error}.", hint="Write it like https://llm.example.com."
@@ -112,9 +117,15 @@ def check_base_url(text: str, within: Reach) -> str:
 
 
 def _check_literal(host: str, within: Reach) -> None:
+    host = host.removesuffix(".")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
+        if _NUMBER.fullmatch(host.rpartition(".")[2]):
+            raise UsageError(
+                f"base_url names {host}, which is neither a name nor an address.",
+                hint="Write an address as four decimal numbers, such as 192.0.2.7.",
+            ) from None
         if host == "localhost" and not permitted(ipaddress.ip_address("127.0.0.1"), within):
             raise _inside(host) from None
         return
@@ -162,6 +173,7 @@ def check_headers(kind: Kind, headers: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         UsageError: one is not a header, carries a credential, or the kind needs one that is missing.
+        PolicyDenied: one holds what may not be an upstream's credential.
     """
     lines = {name.lower(): value for name, value in headers.items()}
     for name, value in lines.items():
@@ -169,6 +181,8 @@ def check_headers(kind: Kind, headers: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"headers: {name} is set by the gateway itself.", hint="Keys belong under Credential.")
         if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
             raise UsageError(f"headers: {name[:60]!r} is not the line of a header.", hint="Write it like name: value.")
+        for word in value.split():
+            check_lawful(word, f"headers: {name}")
     if kind is Kind.AWS and WORKSPACE_HEADER not in lines:
         raise UsageError(
             f"headers: {WORKSPACE_HEADER} is missing: Claude Platform on AWS asks for it.",

@@ -90,6 +90,31 @@ def test_a_credential_that_will_not_do_is_said(browser: Any, method: str, given:
     assert the_only().method == ""
 
 
+def every_field() -> list[tuple[str, str, str]]:
+    from keystead.server.upstreams.methods import METHODS
+
+    rows = [(kind.value, row) for kind, found in METHODS.items() for row in found]
+    return [(kind, row.id, field.name) for kind, row in rows for field in row.fields if field.required]
+
+
+@pytest.mark.parametrize(("kind", "method", "field"), every_field())
+def test_a_partial_credential_is_refused_by_the_name_of_its_field(
+    browser: Any, kind: str, method: str, field: str
+) -> None:
+    """Whatever of it is typed before that field; the page stays as it was typed, without the secrets."""
+    from keystead.server.upstream_shape import Kind
+    from keystead.server.upstreams.methods import method_of
+
+    more = {"region": "us-east-1", "project": "p-1", "headers": "anthropic-workspace-id: w"}
+    assert add(browser, kind, **more).status_code == 302
+    before = [one.name for one in method_of(Kind(kind), method).fields if one.required]
+    typed = dict.fromkeys(before[: before.index(field)], "AKIAIOSFODNN7EXAMPLE")
+    page = browser.post(f"/upstreams/{the_only().wire_id}/credential/{method}", typed)
+    assert page.status_code == 422
+    assert f"{field} is missing" in text(page)
+    assert the_only().method == ""
+
+
 def test_another_host_is_not_sent_the_old_credential(browser: Any) -> None:
     add(browser)
     address = f"/upstreams/{the_only().wire_id}"

@@ -1,6 +1,8 @@
 """What can be a credential of which kind of upstream: the table, both ways."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from keystead.errors import ConfigurationError, KeysteadError, PolicyDenied, Usa
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_shape import Kind
 from keystead.server.upstreams import methods, references
-from keystead.server.upstreams.methods import HEADERS, METHODS, checked
+from keystead.server.upstreams.methods import HEADERS, METHODS, Field, checked
 
 ACCOUNT = json.dumps(
     {
@@ -36,6 +38,29 @@ GOOD: dict[tuple[Kind, str], dict[str, str]] = {
     (Kind.MESSAGES, "none"): {},
     (Kind.OPENAI, "bearer"): {"key": "env:MODELS_KEY"},
 }
+
+
+TYPED = KEYS | {
+    "key": "a-key",
+    "federation_rule_id": "fdrl_1",
+    "organization_id": "org_1",
+    "identity_token": "file:/var/run/secrets/token",
+    "service_account_json": ACCOUNT,
+    "tenant_id": "t-1",
+    "client_id": "c-1",
+    "client_secret": "s",
+}
+"""What an administrator could type into each field that some method needs."""
+
+
+def fields_of_all(which: Callable[[Field], bool]) -> list[tuple[Kind, str, str]]:
+    """Return kind, method and name of each of those fields."""
+    rows = [(kind, row) for kind, found in METHODS.items() for row in found]
+    return [(kind, row.id, field.name) for kind, row in rows for field in row.fields if which(field)]
+
+
+def complete(kind: Kind, method: str) -> dict[str, str]:
+    return {field.name: TYPED[field.name] for field in methods.method_of(kind, method).fields if field.required}
 
 
 @pytest.mark.parametrize(("which", "fields"), GOOD.items(), ids=str)
@@ -94,12 +119,47 @@ def test_what_is_partial_or_wrong_is_refused_by_the_name_of_its_field(
     assert secret not in f"{raised.value} {raised.value.hint}" or len(secret) < 3
 
 
-@pytest.mark.parametrize("kind", [Kind.ANTHROPIC, Kind.MESSAGES, Kind.FOUNDRY])
-def test_a_subscription_token_is_refused_with_rule_and_alternative(kind: Kind) -> None:
+@pytest.mark.parametrize(("kind", "method", "field"), fields_of_all(lambda field: field.required), ids=str)
+def test_each_field_that_is_needed_is_asked_for_by_its_name(kind: Kind, method: str, field: str) -> None:
+    whole = complete(kind, method)
+    assert checked(kind, method, whole) == whole
+    for partial in ({name: value for name, value in whole.items() if name != field}, whole | {field: "  "}):
+        with pytest.raises(UsageError, match=f"^{field} is missing: "):
+            checked(kind, method, partial)
+
+
+@pytest.mark.parametrize(("kind", "method", "field"), fields_of_all(lambda field: field.secret), ids=str)
+def test_a_subscription_token_is_refused_in_every_place_with_rule_and_alternative(
+    kind: Kind, method: str, field: str
+) -> None:
+    whole = complete(kind, method) | {field: "sk-ant-oat01-canary"}
+    if field in ("service_account_json", "identity_token"):  # neither takes a bare token at all
+        with pytest.raises(UsageError, match=field) as refused:
+            checked(kind, method, whole)
+        assert "canary" not in str(refused.value)
+        return
     with pytest.raises(PolicyDenied, match="rule vendor-subscription") as raised:
-        checked(kind, "api_key", {"key": "sk-ant-oat01-canary"})
+        checked(kind, method, whole)
     assert "canary" not in str(raised.value)
     assert "API key from the vendor's console" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("word", ["env", "file", "exec"])
+@pytest.mark.parametrize(
+    "field", sorted({name for _, _, name in fields_of_all(lambda field: field.secret)} - {"service_account_json"})
+)
+def test_a_reference_that_leads_to_one_is_refused_whenever_it_is_read(word: str, field: str, tmp_path: Path) -> None:
+    (tmp_path / "key").touch(mode=0o600)
+    places = {"env": "env:MODELS_KEY", "file": f"file:{tmp_path}/key", "exec": f"exec:cat {tmp_path}/key"}
+    for value, lawful in (("lawful", True), ("sk-ant-oat01-canary", False), ("lawful", True)):
+        (tmp_path / "key").write_text(value)
+        variables = {"MODELS_KEY": value, "PATH": os.environ["PATH"]}
+        if lawful:
+            assert references.read(places[word], field, variables).reveal() == value
+            continue
+        with pytest.raises(PolicyDenied, match="rule vendor-subscription") as raised:
+            references.read(places[word], field, variables)
+        assert "canary" not in f"{raised.value} {raised.value.hint}"
 
 
 def server(text: str) -> ServerSettings:
