@@ -48,6 +48,22 @@ def foundry_with_token(base: str, key: str) -> anthropic.AnthropicFoundry:
     return anthropic.AnthropicFoundry(base_url=url, azure_ad_token_provider=lambda: key, max_retries=0)
 
 
+def mantle(base: str, key: str) -> anthropic.AnthropicBedrockMantle:
+    return anthropic.AnthropicBedrockMantle(
+        base_url=f"{base}/anthropic", api_key=key, aws_region="us-east-1", max_retries=0
+    )
+
+
+def on_aws(base: str, key: str) -> anthropic.AnthropicAWS:
+    return anthropic.AnthropicAWS(
+        base_url=base, api_key=key, aws_region="us-east-1", workspace_id="wrkspc_1", max_retries=0
+    )
+
+
+def on_google(base: str, key: str) -> anthropic.AnthropicGoogleCloud:
+    return anthropic.AnthropicGoogleCloud(base_url=base, token_provider=lambda: key, max_retries=0)
+
+
 CLIENTS = [
     (bedrock, AMAZONS),
     (bedrock, PROFILE),
@@ -55,6 +71,9 @@ CLIENTS = [
     (vertex_with_version, GOOGLES),
     (foundry, MODEL),
     (foundry_with_token, MODEL),
+    (mantle, MODEL),
+    (on_aws, MODEL),
+    (on_google, MODEL),
 ]
 
 

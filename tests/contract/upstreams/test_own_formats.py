@@ -111,6 +111,7 @@ def test_a_request_in_messages_form_has_what_that_form_has(
         assert asked.headers["anthropic-version"] == "2023-06-01"
         assert asked.headers["anthropic-beta"] == "b-1,b-2"
         assert asked.headers["anthropic-user-profile-id"] == "u-1"
+        assert asked.headers["content-type"] == "application/json"
         assert "accept" not in asked.headers
 
 

@@ -138,8 +138,8 @@ class Answers:
     def _relay(self, data: bytes) -> None:
         """Pass a piece of a stream on."""
         events = self._events
-        if events is None:
-            raise RuntimeError("no stream has begun")
+        if events is None or self._ended:
+            return
         try:
             said = b"".join([frame(event) for event in events.feed(self._body.feed(data))])
         except sse.EventTooLarge as error:
@@ -155,7 +155,7 @@ class Answers:
         self._text += self._body.feed(data)
         if len(self._text) > _LARGEST_ERROR:
             raise MalformedResponse("its error is too long")
-        if self._body.done:
+        if self._error and self._body.done:
             self._tell()
 
     def _tell(self) -> None:

@@ -13,7 +13,8 @@ _VERSION: Final = b"2023-06-01"
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OF_FORMAT: Final = frozenset({"anthropic_beta", "anthropic_version", "model", "stream", "user_profile_id"})
 """What a cloud has in the body; the Messages API has it in headers, and the path's part of it in the body."""
-_DROPPED: Final = (b"accept", b"anthropic-beta", b"anthropic-version")
+_DROPPED: Final = (b"accept", b"anthropic-beta", b"anthropic-version", b"content-type")
+"""Headers that are left out, or made anew."""
 
 
 class Request(NamedTuple):
@@ -66,6 +67,7 @@ def in_messages_form(body: bytes, lines: bytes, model: str, *, stream: bool | No
     betas = list(dict.fromkeys([*betas, *(_header(one) for one in own["anthropic_beta"])]))
     versions = [_header(version)] if _DATE.fullmatch(version) else passed[b"anthropic-version"]
     made = [
+        (b"content-type", b"application/json"),
         (b"anthropic-version", (versions or [_VERSION])[0]),
         (b"anthropic-beta", b",".join(one for one in betas if one)),
         *((b"anthropic-user-profile-id", _header(one)) for one in own["user_profile_id"][:1]),
