@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import anthropic
 import pytest
 from people import PASSWORD, PATIENCE
 from running import PROGRAM, Installation, Machine, RunningServer, fresh_variables
+from watching import HEADER_CANARY, agent_telemetry, watching
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.stores.file import FileStore
@@ -183,6 +185,32 @@ def test_the_server_stores_and_logs_no_secret(tmp_path: Path, sdk_call: Ask) -> 
     for secret in (UPSTREAM_CANARY, KEY_CANARY, key, PASSWORD, code):
         assert files_with(tmp_path, secret) == set(), secret
         assert secret not in server.output.replace(link, "")
+
+
+def test_whoever_watches_over_the_server_is_told_no_secret(tmp_path: Path, sdk_call: Ask) -> None:
+    settings = {"KEYSTEAD_SERVER_UPSTREAM_API_KEY": UPSTREAM_CANARY, "KEYSTEAD_DEBUG": "1"} | NOWHERE
+    with watching() as watched, RunningServer(tmp_path, watched.settings | settings) as server:
+        key = server.administrator().create_key()
+        sdk_call(server.base, key)
+        assert sdk_call(server.base, KEY_CANARY).status_code == 401
+        for path, content_type, body in agent_telemetry("hello"):
+            headers = {"authorization": f"Bearer {key}", "x-api-key": KEY_CANARY, "content-type": content_type}
+            with urllib.request.urlopen(urllib.request.Request(server.base + path, body, headers), timeout=PATIENCE):
+                pass
+        for fake in (watched.first, watched.second):
+            fake.wait(7)  # six of the agent, and a span of the request that was let in
+        scraped = watched.scraped()
+        assert server.stop() == 0
+
+    assert 'keystead_gateway_refusals_total{status="401"} 1' in scraped
+    assert {one.headers.get("api-key") for one in watched.first.received} == {HEADER_CANARY}
+    assert {one.headers.get("api-key") for one in watched.second.received} == {None}
+    assert "keystead.request.id" in watched.told()
+    for secret in (UPSTREAM_CANARY, KEY_CANARY, key, PASSWORD, HEADER_CANARY):
+        assert secret not in watched.told(), secret
+        assert secret not in scraped, secret
+        assert secret not in server.output, secret
+        assert files_with(tmp_path, secret) == set(), secret
 
 
 NOWHERE: Final = {"KEYSTEAD_SERVER_UPSTREAM_URL": "http://127.0.0.1:1"}

@@ -1,7 +1,8 @@
-"""No byte of a prompt or a completion is on a disk or in what the server prints, whatever goes wrong with it (S-22).
+"""No byte of a prompt or a completion is on a disk, or in what the server tells, whatever goes wrong with it (S-22).
 
-Everything runs as real processes, with debugging on and an upstream that quotes prompts wherever it can. The server is
-killed in the middle of an answer, started again, and ended; then every byte that it has left behind is searched.
+Everything runs as real processes, with debugging on, everything traced, and an upstream that quotes prompts wherever
+it can. The server is killed in the middle of an answer, started again, and ended; then every byte is searched that it
+has left behind, printed, shown Prometheus, or sent to a collector.
 """
 
 import json
@@ -11,13 +12,16 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
+from collector import FakeCollector
 from people import PATIENCE, Person
 from running import RunningServer
+from watching import Watching, agent_telemetry, of_agents, watching
 
 PROMPT: Final = "canaryPrompt7xcanaryPrompt7x"
 COMPLETION: Final = "canaryCompletion7xcanaryCompletion7x"
@@ -123,19 +127,30 @@ class Gateway:
 
     def begin(self, case: str, body: bytes, path: str = "/v1/messages", length: int | None = None) -> socket.socket:
         """Send a request, or its beginning when ``length`` says that there is more."""
+        return self._begin(f"x-claude-code-case: {case}", body, path, len(body) if length is None else length)
+
+    def _begin(self, line: str, body: bytes, path: str, size: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self._port), PATIENCE)
-        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {self._key}\r\nx-claude-code-case: {case}\r\n"
-        size = len(body) if length is None else length
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {self._key}\r\n{line}\r\n"
         connection.sendall(f"{head}connection: close\r\ncontent-length: {size}\r\n\r\n".encode() + body)
         return connection
 
     def ask(self, case: str, body: bytes, path: str = "/v1/messages") -> bytes:
         """Send a request, and return all that comes until the connection ends."""
         with self.begin(case, body, path) as connection:
-            answer = b""
-            while data := connection.recv(65536):
-                answer += data
-            return answer
+            return _rest(connection)
+
+    def tell(self, path: str, content_type: str, body: bytes) -> bytes:
+        """Send an agent's telemetry, and return the answer."""
+        with self._begin(f"content-type: {content_type}", body, path, len(body)) as connection:
+            return _rest(connection)
+
+
+def _rest(connection: socket.socket) -> bytes:
+    answer = b""
+    while data := connection.recv(65536):
+        answer += data
+    return answer
 
 
 def question(**more: Any) -> bytes:
@@ -184,11 +199,26 @@ def switch_on(person: Person, base: str) -> None:
     assert "Switch zero data retention off" in page
 
 
-@pytest.mark.requirement("S-22 nothing kept")
+def tell(gateway: Gateway, watched: Watching, *, kept: bool) -> None:
+    """Send what agents tell, with the canary in it, and wait for what passes of it: all, or metrics alone."""
+    for path, content_type, body in agent_telemetry(f"{PROMPT} {COMPLETION}"):
+        assert gateway.tell(path, content_type, body).startswith(b"HTTP/1.1 200"), path
+        if not kept:  # whatever it is, said to be metrics
+            assert gateway.tell("/v1/metrics", content_type, body).startswith(b"HTTP/1.1 200"), path
+    for fake in (watched.first, watched.second):
+        fake.wait(condition=partial(_told, fake, 6 if kept else 4))
+
+
+def _told(fake: FakeCollector, count: int) -> bool:
+    """Return whether so much of agents came, and something of the server's own."""
+    return count <= len(of_agents(fake.received)) < len(fake.received)
+
+
+@pytest.mark.requirement("S-22 nothing kept", "S-22 telemetry")
 @pytest.mark.parametrize("zero_retention", [False, True])
 def test_nothing_of_prompts_and_completions_is_left_behind(tmp_path: Path, zero_retention: bool) -> None:
-    with listening() as upstream:
-        settings = {
+    with listening() as upstream, watching() as watched:
+        settings = watched.settings | {
             "KEYSTEAD_SERVER_DATA_DIR": str(tmp_path / "data"),
             "KEYSTEAD_SERVER_UPSTREAM_URL": f"http://127.0.0.1:{upstream.server_address[1]}",
             "KEYSTEAD_SERVER_UPSTREAM_API_KEY": "upstream-key",
@@ -207,16 +237,22 @@ def test_nothing_of_prompts_and_completions_is_left_behind(tmp_path: Path, zero_
                 switch_on(person, server.base)
             gateway = Gateway(server.base, key)
             everything(gateway)
+            tell(gateway, watched, kept=not zero_retention)
+            scraped = watched.scraped()
             with gateway.begin("silent", question(stream=True)) as connection:
                 read_until_it_comes(connection)
                 server.stop(signal.SIGKILL)
             printed = server.output
         with RunningServer(tmp_path, settings) as server:
             assert COMPLETION.encode() in Gateway(server.base, key).ask("answer", question())
+            scraped += watched.scraped()
             server.stop()
             printed += server.output
+        told = watched.told_by_itself() if not zero_retention else watched.told()
     assert sum(PROMPT in body for body in upstream.asked) > len(CASES), "the canary went through"
     assert left_behind(tmp_path, MODEL), "what is kept is found by this search"
+    assert MODEL in told, "what is told is found by this search"
+    assert "keystead_gateway_tokens_total{" in scraped
     for canary in (PROMPT, COMPLETION):
         assert left_behind(tmp_path, canary) == []
-        assert canary not in printed
+        assert canary not in printed + scraped + told
