@@ -19,11 +19,8 @@ from keystead.server.keys.models import Purpose
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.suspensions import operations as suspensions
-from keystead.server.usage import export
-from keystead.server.usage import operations as ledger
 
 UNPROCESSABLE = 422
-PERIODS = {ledger.Period.DAY: "Today", ledger.Period.WEEK: "This week", ledger.Period.MONTH: "This month"}
 
 
 @require_safe
@@ -116,34 +113,6 @@ def revoke_key(request: HttpRequest, member: Membership, key_id: str) -> HttpRes
         api_keys.revoke(key, member, now())
         return redirect("keys")
     return render(request, "console/key_revoke.html", {"key": key, "member": member})
-
-
-@require_safe
-@for_members
-def usage(request: HttpRequest, member: Membership) -> HttpResponse:
-    """Show what was used today, this week or this month, and what it cost."""
-    report = ledger.usage_of(member, now(), _period(request))
-    return render(request, "console/usage.html", {"report": report, "periods": PERIODS})
-
-
-@require_safe
-@for_members
-def usage_csv(request: HttpRequest, member: Membership) -> HttpResponse:
-    """Hand out what the page counts as a table for spreadsheets."""
-    period, day = _period(request), now()
-    disposition = f'attachment; filename="usage-{period}-{day:%Y-%m-%d}.csv"'
-    return HttpResponse(
-        export.as_csv(member, day, period),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": disposition, "Cache-Control": "no-store"},
-    )
-
-
-def _period(request: HttpRequest) -> ledger.Period:
-    try:
-        return ledger.Period(request.GET.get("period", ledger.Period.DAY))
-    except ValueError as error:
-        raise Http404 from error
 
 
 def _explain(form: Form, error: KeysteadError) -> None:

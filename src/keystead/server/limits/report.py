@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from keystead.server.keys.models import ApiKey
 from keystead.server.limits import counted, facts
 from keystead.server.limits.models import Limit
 from keystead.server.organizations import operations as organizations
@@ -56,28 +57,55 @@ def seats(organization: Organization, members: Iterable[Membership], now: dateti
 
     A limit of a key is not among it: it holds for that key alone.
     """
-    name = ids.dump("organization", organization.pk)
-    limits = [facts.rule_of(one) for one in Limit.objects.filter(organization=organization)]
-    kept = {name: [one for one in limits if one.scope is not Scope.KEY]}
-    at = now.timestamp()
-    spent = facts.spent(counted.asked(kept), at)
-    groups = facts.groups_of_members(counted.groups(kept))
-    workspace = ids.dump("workspace", organizations.default_workspace(organization).pk)
+    book = _Book(organization, now)
+    return [Seat(member, book.of(member)) for member in members]
 
-    def line(cap: Cap) -> Line:
+
+def holding(member: Membership, now: datetime) -> tuple[Line, ...]:
+    """Return everything that holds for a member, limits of their usable keys included; the nearest one first.
+
+    What can be used up comes before what cannot be seen in the ledger, such as requests per minute.
+    """
+    book = _Book(member.organization, now)
+    lines = (*book.of(member), *book.of_keys(member))
+    return tuple(sorted(lines, key=lambda line: (line.used is None, -line.percent)))
+
+
+class _Book:
+    """The limits of an organization, and what is used of them."""
+
+    def __init__(self, organization: Organization, now: datetime) -> None:
+        self._name = ids.dump("organization", organization.pk)
+        self._limits = [facts.rule_of(one) for one in Limit.objects.filter(organization=organization)]
+        self._at = now.timestamp()
+        self._spent = facts.spent(counted.asked({self._name: self._limits}), self._at)
+        self._groups = facts.groups_of_members(counted.groups({self._name: self._limits}))
+        self._workspace = ids.dump("workspace", organizations.default_workspace(organization).pk)
+
+    def of(self, member: Membership) -> tuple[Line, ...]:
+        """Return what holds for a member, whatever they show."""
+        seat = ids.dump("membership", member.pk)
+        groups = self._groups.get(seat, frozenset())
+        caller = Caller(self._name, self._workspace, seat, "", groups, signed_in=True)
+        return tuple(map(self._line, rules.caps(self._limits, caller)))
+
+    def of_keys(self, member: Membership) -> tuple[Line, ...]:
+        """Return what holds for each of a member's keys alone."""
+        of_keys = [one for one in self._limits if one.scope is Scope.KEY]
+        if not of_keys:
+            return ()
+        keys = ApiKey.objects.filter(member=member, revoked_at=None).values_list("id", flat=True)
+        own = {ids.dump("api_key", key) for key in keys}
+        caps = (Cap(one.amount, one.subject, one) for one in of_keys if one.subject in own and one.amount is not None)
+        return tuple(map(self._line, caps))
+
+    def _line(self, cap: Cap) -> Line:
         measure, period = cap.limit.measure, cap.limit.period
         if measure not in MONEY:
             return Line(cap, None)
-        counter = Counter(period, at)
-        counter.reset(spent.get((cap.counted, measure, period), ()), at)
-        return Line(cap, counter.used, counter.room_at(counter.used - 1, at) if counter.used else None)
-
-    found = []
-    for member in members:
-        seat = ids.dump("membership", member.pk)
-        caller = Caller(name, workspace, seat, "", groups.get(seat, frozenset()), signed_in=True)
-        found.append(Seat(member, tuple(line(cap) for cap in rules.caps(kept[name], caller))))
-    return found
+        counter = Counter(period, self._at)
+        counter.reset(self._spent.get((cap.counted, measure, period), ()), self._at)
+        return Line(cap, counter.used, counter.room_at(counter.used - 1, self._at) if counter.used else None)
 
 
 def pots(organization: Organization, now: datetime) -> dict[str, int]:

@@ -2,11 +2,12 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from django.db.models import Sum
+from django.db.models import Max, Min, Sum
 from django.db.models.functions import TruncDate
 
 from keystead.server.organizations.models import Membership
@@ -31,9 +32,32 @@ COLUMNS: Final = (
     "cache_write_1h_tokens",
     "web_searches",
     "upstream_kind",
+    "billed_usd",
+    "covered_usd",
+    "beyond_allowance_requests",
 )
-_BY: Final = ("member_id", "service_account_id", "principal_id", "workspace_id", "upstream", "model", "upstream_kind")
-_COST: Final = COLUMNS.index("cost_usd")
+SESSION_COLUMNS: Final = (
+    "first_request",
+    "last_request",
+    "session",
+    "person",
+    "key",
+    "workspace",
+    "model",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+    "estimated_requests",
+    "unpriced_requests",
+    "billed_usd",
+    "covered_usd",
+    "beyond_allowance_requests",
+)
+_WHOSE: Final = ("member_id", "service_account_id", "principal_id", "workspace_id")
+_TOLD_SESSIONS: Final = 10
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\N{FULLWIDTH EQUALS SIGN}")
 
 
@@ -46,25 +70,62 @@ def as_csv(member: Membership, now: datetime, period: Period) -> str:
     rows = (
         entries_for(member, now, period)
         .annotate(day=TruncDate("started_at", tzinfo=UTC))
-        .values_list("day", *_BY)
-        .annotate(**MEASURES, hour=Sum("cache_write_1h_tokens"), searches=Sum("web_searches"))
+        .values_list("day", *_WHOSE, "upstream", "model", "upstream_kind")
+        .annotate(hour=Sum("cache_write_1h_tokens"), searches=Sum("web_searches"), **MEASURES)
     )
+    return _table(COLUMNS, sorted((_line(row, names) for row in rows), key=lambda line: line[:6]))
+
+
+def sessions_as_csv(member: Membership, now: datetime, period: Period) -> str:
+    """Return what ``member`` may read of agents' sessions: a line per session, person, key, workspace and model."""
+    names = Names.of(member.organization_id)
+    rows = (
+        entries_for(member, now, period)
+        .exclude(session_id="")
+        .values_list("session_id", *_WHOSE, "model")
+        .annotate(first=Min("started_at"), last=Max("started_at"), **MEASURES)
+    )
+    return _table(SESSION_COLUMNS, sorted(_session_line(row, names) for row in rows))
+
+
+def _table(columns: Iterable[str], lines: Iterable[list[str]]) -> str:
     text = io.StringIO()
     write = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerow
-    write(COLUMNS)
-    for row in sorted((_line(row, names) for row in rows), key=lambda line: line[:6]):
-        write(row)
+    write(columns)
+    for line in lines:
+        write(line)
     return text.getvalue()
 
 
 def _line(row: tuple[Any, ...], names: Names) -> list[str]:
-    day, person, service, key, workspace, upstream, model, kind, *numbers = row
+    day, *whose, upstream, model, kind, hour, searches = row[:10]
+    tally = Tally("", *(int(number or 0) for number in row[10:]))
+    texts = map(harmless, (*_named(whose, names), upstream, model))
+    more = (str(int(hour or 0)), str(int(searches or 0)), kind)
+    return [day.isoformat(), *texts, *_counts(tally), *more, *_billed(tally)]
+
+
+def _session_line(row: tuple[Any, ...], names: Names) -> list[str]:
+    session, *whose, model, first, last = row[:8]
+    tally = Tally("", *(int(number or 0) for number in row[8:]))
+    times = (f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for moment in (first, last))
+    return [*times, *map(harmless, (session, *_named(whose, names), model)), *_counts(tally), *_billed(tally)]
+
+
+def _named(whose: Iterable[Any], names: Names) -> tuple[str, str, str]:
+    """Return what people call the columns of :data:`_WHOSE`."""
+    person, service, key, workspace = whose
     owner = str(person or service)
-    texts = (names.owners.get(owner, owner), names.key(key), names.workspaces.get(str(workspace), str(workspace)))
-    counts = [str(int(number or 0)) for number in numbers]
-    line = [day.isoformat(), *map(harmless, (*texts, upstream, model)), *counts]
-    line[_COST] = amount(int(line[_COST]))
-    return [*line, kind]
+    return names.owners.get(owner, owner), names.key(key), names.workspaces.get(str(workspace), str(workspace))
+
+
+def _counts(line: Tally) -> list[str]:
+    tokens = (line.input_tokens, line.output_tokens, line.cache_read_tokens, line.cache_write_tokens)
+    return [*map(str, (line.requests, *tokens)), amount(line.cost_micro), str(line.estimates), str(line.unpriced)]
+
+
+def _billed(line: Tally) -> list[str]:
+    return [amount(line.billed_micro), amount(line.covered_micro), str(line.beyond)]
 
 
 def harmless(text: str) -> str:
@@ -74,7 +135,14 @@ def harmless(text: str) -> str:
 
 def described(report: Report) -> dict[str, Any]:
     """Return a report as plain data; costs are whole micro-units, and the same as decimal text."""
-    lists = {"people": report.by_member, "keys": report.by_key, "models": report.by_model}
+    lists = {
+        "people": report.by_member,
+        "keys": report.by_key,
+        "workspaces": report.by_workspace,
+        "models": report.by_model,
+        "sessions": report.by_session,
+        "times": report.by_time,
+    }
     return {
         "period": report.period.value,
         "begin": report.begin.date().isoformat(),
@@ -89,12 +157,23 @@ def told(report: Report) -> list[str]:
     """Return a report as lines for a terminal, the most expensive first; ≈ marks what includes an estimate."""
     until = f"{report.begin:%Y-%m-%d} to {report.end:%Y-%m-%d} (UTC)"
     lines = [f"{until}: {report.total.requests} requests, {_money(report.total)}"]
-    for title, tallies in (("People", report.by_member), ("Keys", report.by_key), ("Models", report.by_model)):
+    if report.total.covered_micro:
+        billed, covered = amount(report.total.billed_micro), amount(report.total.covered_micro)
+        beyond = f"{report.total.beyond} requests went beyond one"
+        lines.append(f"{billed} {CURRENCY} are billed, flat rates cover {covered} {CURRENCY}; {beyond}.")
+    for title, tallies in _told_lists(report):
         lines += ["", title] if tallies else []
         lines += [f"  {_money(one):>18}  {one.requests:>8} requests  {printable(one.label)}" for one in tallies]
     if report.total.unpriced:
         lines += ["", f"{report.total.unpriced} requests have no cost yet: keystead server usage-reprice."]
     return lines
+
+
+def _told_lists(report: Report) -> Iterable[tuple[str, tuple[Tally, ...]]]:
+    yield from (("People", report.by_member), ("Keys", report.by_key))
+    if len(report.by_workspace) > 1:
+        yield "Workspaces", report.by_workspace
+    yield from (("Models", report.by_model), ("Agent sessions", report.by_session[:_TOLD_SESSIONS]))
 
 
 def printable(text: str) -> str:
@@ -107,4 +186,5 @@ def _money(line: Tally) -> str:
 
 
 def _described(line: Tally) -> dict[str, Any]:
-    return asdict(line) | {"cost": amount(line.cost_micro)}
+    billed = {"billed_micro": line.billed_micro, "billed": amount(line.billed_micro)}
+    return asdict(line) | {"cost": amount(line.cost_micro), **billed}

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate, TruncHour
 
 from keystead.server.keys.models import ApiKey, ServiceAccount
 from keystead.server.organizations import operations as organizations
@@ -23,7 +24,15 @@ SIGNED_IN: Final = "Signed-in sessions"
 """What requests with an access token, rather than a key, are listed as."""
 
 _SUMS: Final = {name: Sum(name) for name in (*TOKENS, "cost_micro")}
-_COUNTS: Final = {"estimates": Count("id", Q(cost_is_estimate=True)), "unpriced": Count("id", Q(cost_micro=None))}
+SESSIONS: Final = 50
+"""Agent sessions that a report names at most, the most expensive ones."""
+
+_COUNTS: Final = {
+    "estimates": Count("id", Q(cost_is_estimate=True)),
+    "unpriced": Count("id", Q(cost_micro=None)),
+    "all_covered_micro": Sum("covered_micro"),
+    "beyond": Count("id", Q(covered_micro__lt=F("cost_micro"))),
+}
 MEASURES: Final = {"requests": Count("id")} | {f"all_{name}": of for name, of in _SUMS.items()} | _COUNTS
 """What is asked of the database for a :class:`Tally`, in its order."""
 
@@ -48,9 +57,11 @@ class Tally:
     """Requests, tokens and cost of one line in a report; ``label`` says of what.
 
     Attributes:
-        cost_micro: in micro-units of the currency.
+        cost_micro: in micro-units of the currency, whoever pays for it.
         estimates: how many requests' cost is an estimate.
         unpriced: how many requests are older than prices and have none.
+        covered_micro: the part of the cost that flat rates cover.
+        beyond: how many requests went beyond an allowance, wholly or in part.
     """
 
     label: str
@@ -62,6 +73,13 @@ class Tally:
     cost_micro: int = 0
     estimates: int = 0
     unpriced: int = 0
+    covered_micro: int = 0
+    beyond: int = 0
+
+    @property
+    def billed_micro(self) -> int:
+        """The part of the cost that is billed."""
+        return self.cost_micro - self.covered_micro
 
     @property
     def tokens(self) -> int:
@@ -78,7 +96,10 @@ class Report:
 
     Attributes:
         whole_organization: False when it covers only the member who asked.
-        total: of everything below; each of the four lists adds up to it, the largest line first.
+        total: of everything below; each of the first four lists adds up to it, the largest line first.
+        by_session: those of agent sessions that cost most, at most :data:`SESSIONS`; requests without one are in none.
+        sessions: how many agent sessions there are.
+        by_time: one for each hour of a day, or each day of a week or month, in their order and with those of nothing.
     """
 
     period: Period
@@ -90,6 +111,9 @@ class Report:
     by_key: tuple[Tally, ...]
     by_member: tuple[Tally, ...]
     by_workspace: tuple[Tally, ...]
+    by_session: tuple[Tally, ...]
+    sessions: int
+    by_time: tuple[Tally, ...]
 
 
 def usage_of(member: Membership, now: datetime, period: Period = Period.DAY) -> Report:
@@ -131,6 +155,9 @@ def _report(
         by_key=_named(_tallies(entries, "principal_id"), _key_names(organization)),
         by_member=_by_owner(entries, organization),
         by_workspace=_named(_tallies(entries, "workspace_id"), _workspace_names(organization)),
+        by_session=_by_session(entries, organization if everyone else None),
+        sessions=_in_sessions(entries).aggregate(count=Count("session_id", distinct=True))["count"],
+        by_time=_by_time(entries, period, now),
     )
 
 
@@ -180,6 +207,37 @@ def _by_owner(entries: QuerySet[UsageEntry], organization: UUID) -> tuple[Tally,
     people = _named(_tallies(entries.exclude(member=None), "member_id"), _member_names(organization))
     services = _tallies(entries.exclude(service_account=None), "service_account_id")
     return _sorted((*people, *_named(services, _service_account_names(organization))))
+
+
+def _in_sessions(entries: QuerySet[UsageEntry]) -> QuerySet[UsageEntry]:
+    return entries.exclude(session_id="")
+
+
+def _by_session(entries: QuerySet[UsageEntry], whose: UUID | None) -> tuple[Tally, ...]:
+    """Return the most expensive agent sessions; of an organization each with its owner, since names are the agents'."""
+    owners = Names.of(whose).owners if whose else {}
+    rows = _in_sessions(entries).values_list("session_id", "member_id", "service_account_id").annotate(**MEASURES)
+    found = []
+    for session, member, service, *numbers in rows.order_by(F("all_cost_micro").desc(nulls_last=True), "session_id")[
+        :SESSIONS
+    ]:
+        owner = str(member or service)
+        label = f"{session} ({owners.get(owner, owner)})" if whose else session
+        found.append(Tally(label, *(int(number or 0) for number in numbers)))
+    return _sorted(found)
+
+
+def _by_time(entries: QuerySet[UsageEntry], period: Period, now: datetime) -> tuple[Tally, ...]:
+    truncated: TruncHour | TruncDate
+    if period is Period.DAY:
+        truncated, step, shape = TruncHour("started_at", tzinfo=UTC), timedelta(hours=1), "%H:%M"
+    else:
+        truncated, step, shape = TruncDate("started_at", tzinfo=UTC), timedelta(days=1), "%Y-%m-%d"
+    rows = entries.annotate(moment=truncated).values_list("moment").annotate(**MEASURES)
+    found = {f"{moment:{shape}}": [int(number or 0) for number in numbers] for moment, *numbers in rows}
+    begin, end = period.begin(now), now.astimezone(UTC)
+    labels = [f"{begin + step * number:{shape}}" for number in range((end - begin) // step + 1)]
+    return tuple(Tally(label, *found.get(label, ())) for label in labels)
 
 
 def _workspace_names(organization: UUID) -> dict[str, str]:

@@ -14,6 +14,12 @@ def separated(number: int) -> str:
 
 
 @register.filter
+def unlocalized(number: float) -> str:
+    """Return a number as pictures have it, with a point, whatever the language of the page."""
+    return f"{number:g}"
+
+
+@register.filter
 def money(micro: int) -> str:
     """Return micro-dollars as people read them: to the cent, and below a dollar to a hundredth of one."""
     if 0 < micro < 50:
