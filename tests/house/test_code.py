@@ -54,6 +54,7 @@ REVEALERS = {
     "server/console/views.py": "onto the page that shows a new key once",
     "server/site/database.py": "to the database driver",
     "server/mail/smtp.py": "to the mail server, behind TLS",
+    "server/shared_counters.py": "to the library that speaks with Redis",
     "server/sealing.py": "into the encryption under which it rests",
     "server/sso/conversation.py": "behind the word Bearer, wrapped again",
     "server/sso/openid.py": "into HTTP Basic, wrapped again",

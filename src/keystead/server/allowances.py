@@ -20,7 +20,9 @@ from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
 from keystead.server.limits import counted, sums
 from keystead.server.limits.counted import Count
+from keystead.server.limits.others import Check, Heard, Others, add
 from keystead.server.limits.over import STALE, Denial, near, over
+from keystead.server.limits.shared import News, Outbox, Settled
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.policy.limits import MONEY, Beyond, Caller, Cap, Limit, Measure, Scope, caps
 from keystead.server.policy.windows import Counter
@@ -34,6 +36,8 @@ UNSAID: Final = 8_192
 """Tokens of an answer whose request names no limit of them."""
 STALE_SECONDS: Final = 120.0
 """For how long counters are believed that could not be counted anew, where limits fail closed."""
+AWAY_SECONDS: Final = 5.0
+"""The same for servers that cannot tell one another what they count, though they should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +62,12 @@ def limit_truth() -> LimitTruth:
     return LimitTruth(facts.by_organization, facts.groups_of_members, facts.ledger)
 
 
-class _Check(NamedTuple):
-    cap: Cap
-    measure: Measure
-    counter: Counter
-
-
-class _Used(NamedTuple):
-    """What a settled request adds to counters of money, in micro-units."""
-
-    principal: Principal
-    started_at: float
-    amounts: Mapping[Measure, int]
-
-
 class _Open(NamedTuple):
-    """A request under way."""
+    """A request under way; ``wanted`` is what other servers were told of it."""
 
     principal: Principal
     held: Sequence[tuple[Counter, int]]
+    wanted: Mapping[Measure, int] | None = None
 
 
 class Allowances:
@@ -88,10 +79,18 @@ class Allowances:
         clock: for when something was counted.
         changes: of limits, groups and members.
         closed: whether nothing is served by counters that are too old to be believed.
+        origin: what other servers know this one by, where servers tell one another what they count; or empty.
     """
 
     def __init__(
-        self, truth: LimitTruth, book: PriceBook, clock: Clock, changes: Changes, *, closed: bool = False
+        self,
+        truth: LimitTruth,
+        book: PriceBook,
+        clock: Clock,
+        changes: Changes,
+        *,
+        closed: bool = False,
+        origin: str = "",
     ) -> None:
         self._truth = truth
         self._book = book
@@ -102,13 +101,15 @@ class Allowances:
         self._storing = threading.Lock()
         self._limits: Mapping[str, Sequence[Limit]] = {}
         self._groups: Mapping[str, frozenset[str]] = {}
-        self._plans: dict[str, tuple[_Check, ...]] = {}
+        self._plans: dict[str, tuple[Check, ...]] = {}
         self._counters: dict[Count, Counter] = {}
         self._sums = sums.Sums()
         self._late = False
         self._open: dict[str, _Open] = {}
-        self._unsaved: dict[str, _Used] = {}
-        self._counted_at = clock.now()
+        self._unsaved: dict[str, Settled] = {}
+        self._outbox = Outbox(origin) if origin else None
+        self._others = Others(self._checks)
+        self._counted_at = self._told_at = clock.now()
         self._unsubscribe = changes.subscribe(self._apply)
         self.refresh()
 
@@ -147,7 +148,7 @@ class Allowances:
             if not checks:
                 self._open[request_id] = _Open(principal, ())
                 return ""
-            if self._closed and now - self._counted_at > STALE_SECONDS:
+            if self._closed and self._is_stale(now):
                 return STALE
             wanted = self._wanted(model, size, seller, now)
             part = _covered(checks, wanted[Measure.SPEND], now)
@@ -158,7 +159,9 @@ class Allowances:
                 if is_over and cap.limit.beyond is Beyond.STOPPED and not (is_free and measure is Measure.SPEND):
                     return over(cap, counter, wanted[measure], now)
             wanted[Measure.ALLOWANCE] = part or 0
-            self._open[request_id] = _Open(principal, _hold(checks, wanted, now))
+            self._open[request_id] = _Open(principal, _hold(checks, wanted, now), wanted)
+            if self._outbox is not None:
+                self._outbox.hold(principal, wanted)
             return next(filter(None, (near(cap, counter) for cap, _, counter in checks)), "")
 
     def settle(self, record: UsageRecord) -> UsageRecord:
@@ -177,21 +180,28 @@ class Allowances:
             cost = cost_of(record, self._book).micro
             checks = self._checks(request.principal, now)
             part = _covered(checks, cost, now)
-            amounts = {Measure.SPEND: cost - (part or 0), Measure.ALLOWANCE: part or 0}
-            self._unsaved[record.id] = used = _Used(request.principal, record.started_at, amounts)
-            self._spend(used, now)
             tokens = record.input_tokens + record.output_tokens + record.cache_write_tokens
-            for _, measure, counter in checks:
-                if measure is Measure.TOKENS:
-                    counter.add(tokens, record.started_at, now)
+            settled = Settled(request.principal, 0, record.started_at, cost - (part or 0), part or 0, tokens)
+            if self._outbox is not None and request.wanted is not None:
+                settled = self._outbox.settle(request.principal, request.wanted, record.started_at, settled[3:])
+            self._unsaved[record.id] = settled
+            self._spend(settled, now)
+            add(checks, Measure.TOKENS, tokens, record.started_at, now)
         return record if part is None else record._replace(covered_micro=part)
 
-    def storing(self, write: Callable[[Sequence[UsageRecord]], None]) -> Callable[[Sequence[UsageRecord]], None]:
-        """Return ``write``, which stores records, such that it is known here what the ledger has."""
+    def storing(self, write: Callable[[Sequence[UsageRecord], int], None]) -> Callable[[Sequence[UsageRecord]], None]:
+        """Return what stores records such that it is known here, and to other servers, what the ledger has.
+
+        Args:
+            write: stores records and, in the same transaction, up to which settlement the ledger has this server's; 0
+                is none.
+        """
 
         def stored(batch: Sequence[UsageRecord]) -> None:
             with self._storing:
-                write(batch)
+                with self._lock:
+                    unsaved = [self._unsaved[record.id] for record in batch if record.id in self._unsaved]
+                write(batch, max((one.number for one in unsaved), default=0))
                 with self._lock:
                     for record in batch:
                         self._unsaved.pop(record.id, None)
@@ -226,30 +236,88 @@ class Allowances:
             return sums.Sums(), None
         return sums.read(self._truth.ledger, self._sums, asked, self._clock.now(), whole=whole)
 
+    def hear(self, news: News, monotonic: float) -> bool:
+        """Take in what another server says; returns whether the ledger is to be counted.
+
+        Args:
+            news: of a server other than this one.
+            monotonic: seconds of the clock that does not jump.
+        """
+        with self._lock:
+            heard = self._others.hear(news, self._clock.now(), monotonic)
+            self._answer(heard)
+            return heard.recount
+
+    def _answer(self, heard: Heard) -> None:
+        if self._outbox is not None and heard.ask:
+            self._outbox.ask()
+        elif self._outbox is not None and heard.answer:
+            self._outbox.answer()
+
+    def news(self, *, anyhow: bool, leaves: bool = False) -> News | None:
+        """Return what is to be told to the other servers, if anything; see :meth:`Outbox.news`."""
+        with self._lock:
+            if self._outbox is None:
+                return None
+            return self._outbox.news([*self._unsaved.values()], anyhow=anyhow, leaves=leaves)
+
+    def ask(self) -> None:
+        """Have every other server tell all it has, because messages may have been lost."""
+        with self._lock:
+            self._answer(Heard(ask=True))
+
+    def reached(self) -> None:
+        """Note that messages pass between the servers."""
+        self._told_at = self._clock.now()
+
+    def leave_silent(self, monotonic: float) -> bool:
+        """Give up servers that have fallen silent; returns whether the ledger is to be counted for that."""
+        with self._lock:
+            return self._others.leave_silent(monotonic)
+
+    @property
+    def origin(self) -> str:
+        """What other servers know this one by."""
+        return "" if self._outbox is None else self._outbox.origin
+
+    def others(self) -> int:
+        """Return how many other servers are known."""
+        with self._lock:
+            return len(self._others)
+
     def used(self, principal: Principal) -> list[tuple[Cap, int]]:
         """Return every cap that a caller has, with what is used of it."""
         now = self._clock.now()
         with self._lock:
             return [(cap, counter.look(now)) for cap, _, counter in self._checks(principal, now)]
 
+    def _is_stale(self, now: float) -> bool:
+        """Return whether the counters are too old to be believed."""
+        if now - self._counted_at > STALE_SECONDS:
+            return True
+        return self._outbox is not None and now - self._told_at > AWAY_SECONDS
+
     def _count(self, changed: set[Count] | None, now: float) -> None:
         """Take the ledger's sums over where they or what was added here may differ; None is everywhere."""
         for key, counter in self._counters.items():
             if key[1] in MONEY and (changed is None or counter.added or key in changed):
                 counter.reset(self._sums.amounts(key), now)
-        for used in self._unsaved.values():
-            self._spend(used, now)
+        self._others.counted(self._sums.stored)
+        if not self._sums.asked:
+            self._others.forget_settled()
+        for settled in (*self._unsaved.values(), *self._others.settled()):
+            self._spend(settled, now)
 
-    def _spend(self, used: _Used, now: float) -> None:
-        checks = {id(one.counter): one for one in self._checks(used.principal, now) if one.measure in used.amounts}
-        for _, measure, counter in checks.values():
-            counter.add(used.amounts[measure], used.started_at, now)
+    def _spend(self, settled: Settled, now: float) -> None:
+        checks = self._checks(settled.principal, now)
+        for measure in MONEY:
+            add(checks, measure, settled.of(measure), settled.when, now)
 
-    def _checks(self, principal: Principal, now: float) -> tuple[_Check, ...]:
+    def _checks(self, principal: Principal, now: float) -> tuple[Check, ...]:
         found = self._plans.get(principal.id)
         return self._plan(principal, now) if found is None else found
 
-    def _plan(self, principal: Principal, now: float) -> tuple[_Check, ...]:
+    def _plan(self, principal: Principal, now: float) -> tuple[Check, ...]:
         found = caps(self._limits.get(principal.organization_id, ()), self._caller(principal))
         checks = tuple(self._check(cap, now) for cap in found)
         if len(self._plans) >= _AT_MOST:
@@ -257,9 +325,9 @@ class Allowances:
         self._plans[principal.id] = checks
         return checks
 
-    def _check(self, cap: Cap, now: float) -> _Check:
+    def _check(self, cap: Cap, now: float) -> Check:
         measure = cap.limit.measure
-        return _Check(cap, measure, self._counter((cap.counted, measure, cap.limit.period), now))
+        return Check(cap, measure, self._counter((cap.counted, measure, cap.limit.period), now))
 
     def _caller(self, principal: Principal) -> Caller:
         key = principal.id if principal.kind is PrincipalKind.API_KEY else ""
@@ -305,7 +373,7 @@ class Allowances:
             _LOG.warning("limits are read again within seconds: %s", type(error).__name__)
 
 
-def _covered(checks: Iterable[_Check], cost: int, now: float) -> int | None:
+def _covered(checks: Iterable[Check], cost: int, now: float) -> int | None:
     """Return how much of a cost the caller's allowances cover; None when they have none.
 
     What is held for other requests is theirs, so that what one is billed does not depend on which ends first. Windows
@@ -327,7 +395,7 @@ def _is_at_least(time: str, least: float) -> bool:
         return False
 
 
-def _hold(checks: Iterable[_Check], wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:
+def _hold(checks: Iterable[Check], wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:
     """Hold what is wanted, once for each counter; requests count at once."""
     held: dict[int, tuple[Counter, int]] = {}
     for _, measure, counter in checks:

@@ -28,7 +28,7 @@ from keystead.server import (
 from keystead.server.background import Running
 from keystead.server.certificate import Certificate
 from keystead.server.dpop import Checker, Memory
-from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits
+from keystead.server.gateway import DirectoryUnavailable, Gateway, Limits, Readiness
 from keystead.server.gateway.pages import ASGIApp, Receive, Scope, Send
 from keystead.server.gateway.ports import Kind, Upstream
 from keystead.server.housekeeping import Chore
@@ -76,7 +76,13 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     with (
         telemetry.running(settings) as collectors,
         traces.running(settings, collectors) as tracer,
-        background.at_work(clock, book_of(settings), _chores(tls, tracer), limits_fail=settings.limits_fail) as running,
+        background.at_work(
+            clock,
+            book_of(settings),
+            _chores(tls, tracer),
+            limits_fail=settings.limits_fail,
+            counters_url=settings.counters_url,
+        ) as running,
         upstream_snapshot.looking(settings, clock, more=_looking_at(own)) as upstreams,
     ):
         _run(_serve(installation, running, Upstreams(upstreams, own), collectors, tracer, announce))
@@ -137,8 +143,8 @@ async def _serve(
             ledger=running.ledger,
             upstreams=lambda principal: connected.of(principal, upstream),
             limits=Limits(body_bytes=settings.max_body_bytes),
-            ready=_database_answers,
-            remark=upstreams.remark,
+            ready=_readiness(running, closed=settings.limits_fail == "closed"),
+            remark=lambda: upstreams.remark() + ("" if running.counters is None else running.counters.remark()),
             managed_settings=_managed_settings,
             permits=running.permits.of,
             denials=observation.counted(running.denials, metrics),
@@ -154,7 +160,9 @@ async def _serve(
         _leave_what_stays_out_of_collections()
         try:
             server = _Server(_uvicorn(gateway, control_plane, installation.certificate), lambda: announce(ready))
-            async with observation.scraped(installation.metrics, metrics, gateway, running.ledger, collectors):
+            async with observation.scraped(
+                installation.metrics, metrics, gateway, running.ledger, collectors, running.counters
+            ):
                 await server.serve(sockets=[installation.listener])
         finally:
             gateway.close()
@@ -281,8 +289,15 @@ def _delivery(principal: Principal) -> Delivery | None:
         raise DirectoryUnavailable(type(error).__name__) from error
 
 
-async def _database_answers() -> str | None:
-    return await asyncio.to_thread(_ask_database)
+def _readiness(running: Running, *, closed: bool) -> Readiness:
+    """Return what ``/readyz`` asks: the database, and the counter store where limits fail closed without it."""
+
+    async def missing() -> str | None:
+        if closed and running.counters is not None and running.counters.away:
+            return "the counter store does not answer"
+        return await asyncio.to_thread(_ask_database)
+
+    return missing
 
 
 def _ask_database() -> str | None:

@@ -4,13 +4,15 @@ All of it begins and ends in one place, in the order in which one part needs ano
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from keystead.clock import Clock
+from keystead.secret import Secret
 from keystead.server import remembered
 from keystead.server.allowances import Allowances, limit_truth
 from keystead.server.allowed_models import AllowedModels, policy_truth
@@ -21,8 +23,10 @@ from keystead.server.directory import SnapshotDirectory, Truth
 from keystead.server.errands import ERRANDS
 from keystead.server.housekeeping import Chore, Housekeeping
 from keystead.server.permits import Permits, permit_truth
+from keystead.server.shared_counters import RedisLink, SharedCounters
 from keystead.server.telling import telling
 from keystead.server.usage.prices import PriceBook
+from keystead.server.usage.record import UsageRecord
 
 if TYPE_CHECKING:
     from keystead.server.usage.ledger import LedgerWriter
@@ -41,6 +45,7 @@ class Running:
     denials: Denials
     allowances: Allowances
     ledger: "LedgerWriter"
+    counters: SharedCounters | None = None
 
 
 def truth() -> Truth:
@@ -70,7 +75,14 @@ def chores(directory: SnapshotDirectory, permits: Permits, denials: Denials, all
         Chore("counting what is left of limits", REFRESH_SECONDS, lambda _: allowances.refresh()),
         Chore("writing down what was refused", REFRESH_SECONDS, denials.write),
         Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
+        Chore("forgetting servers that have gone", SWEEP_SECONDS, _forget_servers),
     ]
+
+
+def _forget_servers(now: float) -> None:
+    from keystead.server.limits import facts
+
+    facts.forget_servers(datetime.fromtimestamp(now, UTC) - timedelta(days=1))
 
 
 def _close_connections() -> None:
@@ -81,7 +93,12 @@ def _close_connections() -> None:
 
 @contextlib.contextmanager
 def at_work(
-    clock: Clock, book: PriceBook, more: Iterable[Chore] = (), *, limits_fail: str = "open"
+    clock: Clock,
+    book: PriceBook,
+    more: Iterable[Chore] = (),
+    *,
+    limits_fail: str = "open",
+    counters_url: Secret | None = None,
 ) -> Iterator[Running]:
     """Do the work for the block, and at its end finish what is under way and write the ledger out.
 
@@ -89,36 +106,68 @@ def at_work(
         clock: wall-clock time, for expiry and for what is due.
         book: what requests cost.
         more: what else is to be done from time to time.
-        limits_fail: as the setting of that name.
+        limits_fail: as the setting of that name, and so is the next.
+        counters_url: through which servers tell one another what they count.
     """
     from keystead.server.authorization import operations as authorization
-    from keystead.server.usage.ledger import LedgerWriter, store
+    from keystead.server.usage.ledger import LedgerWriter
 
     authorization.make_signing_key(clock.now())
     directory = SnapshotDirectory(truth(), clock, CHANGES)
     models = AllowedModels(policy_truth(), CHANGES)
     permits = Permits(permit_truth(), models, CHANGES)
     denials = Denials(record)
-    allowances = Allowances(limit_truth(), book, clock, CHANGES, closed=limits_fail == "closed")
-    ledger = LedgerWriter(write=allowances.storing(partial(store, book=book)))
+    origin = uuid4().hex if counters_url is not None else ""
+    allowances = Allowances(limit_truth(), book, clock, CHANGES, closed=limits_fail == "closed", origin=origin)
+    ledger = LedgerWriter(write=allowances.storing(partial(_store, book=book, origin=origin, clock=clock)))
     due = [*chores(directory, permits, denials, allowances), *more]
     housekeeping = Housekeeping(due, clock, finished=_close_connections)
     announcements = _announcements(directory, permits, allowances)
+    counters = _counters(counters_url, allowances, housekeeping, clock)
     try:
         housekeeping.start()
         with telling(clock), remembered.remembering(CHANGES):
-            yield Running(directory, permits, denials, allowances, ledger)
+            yield Running(directory, permits, denials, allowances, ledger, counters)
     finally:
         housekeeping.close()
         if announcements is not None:
             announcements.close()
         ERRANDS.close()
         ledger.close()
+        if counters is not None:
+            counters.close()
         allowances.close()
         denials.close()
         permits.close()
         models.close()
         directory.close()
+
+
+def _store(batch: Sequence[UsageRecord], settlement: int, *, book: PriceBook, origin: str, clock: Clock) -> None:
+    """Store a batch of the ledger and, where servers tell one another, up to which settlement it has this one's."""
+    from keystead.server.usage.ledger import store
+
+    if not settlement:
+        store(batch, book)
+        return
+    from django.db import transaction
+
+    from keystead.server.limits import facts
+
+    with transaction.atomic():
+        store(batch, book)
+        facts.store_up_to(origin, settlement, datetime.fromtimestamp(clock.now(), UTC))
+
+
+def _counters(
+    url: Secret | None, allowances: Allowances, housekeeping: Housekeeping, clock: Clock
+) -> SharedCounters | None:
+    if url is None:
+        return None
+    from keystead.server.sealing import derived_keys
+
+    keys = derived_keys("counters of limits")
+    return SharedCounters(allowances, partial(RedisLink, url), keys, housekeeping.hurry, clock)
 
 
 def _look_again(directory: SnapshotDirectory) -> None:

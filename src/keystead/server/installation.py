@@ -15,7 +15,7 @@ from typing import Final
 from keystead.clock import Clock
 from keystead.credentials.rules import VENDOR_SUBSCRIPTION, is_vendor_subscription, refusal
 from keystead.errors import ConfigurationError
-from keystead.server import certificate, client_address, data_directory, outbound
+from keystead.server import certificate, client_address, data_directory, outbound, shared_counters
 from keystead.server.certificate import Certificate
 from keystead.server.mail.routes import route
 from keystead.server.settings import NO_UPSTREAM, ServerSettings
@@ -58,6 +58,7 @@ def prepared(settings: ServerSettings, clock: Clock, random_bytes: RandomBytes) 
     client_address.proxies(settings)
     telemetry.endpoints(settings)
     traces.checked(settings)
+    shared_counters.checked(settings)
     tls = certificate.of(settings, clock.now())
     data_directory.prepare(settings.data_dir)
     with (

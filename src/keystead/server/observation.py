@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from keystead.server.gateway import Denials, Gateway, ports
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny
+from keystead.server.shared_counters import SharedCounters
 from keystead.server.telemetry import scrape
 from keystead.server.telemetry.collectors import Collectors
 from keystead.server.telemetry.metrics import Metrics, State
@@ -25,6 +26,7 @@ async def scraped(
     gateway: Gateway,
     ledger: "LedgerWriter",
     collectors: Collectors,
+    counters: SharedCounters | None = None,
 ) -> AsyncIterator[None]:
     """Answer scrapes for the block, when there is a port for them."""
     if listener is None or metrics is None:
@@ -35,6 +37,7 @@ async def scraped(
         circuits=lambda: _circuits(gateway),
         waiting=lambda: ledger.waiting,
         carried=collectors.counts,
+        counters=lambda: None if counters is None else (not counters.away, counters.servers),
     )
     async with scrape.answering(listener, metrics, state):
         yield

@@ -182,8 +182,17 @@ class ServerSettings:
     limits_fail: str = field(
         default="open",
         metadata={
-            "doc": "What happens when the ledger could not be counted for two minutes: open goes on by the last count, "
-            "closed serves nobody who has a limit (docs/limits.md)."
+            "doc": "What happens when the ledger could not be counted for two minutes, or servers with a counters_url "
+            "could not tell one another for five seconds: open goes on by what is known, closed serves nobody who has "
+            "a limit (docs/limits.md)."
+        },
+    )
+    counters_url: Secret | None = field(
+        default=None,
+        metadata={
+            "doc": "Redis or Valkey through which several servers tell one another what they count for limits, such as "
+            "redis://:password@host:6379, rediss://… (TLS), valkey://…; or a reference to that. Without it each "
+            "learns of the others' use from the ledger (docs/limits.md)."
         },
     )
     trace_ratio: float = field(

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, TruncHour, TruncMinute
 
 from keystead.server.limits import counted
 from keystead.server.limits.counted import Counted, Spent
-from keystead.server.limits.models import Limit
+from keystead.server.limits.models import Limit, StoredUpTo
 from keystead.server.limits.sums import Ledger
 from keystead.server.organizations.models import GroupMembership
 from keystead.server.policy import limits as rules
@@ -94,7 +94,23 @@ def ledger(asked: frozenset[Counted], now: float, borders: tuple[float, ...]) ->
     """Read sums as :data:`keystead.server.limits.sums.Read` says, all at one moment."""
     ends = (*borders[1:], None)
     with _one_moment():
-        return Ledger([spent(asked, now, begin, end) for begin, end in zip(borders, ends, strict=True)], {})
+        parts = [spent(asked, now, begin, end) for begin, end in zip(borders, ends, strict=True)]
+        return Ledger(parts, dict(StoredUpTo.objects.values_list("server", "settlement")))
+
+
+def store_up_to(server: str, settlement: int, now: datetime) -> None:
+    """Write down, in the transaction that stores rows, up to which of a server's settlements the ledger has them."""
+    StoredUpTo.objects.bulk_create(
+        [StoredUpTo(server=server, settlement=settlement, at=now)],
+        update_conflicts=True,
+        unique_fields=["server"],
+        update_fields=["settlement", "at"],
+    )
+
+
+def forget_servers(before: datetime) -> int:
+    """Forget servers that have stored nothing since then; returns how many. One that goes on is written down again."""
+    return StoredUpTo.objects.filter(at__lt=before).delete()[0]
 
 
 @contextmanager

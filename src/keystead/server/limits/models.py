@@ -1,4 +1,4 @@
-"""Limit."""
+"""Limit, and which settlements the ledger has."""
 
 from django.db import models
 
@@ -43,3 +43,23 @@ class Limit(models.Model):
     def wire_id(self) -> str:
         """Its identifier outside the server, ``spl_…``."""
         return ids.dump("limit", self.id)
+
+
+class StoredUpTo(models.Model):
+    """Up to which of its settlements a server's rows are in the ledger; written with them.
+
+    Whoever sums the ledger up reads it at the same moment, and so knows of each settlement that another server told of
+    whether the sum has it (:mod:`keystead.server.limits.shared`).
+
+    Attributes:
+        server: the name that it drew at its start.
+        settlement: the number.
+        at: when it was written.
+    """
+
+    server = models.CharField(max_length=32, primary_key=True)
+    settlement = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.server

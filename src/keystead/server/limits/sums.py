@@ -6,7 +6,7 @@ every time, for that is where rows still arrive. Once in an hour the border move
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from keystead.server.limits.counted import Count, Counted, Spent
@@ -56,7 +56,7 @@ class Sums:
     open: Spent | None = None
     until: float = 0.0
     whole_at: float = 0.0
-    stored: Mapping[str, int] | None = None
+    stored: Mapping[str, int] = field(default_factory=dict)
 
     def amounts(self, key: Count) -> list[tuple[float, int]]:
         """Return (when, micro-units) of one sum, in no order."""

@@ -71,12 +71,15 @@ class State(NamedTuple):
         circuits: upstreams in trouble, by name, and whether they are left alone now.
         waiting: rows of the ledger that are not stored yet.
         carried: of telemetry for collectors, how many bodies came to which end.
+        counters: whether servers can tell one another what they count, and how many others are heard; None where they
+            are not told to.
     """
 
     open: Callable[[], int]
     circuits: Callable[[], Iterable[tuple[str, bool]]]
     waiting: Callable[[], int]
     carried: Callable[[], Iterable[tuple[Labels, int]]]
+    counters: Callable[[], tuple[bool, int] | None] = lambda: None
 
 
 class Metrics:
@@ -158,6 +161,7 @@ class Metrics:
         yield Family(
             "keystead_ledger_waiting", "gauge", "Usage rows not yet stored.", [Sample("", (), state.waiting())]
         )
+        yield from _of_counters(state.counters())
         yield Family(
             "keystead_event_loop_lag_seconds",
             "histogram",
@@ -224,6 +228,15 @@ class Metrics:
             "Whether an upstream that failed is left alone now; of one that is well there is no line.",
             [Sample("", (("upstream", name),), count) for name, count in left_alone.items()],
         )
+
+
+def _of_counters(state: tuple[bool, int] | None) -> Iterator[Family]:
+    if state is not None:
+        for name, about, value in (
+            ("reachable", "1 while servers can tell one another what they count for limits.", state[0]),
+            ("servers", "Other servers that are heard.", state[1]),
+        ):
+            yield Family(f"keystead_counters_{name}", "gauge", about, [Sample("", (), int(value))])
 
 
 def _labels(key: _Key) -> Labels:

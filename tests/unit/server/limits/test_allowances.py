@@ -59,7 +59,7 @@ class Server:
         self.read: list[tuple[float, ...]] = []
         truth = LimitTruth(self._limits, lambda _: self.groups, self._ledger)
         self.allowances = Allowances(truth, SHIPPED, self.clock, self.changes, closed=closed)
-        self.write = self.allowances.storing(self.rows.extend)
+        self.write = self.allowances.storing(lambda batch, _: self.rows.extend(batch))
 
     def _limits(self) -> dict[str, list[Limit]]:
         return {"org_1": self.limits} if self.limits else {}

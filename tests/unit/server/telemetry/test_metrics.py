@@ -127,3 +127,10 @@ def test_a_bound_belongs_to_its_own_bucket() -> None:
 def test_what_has_a_meaning_in_the_format_is_escaped() -> None:
     family = Family("x", "gauge", "a\\b\nc", [Sample("", (("name", 'say "hi"\\\n'),), 1)])
     assert text([family]) == b'# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{name="say \\"hi\\"\\\\\\n"} 1\n'
+
+
+def test_what_servers_tell_one_another_is_shown_where_they_do() -> None:
+    assert not [line for line in lines(Metrics()) if "keystead_counters" in line]
+    found = lines(Metrics(), QUIET._replace(counters=lambda: (True, 3)))
+    assert "keystead_counters_reachable 1" in found
+    assert "keystead_counters_servers 3" in found
