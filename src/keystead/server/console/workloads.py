@@ -21,6 +21,7 @@ from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.outbound import reach
+from keystead.server.suspensions import operations as suspensions
 from keystead.wire import ids
 
 UNPROCESSABLE = 422
@@ -55,6 +56,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
         "accounts": service_accounts.list_for(member),
         "issuers": federation.issuers_for(member),
         "rules": federation.rules_for(member),
+        "suspended": {one.subject for one in suspensions.living(member.organization)},
     }
     return render(request, "console/workloads.html", page)
 

@@ -128,3 +128,19 @@ def test_a_client_is_suspended_and_lifted(signed_in: "Client", administrator: "M
     assert "Suspended: Spam" in shown(signed_in.get(address))
     assert signed_in.post(address, {"action": "lift"}).status_code == 302
     assert Suspension.objects.get().lifted_by == administrator
+
+
+@pytest.mark.requirement("S-23 suspension")
+def test_a_service_account_is_suspended_from_the_list_of_them(signed_in: "Client", administrator: "Membership") -> None:
+    from keystead.server.keys import service_accounts
+
+    account = service_accounts.create(administrator, "deploy", now=NOW)
+    address = f"/suspensions/{account.wire_id}"
+    assert address in shown(signed_in.get("/workloads"))
+    signed_in.defaults["HTTP_ORIGIN"] = "http://127.0.0.1"
+    assert signed_in.post(address, {"reason": "Runs wild"}).status_code == 302
+    listed = shown(signed_in.get("/workloads"))
+    assert ">suspended<" in listed
+    assert "Lift<" in listed
+    assert signed_in.post(address).status_code == 302
+    assert ">suspended<" not in shown(signed_in.get("/workloads"))

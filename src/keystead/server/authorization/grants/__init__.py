@@ -12,7 +12,7 @@ from typing import Final
 from keystead.credentials.rules import PERSON_SIGN_IN
 from keystead.secret import Secret
 from keystead.server.authorization import access_tokens, id_tokens
-from keystead.server.authorization.checks import binding, resources, scopes, standing, vouching
+from keystead.server.authorization.checks import binding, resources, scopes, standing, suspended, vouching
 from keystead.server.authorization.grants import (
     authorization_code,
     client_credentials,
@@ -97,6 +97,7 @@ def _check(redeemed: Redeemed, grant_type: str) -> None:
     if not standing.holds(grant):
         refuse = refused_refresh if grant_type == "refresh_token" else invalid_grant
         raise refuse("This account is no longer active.")
+    suspended.check(grant, grant_type)
 
 
 def _answer(redeemed: Redeemed, key: str, now: datetime) -> TokenResponse:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from keystead.server.authorization import access_tokens, federated, sign_ins
 from keystead.server.authorization.access_tokens import Claims
-from keystead.server.authorization.checks import binding, scopes, standing
+from keystead.server.authorization.checks import binding, scopes, standing, suspended
 from keystead.server.authorization.federated import Identity
 from keystead.server.authorization.grants.question import Question
 from keystead.server.authorization.models import Client, Grant
@@ -20,7 +20,7 @@ from keystead.server.authorization.parameters import Parameters, required
 from keystead.server.authorization.refusals import Refusal, invalid_request, unauthenticated
 from keystead.server.authorization.sign_ins import Exchange, Redeemed, ServiceApproval
 from keystead.server.authorization.surroundings import issuer, server
-from keystead.wire.oauth import ACCESS_TOKEN_TYPE
+from keystead.wire.oauth import ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE_GRANT
 
 _OF_OTHERS: Final = frozenset({"urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"})
 _DEEPEST: Final = 4
@@ -113,6 +113,7 @@ def _living(token: str, question: Question, name: str) -> tuple[Claims, Grant]:
         raise invalid_request(f"The {name} is not a living access token of this server.")
     if claims.key_thumbprint not in ("", question.key):
         raise binding.other_key(name)
+    suspended.check(grant, TOKEN_EXCHANGE_GRANT)
     return claims, grant
 
 
