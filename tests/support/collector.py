@@ -1,5 +1,6 @@
 """An OTLP collector on loopback that keeps what it is sent, and answers as it is told."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +18,29 @@ class Received:
     body: bytes
 
 
-class FakeCollector:
-    """Answers with the statuses of :attr:`statuses` in turn, and with 200 when there is none left."""
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
 
-    def __init__(self) -> None:
+    def handle_error(self, *_: object) -> None:
+        """Keep the tests' output clean: clients hang up, and refuse certificates."""
+
+
+class FakeCollector:
+    """Answers with the statuses of :attr:`statuses` in turn, and with 200 when there is none left.
+
+    Args:
+        tls: what it serves TLS by, if it does.
+
+    Attributes:
+        after: ``Retry-After`` of each answer, if any.
+        awake: nothing is answered while it is not set.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.statuses: list[int] = []
+        self.after = ""
+        self.awake = threading.Event()
+        self.awake.set()
         self.received: list[Received] = []
         self.connections = 0
         self._changed = threading.Condition()
@@ -38,7 +57,10 @@ class FakeCollector:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 status = fake.take(Received(self.path, headers, body))
+                fake.awake.wait(60)
                 self.send_response(status)
+                if fake.after:
+                    self.send_header("retry-after", fake.after)
                 self.send_header("location", "/elsewhere")
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -46,7 +68,9 @@ class FakeCollector:
             def log_message(self, *_: object) -> None:
                 """Keep the tests' output clean."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -73,6 +97,7 @@ class FakeCollector:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.awake.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)

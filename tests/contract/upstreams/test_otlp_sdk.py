@@ -78,7 +78,7 @@ SIGNALS: Final = {"metrics": metrics, "logs": logs, "traces": traces}
 
 @contextlib.contextmanager
 def relaying(serve: "Callable[..., Running]", fake: FakeCollector, *, kept: bool = True) -> "Iterator[Running]":
-    collectors = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda _: 0.0)])
+    collectors = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda *_: 0.0)])
     try:
         yield serve(collectors=carrying(collectors, lambda _: not kept))
     finally:

@@ -14,7 +14,7 @@ from tests.contract.upstreams.conftest import question
 from keystead.server.gateway.otlp import LARGEST, SIGNALS
 from keystead.server.observation import carrying
 from keystead.server.policy import Principal
-from keystead.server.telemetry.collectors import Collector, Collectors, Endpoint
+from keystead.server.telemetry.collectors import OVERHEAD, Collector, Collectors, Endpoint
 from keystead.server.telemetry.traces import Span, Tracer
 from keystead.server.usage.record import UsageRecord
 
@@ -34,7 +34,7 @@ def fake() -> Iterator[FakeCollector]:
 
 @pytest.fixture
 def collectors(fake: FakeCollector) -> Iterator[Collectors]:
-    one = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda _: 0.0)])
+    one = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda *_: 0.0)])
     yield one
     one.close()
 
@@ -140,6 +140,24 @@ def test_who_is_not_known_is_refused(
     assert (answer.status, answer.error["type"]) == (401, "authentication_error")
     collectors.close()
     assert fake.received == []
+
+
+@pytest.mark.requirement("otlp-http bounded")
+def test_a_collector_that_does_not_answer_holds_up_no_request(
+    serve: "Callable[..., Running]", fake: FakeCollector
+) -> None:
+    fake.awake.clear()
+    most = 5 * (len(LOGS) + OVERHEAD)
+    collectors = Collectors([Collector(Endpoint("http", "127.0.0.1", fake.port), lambda *_: 0.0, most)])
+    running = serve(collectors=carrying(collectors, kept))
+    for _ in range(20):
+        assert post(running, "/v1/logs", LOGS, "content-type: application/json").status == 200
+    assert running.ask().status == 200
+    fake.awake.set()
+    collectors.close()
+    counts = {dict(labels)["result"]: count for labels, count in collectors.counts()}
+    assert counts["dropped"] >= 15
+    assert counts["dropped"] + counts["delivered"] == 20
 
 
 @pytest.mark.requirement("S-22 telemetry")

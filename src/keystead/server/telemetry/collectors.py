@@ -14,10 +14,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from keystead import __version__
+from keystead.clock import SYSTEM_CLOCK
 from keystead.errors import ConfigurationError
 from keystead.secret import Secret
 from keystead.server.settings import ServerSettings
@@ -31,11 +33,15 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 ATTEMPTS: Final = 5
 TIMEOUT: Final = 5.0
 """Seconds to connect, and between two bytes."""
+LONGEST_PAUSE: Final = 60.0
+"""Seconds; a collector that asks for more (``Retry-After``) is asked then all the same."""
+OVERHEAD: Final = 1024
+"""Bytes that a body is counted for besides its own, so that many small ones are bounded too."""
 LONGEST_CLOSE: Final = 3.0
 _ANSWER_BYTES: Final = 65_536
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 """Statuses after which a body may be sent again (OTLP, "Failures"); after any other it is not."""
-_UNSENT: Final = 0
+_DIGITS: Final = 10
 _LOG: Final = logging.getLogger("keystead.telemetry")
 
 
@@ -112,8 +118,49 @@ def _wrong(setting: str, what: str) -> ConfigurationError:
     )
 
 
-def _pause(attempt: int) -> float:
-    return min(30.0, 2.0**attempt)
+class _Answer(NamedTuple):
+    """What became of one attempt.
+
+    Attributes:
+        status: of the answer; 0 when there was none.
+        after: seconds that it asks to wait, or 0.
+        why: what to say of it, behind the collector's name.
+    """
+
+    status: int
+    after: float
+    why: str
+
+
+def pause(attempt: int, asked: float) -> float:
+    """Return the seconds to wait after the attempt of that number, from 0, where a collector asked for some or none."""
+    return max(min(30.0, 2.0**attempt), min(asked, LONGEST_PAUSE))
+
+
+def _after(value: str | None, now: float) -> float:
+    """Return the seconds of ``Retry-After`` (RFC 9110 section 10.2.3): a number, or until a date."""
+    if value is None:
+        return 0.0
+    if value.isascii() and value.isdigit() and len(value) < _DIGITS:
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _why(error: Exception) -> str:
+    """Return what to say of a collector that could not be asked."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = error.verify_message.rstrip(".")
+        return f"has a certificate that is not trusted ({what}); SSL_CERT_FILE names the file of a private authority"
+    if isinstance(error, ssl.SSLError):
+        return f"could not be reached by TLS ({error.reason or 'no reason given'})"
+    if isinstance(error, TimeoutError):
+        return f"did not answer within {TIMEOUT:g} seconds"
+    if isinstance(error, http.client.HTTPException):
+        return "does not answer by HTTP"
+    return "could not be reached"
 
 
 class Collector:
@@ -121,15 +168,23 @@ class Collector:
 
     Args:
         endpoint: where it is.
-        pause: seconds to wait after the attempt of that number, from 0.
+        pause: as :func:`pause`.
         most: bytes that may wait.
+        now: Unix seconds, for a collector that says until when.
     """
 
-    def __init__(self, endpoint: Endpoint, pause: Callable[[int], float] = _pause, most: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pause: Callable[[int, float], float] = pause,
+        most: int = MOST_BYTES,
+        now: Callable[[], float] = SYSTEM_CLOCK.now,
+    ) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
         self._pause = pause
         self._most = most
+        self._now = now
         self._tls = ssl.create_default_context() if endpoint.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
         self._waiting: deque[Body] = deque()
@@ -145,10 +200,10 @@ class Collector:
     def offer(self, body: Body) -> None:
         """Take a body, from any thread, or drop it when too much waits."""
         with self._changed:
-            if self._closing.is_set() or self._size + len(body.data) > self._most:
+            if self._closing.is_set() or self._size + size_of(body) > self._most:
                 self._counts[body.signal, "dropped"] += 1
                 return
-            self._size += len(body.data)
+            self._size += size_of(body)
             self._waiting.append(body)
             self._changed.notify()
 
@@ -170,7 +225,7 @@ class Collector:
             result = self._deliver(body)
             with self._changed:
                 self._counts[body.signal, result] += 1
-                self._size -= len(body.data)
+                self._size -= size_of(body)
         self._hang_up()
 
     def _next(self) -> Body | None:
@@ -181,32 +236,26 @@ class Collector:
     def _deliver(self, body: Body) -> str:
         """Send one body; returns what became of it."""
         for attempt in range(ATTEMPTS):
-            status = self._send(body)
-            self._note(status)
-            if 200 <= status < 300:
+            answer = self._send(body)
+            self._note(answer)
+            if 200 <= answer.status < 300:
                 return "delivered"
-            if status != _UNSENT and status not in _AGAIN:
+            if answer.status and answer.status not in _AGAIN:
                 return "refused"
-            if attempt == ATTEMPTS - 1 or self._closing.wait(self._pause(attempt)):
+            if attempt == ATTEMPTS - 1 or self._closing.wait(self._pause(attempt, answer.after)):
                 break
         return "dropped"
 
-    def _send(self, body: Body) -> int:
-        """Return the status of the answer, or 0 when there was none."""
+    def _send(self, body: Body) -> _Answer:
         reused = self._connection is not None
         try:
             return self._exchange(body)
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             self._hang_up()
-        if not reused:
-            return _UNSENT
-        try:  # it closed a connection that was kept, as it may
-            return self._exchange(body)
-        except (OSError, http.client.HTTPException):
-            self._hang_up()
-            return _UNSENT
+            failed = _Answer(0, 0.0, _why(error))
+        return self._send(body) if reused else failed  # it may close a connection that was kept
 
-    def _exchange(self, body: Body) -> int:
+    def _exchange(self, body: Body) -> _Answer:
         endpoint = self._endpoint
         if self._connection is None:
             self._connection = (
@@ -223,20 +272,25 @@ class Collector:
         response.read(_ANSWER_BYTES)
         if not response.isclosed():
             self._hang_up()
-        return response.status
+        after = _after(response.headers.get("retry-after"), self._now())
+        return _Answer(response.status, after, f"answered {response.status}")
 
     def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _note(self, status: int) -> None:
+    def _note(self, answer: _Answer) -> None:
         """Say once per outage that the collector does not take what it is sent."""
-        failed = not 200 <= status < 300
+        failed = not 200 <= answer.status < 300
         if failed and not self._failing:
-            what = f"answered {status}" if status else "could not be reached"
-            _LOG.warning("collector %s %s; what it does not take is dropped after a while", self.name, what)
+            _LOG.warning("collector %s %s; what it does not take is dropped after a while", self.name, answer.why)
         self._failing = failed
+
+
+def size_of(body: Body) -> int:
+    """Return the bytes that a waiting body is counted for."""
+    return len(body.data) + OVERHEAD
 
 
 class Collectors:
@@ -265,9 +319,9 @@ class Collectors:
         if not self._collectors:
             return
         with self._lock:
-            fits = self._size + len(body.data) <= self._most
+            fits = self._size + size_of(body) <= self._most
             if fits:
-                self._size += len(body.data)
+                self._size += size_of(body)
             else:
                 self._counts[body.signal, "dropped"] += 1
         if fits:
@@ -280,7 +334,7 @@ class Collectors:
             self._note(body.signal, "malformed")
         finally:
             with self._lock:
-                self._size -= len(body.data)
+                self._size -= size_of(body)
 
     def withhold(self, signal: str) -> None:
         """Count a body that may not be passed on."""
