@@ -1,8 +1,10 @@
 """How a connection with a client ends: no answer is lost, and the other side is not surprised."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -70,3 +72,37 @@ def test_chunks_of_a_byte_each_are_taken(running: "Running") -> None:
     pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
     assert running.send(running.head("transfer-encoding: chunked") + pieces + b"0\r\n\r\n").status == 200
     assert running.api.requests[0].body == body
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/page"])
+def test_a_request_after_a_page_that_has_not_ended_yet_is_answered(serve: Callable[..., "Running"], path: str) -> None:
+    """The client has all of the page, so the next request is no pipelining: a proxy would say 502 for a lost one."""
+    ended, asked = threading.Event(), threading.Event()
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await _page(scope, receive, _without_the_end(send) if scope["path"] == "/slow" else send)
+        if scope["path"] == "/slow":
+            asked.set()
+            await asyncio.to_thread(ended.wait, 10)
+            await send({"type": "http.response.body", "body": b""})
+
+    running = serve(otherwise=page)
+    body = b'{"model":"keystead-test-1","max_tokens":1,"messages":[]}'
+    with running.connect() as connection:
+        connection.sendall(b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
+        assert running.read(connection).body == b"abc"
+        assert asked.wait(10)
+        connection.sendall(running.head(length=len(body), target=path))
+        connection.sendall(body)
+        ended.set()
+        answer = running.read(connection)
+        assert answer.status == 200
+        connection.sendall(running.head(length=len(body)) + body)
+        assert running.read(connection).status == 200
+
+
+def _without_the_end(send: Send) -> Send:
+    async def sent(message: Any) -> None:
+        await send(message | {"more_body": True} if message["type"] == "http.response.body" else message)
+
+    return sent

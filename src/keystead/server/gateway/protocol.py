@@ -4,7 +4,7 @@ ASGI, everything else goes uvicorn's ordinary way.
 Coupling to uvicorn, pinned by ``tests/contract/upstreams/test_pages.py``: the parser's callbacks
 (``on_message_begin`` … ``on_message_complete``), ``send_400_response``, ``shutdown``, ``STATUS_LINE``, and the
 attributes ``parser``, ``transport``, ``url``, ``headers``, ``client``, ``cycle``, ``server_state`` with its
-``default_headers``.
+``default_headers``, and ``on_response_complete`` with ``flow``.
 """
 
 import asyncio
@@ -93,6 +93,10 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._repeat(self._known.head, length, data[start:])
                 return
             self._known = None
+        if self._between and self._is_answering():
+            self.flow.pause_reading()  # to the client the answer may be whole while whoever gives it has not ended yet
+            self._held += data
+            return
         self._segment = data if self._between else b""
         super().data_received(data)
         self._arrived += len(data)
@@ -133,6 +137,13 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._discarded > _LINGER_BYTES and self.transport.is_reading():
             # Not cut off: the reset would overtake the answer, and a proxy that sends on before it reads says 502.
             self.transport.pause_reading()
+
+    def on_response_complete(self) -> None:
+        """Uvicorn has answered: go on with what has come meanwhile."""
+        super().on_response_complete()
+        held, self._held = self._held, b""
+        if held and not self.transport.is_closing():
+            self.data_received(held)
 
     # -- from the parser -----------------------------------------------------------------------------------------
 
