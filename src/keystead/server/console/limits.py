@@ -1,6 +1,7 @@
 """Limits: what there are, what is used of them and what holds for each member; set and removed by an administrator."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from keystead.server.limits import facts, operations, report
 from keystead.server.limits.models import Limit
 from keystead.server.limits.operations import Draft
 from keystead.server.organizations import memberships
-from keystead.server.organizations.models import Group, Membership, Workspace
+from keystead.server.organizations.models import Group, Membership, Organization, Workspace
 from keystead.server.policy.limits import MONEY, Beyond, Measure, Period, Scope
 from keystead.server.policy.limits import Limit as Rule
 from keystead.wire import ids
@@ -58,9 +59,8 @@ class Row:
     percent: int
 
 
-def whom(member: Membership) -> list[tuple[str, str]]:
+def whom(organization: Organization) -> list[tuple[str, str]]:
     """Return whom a limit can be for: what the form sends, and what it says."""
-    organization = member.organization
     groups = list(Group.objects.filter(organization=organization).order_by("name"))
     keys = ApiKey.objects.filter(organization=organization, revoked_at=None).select_related("member__person")
     return [
@@ -145,7 +145,7 @@ def about_one(view: Any) -> Any:
 @for_those_who(operations.require)
 def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
     """Show the limits and what holds for each member; set one."""
-    choices = whom(member)
+    choices = whom(member.organization)
     form = LimitForm(choices, request.POST or None)
     if form.is_valid():
         try:
@@ -159,7 +159,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
     members = memberships.of(member.organization).filter(deactivated_at=None)
     page = {
         "form": form,
-        "rows": _rows(member, dict(choices)),
+        "rows": rows(member.organization, now()),
         "seats": [(seat, _said(seat)) for seat in report.seats(member.organization, members, now())],
     }
     return render(request, "console/limits.html", page, status=UNPROCESSABLE if form.errors else 200)
@@ -172,7 +172,7 @@ def remove(request: HttpRequest, member: Membership, limit: Limit) -> HttpRespon
     if request.method == "POST":
         operations.remove(member, limit, now())
         return redirect("limits")
-    (row,) = [one for one in _rows(member, dict(whom(member))) if one.limit.pk == limit.pk]
+    (row,) = [one for one in rows(member.organization, now()) if one.limit.pk == limit.pk]
     return render(request, "console/limit_remove.html", {"row": row})
 
 
@@ -186,9 +186,10 @@ def what_of(limit: Rule) -> str:
     return f"{said}, then {limit.beyond}" if limit.measure is Measure.ALLOWANCE else said
 
 
-def _rows(member: Membership, names: dict[str, str]) -> list[Row]:
-    used = report.pots(member.organization, now())
-    return [_row(limit, names, used.get(limit.wire_id)) for limit in operations.all_of(member.organization)]
+def rows(organization: Organization, moment: datetime) -> list[Row]:
+    """Return an organization's limits in words, with what is used of those that are one pot."""
+    names, used = dict(whom(organization)), report.pots(organization, moment)
+    return [_row(limit, names, used.get(limit.wire_id)) for limit in operations.all_of(organization)]
 
 
 def _row(limit: Limit, names: dict[str, str], used: int | None) -> Row:

@@ -86,9 +86,18 @@ def put(member: Membership, draft: Draft, now: datetime) -> Limit:
         UsageError: the limit cannot be; the message names the field.
     """
     require(member)
-    subject = _checked(member, draft)
+    return _put(member.organization, member, draft, now)
+
+
+def put_as_operator(organization: Organization, draft: Draft, now: datetime) -> Limit:
+    """Set a limit as whoever runs the server; otherwise as :func:`put`."""
+    return _put(organization, None, draft, now)
+
+
+def _put(organization: Organization, member: Membership | None, draft: Draft, now: datetime) -> Limit:
+    subject = _checked(organization, draft)
     kind = {
-        "organization": member.organization,
+        "organization": organization,
         "scope": draft.scope.value,
         "subject": subject,
         "shared": draft.shared,
@@ -98,7 +107,7 @@ def put(member: Membership, draft: Draft, now: datetime) -> Limit:
     given = {"amount": draft.amount, "beyond": draft.beyond.value, "updated_at": now}
     fresh = {**given, "created_by": member, "created_at": now}
     with transaction.atomic():
-        Organization.objects.select_for_update(no_key=True).get(pk=member.organization_id)
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         limit, is_new = Limit.objects.get_or_create(**kind, defaults=fresh)
         before = None if is_new else limit.amount
         if not is_new:
@@ -115,8 +124,17 @@ def remove(member: Membership, limit: Limit, now: datetime) -> bool:
         PolicyDenied: the member's role may not.
     """
     require(member)
+    return _remove(member.organization, member, limit, now)
+
+
+def remove_as_operator(organization: Organization, limit: Limit, now: datetime) -> bool:
+    """Remove a limit as whoever runs the server; otherwise as :func:`remove`."""
+    return _remove(organization, None, limit, now)
+
+
+def _remove(organization: Organization, member: Membership | None, limit: Limit, now: datetime) -> bool:
     with transaction.atomic():
-        gone, _ = Limit.objects.filter(pk=limit.pk, organization=member.organization_id).delete()
+        gone, _ = Limit.objects.filter(pk=limit.pk, organization=organization).delete()
         if gone:
             _record(limit, member, "limit:remove", limit.amount, now)
     return bool(gone)
@@ -156,7 +174,7 @@ def number(text: str) -> int:
     return int(text)
 
 
-def _checked(member: Membership, draft: Draft) -> UUID:
+def _checked(organization: Organization, draft: Draft) -> UUID:
     if draft.period not in PERIODS[draft.measure]:
         possible = ", ".join(PERIODS[draft.measure])
         raise UsageError(f"period: {draft.measure.value} is limited over: {possible}.", hint="Choose one of them.")
@@ -169,25 +187,25 @@ def _checked(member: Membership, draft: Draft) -> UUID:
         raise UsageError(f"shared: a limit of {draft.scope.value} is always {is_one}.", hint="Choose that.")
     if draft.shared and draft.amount is None:
         raise UsageError("amount: a shared limit has one.", hint="Remove the limit instead.")
-    return _subject(member, draft)
+    return _subject(organization, draft)
 
 
-def _subject(member: Membership, draft: Draft) -> UUID:
+def _subject(organization: Organization, draft: Draft) -> UUID:
     if draft.scope is Scope.ORGANIZATION:
-        return member.organization_id
+        return organization.pk
     model = {Scope.WORKSPACE: Workspace, Scope.GROUP: Group, Scope.USER: Membership, Scope.KEY: ApiKey}[draft.scope]
     try:
         subject = ids.parse(KINDS[draft.scope], draft.subject)
     except ValueError:
         subject = None
-    if subject is None or not model.objects.filter(pk=subject, organization=member.organization_id).exists():  # type: ignore[attr-defined]
+    if subject is None or not model.objects.filter(pk=subject, organization=organization).exists():  # type: ignore[attr-defined]
         raise UsageError(
             f"The organization has no such {draft.scope.value}: {draft.subject[:64]}.", hint="Choose one of its own."
         )
     return subject
 
 
-def _record(limit: Limit, by: Membership, action: str, before: int | None, now: datetime) -> None:
+def _record(limit: Limit, by: Membership | None, action: str, before: int | None, now: datetime) -> None:
     """Write the audit event, and tell the gateway once the change is committed."""
     details: audit.Details = {
         "scope": limit.scope,
@@ -200,8 +218,8 @@ def _record(limit: Limit, by: Membership, action: str, before: int | None, now: 
         "amount": None if action == "limit:remove" else limit.amount,
     }
     audit.record(
-        organization=by.organization,
-        actor=ids.dump("membership", by.pk),
+        organization=limit.organization,
+        actor=audit.SYSTEM if by is None else ids.dump("membership", by.pk),
         action=action,
         target=limit.wire_id,
         at=now,

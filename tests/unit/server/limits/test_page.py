@@ -42,7 +42,7 @@ def test_every_choice_of_the_form_can_be_set(ada: "Client", administrator: "Memb
     from keystead.server.limits.models import Limit
     from keystead.server.policy.limits import Measure
 
-    subjects = [subject for subject, _ in whom(administrator)]
+    subjects = [subject for subject, _ in whom(administrator.organization)]
     people = [one for one in subjects if one.endswith("|each")]
     wanted = [(one, *what) for what in WHAT for one in (people if what[0] is Measure.ALLOWANCE else subjects)]
     for subject, measure, period in wanted:
