@@ -12,7 +12,7 @@ what was counted before, so nothing is ever counted twice (G-03).
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -20,8 +20,9 @@ from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
 from keystead.server.limits import counted, sums
 from keystead.server.limits.counted import Count
-from keystead.server.limits.others import Check, Heard, Others, add
+from keystead.server.limits.others import Heard, Others
 from keystead.server.limits.over import STALE, Denial, near, over
+from keystead.server.limits.plan import Check, Plan, laid_out
 from keystead.server.limits.shared import News, Outbox, Settled
 from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.policy.limits import MONEY, Beyond, Caller, Cap, Limit, Measure, Scope, caps
@@ -101,14 +102,14 @@ class Allowances:
         self._storing = threading.Lock()
         self._limits: Mapping[str, Sequence[Limit]] = {}
         self._groups: Mapping[str, frozenset[str]] = {}
-        self._plans: dict[str, tuple[Check, ...]] = {}
+        self._plans: dict[str, Plan] = {}
         self._counters: dict[Count, Counter] = {}
         self._sums = sums.Sums()
         self._late = False
         self._open: dict[str, _Open] = {}
         self._unsaved: dict[str, Settled] = {}
         self._outbox = Outbox(origin) if origin else None
-        self._others = Others(self._checks)
+        self._others = Others(self._plan_of)
         self._counted_at = self._told_at = clock.now()
         self._unsubscribe = changes.subscribe(self._apply)
         self.refresh()
@@ -142,27 +143,28 @@ class Allowances:
         if not self._limits:
             return ""
         with self._lock:
-            checks = self._plans.get(principal.id)
-            if checks is None:
-                checks = self._plan(principal, now)
-            if not checks:
+            plan = self._plans.get(principal.id) or self._plan(principal, now)
+            if not plan.checks:
                 self._open[request_id] = _Open(principal, ())
                 return ""
             if self._closed and self._is_stale(now):
                 return STALE
             wanted = self._wanted(model, size, seller, now)
-            part = _covered(checks, wanted[Measure.SPEND], now)
+            part = _covered(plan, wanted[Measure.SPEND], now)
             wanted[Measure.SPEND] -= part or 0
             is_free = part is not None and not wanted[Measure.SPEND]
-            for cap, measure, counter in checks:
+            for cap, measure, counter in plan.checks:
                 is_over = counter.look(now) + wanted[measure] > cap.amount
                 if is_over and cap.limit.beyond is Beyond.STOPPED and not (is_free and measure is Measure.SPEND):
                     return over(cap, counter, wanted[measure], now)
             wanted[Measure.ALLOWANCE] = part or 0
-            self._open[request_id] = _Open(principal, _hold(checks, wanted, now), wanted)
+            self._open[request_id] = _Open(principal, _hold(plan, wanted, now), wanted)
             if self._outbox is not None:
                 self._outbox.hold(principal, wanted)
-            return next(filter(None, (near(cap, counter) for cap, _, counter in checks)), "")
+            for cap, _, counter in plan.money:
+                if said := near(cap, counter):
+                    return said
+            return ""
 
     def settle(self, record: UsageRecord) -> UsageRecord:
         """Count what a request used and give back what it held; a request that is not under way changes nothing.
@@ -178,15 +180,15 @@ class Allowances:
             for counter, amount in request.held:
                 counter.held -= amount
             cost = cost_of(record, self._book).micro
-            checks = self._checks(request.principal, now)
-            part = _covered(checks, cost, now)
+            plan = self._plan_of(request.principal, now)
+            part = _covered(plan, cost, now)
             tokens = record.input_tokens + record.output_tokens + record.cache_write_tokens
             settled = Settled(request.principal, 0, record.started_at, cost - (part or 0), part or 0, tokens)
             if self._outbox is not None and request.wanted is not None:
                 settled = self._outbox.settle(request.principal, request.wanted, record.started_at, settled[3:])
             self._unsaved[record.id] = settled
             self._spend(settled, now)
-            add(checks, Measure.TOKENS, tokens, record.started_at, now)
+            plan.add(Measure.TOKENS, tokens, record.started_at, now)
         return record if part is None else record._replace(covered_micro=part)
 
     def storing(self, write: Callable[[Sequence[UsageRecord], int], None]) -> Callable[[Sequence[UsageRecord]], None]:
@@ -289,7 +291,7 @@ class Allowances:
         """Return every cap that a caller has, with what is used of it."""
         now = self._clock.now()
         with self._lock:
-            return [(cap, counter.look(now)) for cap, _, counter in self._checks(principal, now)]
+            return [(cap, counter.look(now)) for cap, _, counter in self._plan_of(principal, now).checks]
 
     def _is_stale(self, now: float) -> bool:
         """Return whether the counters are too old to be believed."""
@@ -309,21 +311,19 @@ class Allowances:
             self._spend(settled, now)
 
     def _spend(self, settled: Settled, now: float) -> None:
-        checks = self._checks(settled.principal, now)
+        plan = self._plan_of(settled.principal, now)
         for measure in MONEY:
-            add(checks, measure, settled.of(measure), settled.when, now)
+            plan.add(measure, settled.of(measure), settled.when, now)
 
-    def _checks(self, principal: Principal, now: float) -> tuple[Check, ...]:
-        found = self._plans.get(principal.id)
-        return self._plan(principal, now) if found is None else found
+    def _plan_of(self, principal: Principal, now: float) -> Plan:
+        return self._plans.get(principal.id) or self._plan(principal, now)
 
-    def _plan(self, principal: Principal, now: float) -> tuple[Check, ...]:
+    def _plan(self, principal: Principal, now: float) -> Plan:
         found = caps(self._limits.get(principal.organization_id, ()), self._caller(principal))
-        checks = tuple(self._check(cap, now) for cap in found)
         if len(self._plans) >= _AT_MOST:
             self._plans.clear()
-        self._plans[principal.id] = checks
-        return checks
+        made = self._plans[principal.id] = laid_out(self._check(cap, now) for cap in found)
+        return made
 
     def _check(self, cap: Cap, now: float) -> Check:
         measure = cap.limit.measure
@@ -373,18 +373,18 @@ class Allowances:
             _LOG.warning("limits are read again within seconds: %s", type(error).__name__)
 
 
-def _covered(checks: Iterable[Check], cost: int, now: float) -> int | None:
+def _covered(plan: Plan, cost: int, now: float) -> int | None:
     """Return how much of a cost the caller's allowances cover; None when they have none.
 
     What is held for other requests is theirs, so that what one is billed does not depend on which ends first. Windows
     whose requests stop cover whatever they let in.
     """
-    part = None
-    for cap, measure, counter in checks:
-        if measure is Measure.ALLOWANCE:
-            part = cost if part is None else part
-            if cap.limit.beyond is Beyond.METERED:
-                part = min(part, max(cap.amount - counter.look(now), 0))
+    if not plan.allowances:
+        return None
+    part = cost
+    for cap, _, counter in plan.allowances:
+        if cap.limit.beyond is Beyond.METERED:
+            part = min(part, max(cap.amount - counter.look(now), 0))
     return part
 
 
@@ -395,15 +395,13 @@ def _is_at_least(time: str, least: float) -> bool:
         return False
 
 
-def _hold(checks: Iterable[Check], wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:
+def _hold(plan: Plan, wanted: Mapping[Measure, int], now: float) -> list[tuple[Counter, int]]:
     """Hold what is wanted, once for each counter; requests count at once."""
-    held: dict[int, tuple[Counter, int]] = {}
-    for _, measure, counter in checks:
-        if id(counter) in held:
-            continue
-        held[id(counter)] = (counter, 0 if measure is Measure.REQUESTS else wanted[measure])
+    held: list[tuple[Counter, int]] = []
+    for measure, counter in plan.counters:
         if measure is Measure.REQUESTS:
             counter.add(1, now, now)
-        else:
-            counter.held += wanted[measure]
-    return [one for one in held.values() if one[1]]
+        elif amount := wanted[measure]:
+            counter.held += amount
+            held.append((counter, amount))
+    return held

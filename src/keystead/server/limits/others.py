@@ -4,28 +4,16 @@ Every other server is known by the name in its messages. What it holds is added 
 otherwise or nothing for :data:`LEASE`; what it settled is added until a count of the ledger has it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from keystead.server.limits.plan import Plans
 from keystead.server.limits.shared import Held, News, Settled
-from keystead.server.policy import Principal
-from keystead.server.policy.limits import MONEY, Cap, Measure
+from keystead.server.policy.limits import MONEY, Measure
 from keystead.server.policy.windows import Counter
 
 LEASE: Final = 5.0
 """Seconds after which a server of which nothing is heard has gone, with all that it held."""
-
-
-class Check(NamedTuple):
-    """A cap of a caller, and what counts towards it."""
-
-    cap: Cap
-    measure: Measure
-    counter: Counter
-
-
-Checks = Callable[[Principal, float], tuple[Check, ...]]
-"""What holds for a caller at a time (Unix seconds)."""
 
 
 class _Server:
@@ -70,11 +58,11 @@ class Others:
     """The other servers.
 
     Args:
-        checks: gives the counters of a caller.
+        plans: gives the counters of a caller.
     """
 
-    def __init__(self, checks: Checks) -> None:
-        self._checks = checks
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
         self._servers: dict[str, _Server] = {}
 
     def __len__(self) -> int:
@@ -95,7 +83,7 @@ class Others:
         for held in news.held:
             self._hold(server, held, now)
         for begun in news.begun:
-            self._add(Measure.REQUESTS, begun.principal, begun.requests, now, now)
+            self._plans(begun.principal, now).add(Measure.REQUESTS, begun.requests, now, now)
         for settled in news.settled:
             self._settle(server, settled, now)
         if news.leaves:
@@ -155,8 +143,7 @@ class Others:
             counter.held -= amount
         if not held.requests:
             return
-        counters = {id(one.counter): one for one in self._checks(held.principal, now)}
-        added = [(one.counter, held.of(one.measure)) for one in counters.values()]
+        added = [(counter, held.of(measure)) for measure, counter in self._plans(held.principal, now).counters]
         for counter, amount in added:
             counter.held += amount
         server.held[held.principal.id] = added
@@ -165,15 +152,7 @@ class Others:
         if settled.number <= server.stored or settled.number in server.settled:
             return
         server.settled[settled.number] = settled
+        plan = self._plans(settled.principal, now)
         for measure in MONEY:
-            self._add(measure, settled.principal, settled.of(measure), settled.when, now)
-        self._add(Measure.TOKENS, settled.principal, settled.tokens, settled.when, now)
-
-    def _add(self, measure: Measure, principal: Principal, amount: int, when: float, now: float) -> None:
-        add(self._checks(principal, now), measure, amount, when, now)
-
-
-def add(checks: tuple[Check, ...], measure: Measure, amount: int, when: float, now: float) -> None:
-    """Add to every counter of one measure, once to each."""
-    for counter in {id(one.counter): one.counter for one in checks if one.measure is measure}.values():
-        counter.add(amount, when, now)
+            plan.add(measure, settled.of(measure), settled.when, now)
+        plan.add(Measure.TOKENS, settled.tokens, settled.when, now)
