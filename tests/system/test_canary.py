@@ -202,7 +202,7 @@ def test_whoever_watches_over_the_server_is_told_no_secret(tmp_path: Path, sdk_c
         scraped = watched.scraped()
         assert server.stop() == 0
 
-    assert 'keystead_gateway_refusals_total{status="401"} 1' in scraped
+    assert 'keystead_gateway_refusals_total{status="401",type="authentication_error"} 1' in scraped
     assert {one.headers.get("api-key") for one in watched.first.received} == {HEADER_CANARY}
     assert {one.headers.get("api-key") for one in watched.second.received} == {None}
     assert "keystead.request.id" in watched.told()

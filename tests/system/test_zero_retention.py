@@ -252,7 +252,8 @@ def test_nothing_of_prompts_and_completions_is_left_behind(tmp_path: Path, zero_
     assert sum(PROMPT in body for body in upstream.asked) > len(CASES), "the canary went through"
     assert left_behind(tmp_path, MODEL), "what is kept is found by this search"
     assert MODEL in told, "what is told is found by this search"
-    assert "keystead_gateway_tokens_total{" in scraped
+    for family in ("keystead_gateway_tokens_total", "keystead_ledger_cost_usd_total"):
+        assert f"{family}{{" in scraped
     for canary in (PROMPT, COMPLETION):
         assert left_behind(tmp_path, canary) == []
         assert canary not in printed + scraped + told

@@ -114,6 +114,11 @@ class Allowances:
         self._unsubscribe = changes.subscribe(self._apply)
         self.refresh()
 
+    @property
+    def counted_at(self) -> float:
+        """When the ledger was last counted, in Unix seconds."""
+        return self._counted_at
+
     def close(self) -> None:
         """Stop listening."""
         self._unsubscribe()

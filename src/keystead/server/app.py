@@ -40,6 +40,7 @@ from keystead.server.settings import NO_UPSTREAM, ServerSettings
 from keystead.server.telemetry import collectors as telemetry
 from keystead.server.telemetry import traces
 from keystead.server.telemetry.collectors import Collectors
+from keystead.server.telemetry.costs import Costs
 from keystead.server.telemetry.metrics import Metrics
 from keystead.server.telemetry.traces import Tracer
 from keystead.server.upstream_snapshot import UpstreamSnapshot
@@ -73,19 +74,22 @@ def serve(installation: Installation, announce: Callable[[Ready], None], clock: 
     open_files.allow_all()
     settings, tls = installation.settings, installation.certificate
     own = own_upstream.of(settings, Environment.capture().variables, clock)
+    book = book_of(settings)
+    costs = Costs(book)
     with (
         telemetry.running(settings) as collectors,
         traces.running(settings, collectors) as tracer,
         background.at_work(
             clock,
-            book_of(settings),
+            book,
             _chores(tls, tracer),
             limits_fail=settings.limits_fail,
             counters_url=settings.counters_url,
+            stored=costs.add if installation.metrics else None,
         ) as running,
         upstream_snapshot.looking(settings, clock, more=_looking_at(own)) as upstreams,
     ):
-        _run(_serve(installation, running, Upstreams(upstreams, own), collectors, tracer, announce))
+        _run(_serve(installation, running, Upstreams(upstreams, own), collectors, tracer, costs, announce))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,7 @@ async def _serve(
     upstreams: Upstreams,
     collectors: Collectors,
     tracer: Tracer | None,
+    costs: Costs,
     announce: Callable[[Ready], None],
 ) -> None:
     settings, connected = installation.settings, upstreams.connected
@@ -160,9 +165,7 @@ async def _serve(
         _leave_what_stays_out_of_collections()
         try:
             server = _Server(_uvicorn(gateway, control_plane, installation.certificate), lambda: announce(ready))
-            async with observation.scraped(
-                installation.metrics, metrics, gateway, running.ledger, collectors, running.counters
-            ):
+            async with observation.scraped(installation.metrics, metrics, gateway, running, collectors, costs):
                 await server.serve(sockets=[installation.listener])
         finally:
             gateway.close()

@@ -4,7 +4,7 @@ All of it begins and ends in one place, in the order in which one part needs ano
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 REFRESH_SECONDS: Final = 15.0
 """How soon a server hears of what another process on its database changed, such as a rotated signing key."""
 SWEEP_SECONDS: Final = 3600.0
+_Write = Callable[[Sequence[UsageRecord]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def at_work(
     *,
     limits_fail: str = "open",
     counters_url: Secret | None = None,
+    stored: _Write | None = None,
 ) -> Iterator[Running]:
     """Do the work for the block, and at its end finish what is under way and write the ledger out.
 
@@ -108,6 +110,7 @@ def at_work(
         more: what else is to be done from time to time.
         limits_fail: as the setting of that name, and so is the next.
         counters_url: through which servers tell one another what they count.
+        stored: called with rows of the ledger once they are stored, in its thread.
     """
     from keystead.server.authorization import operations as authorization
     from keystead.server.usage.ledger import LedgerWriter
@@ -119,7 +122,8 @@ def at_work(
     denials = Denials(record)
     origin = uuid4().hex if counters_url is not None else ""
     allowances = Allowances(limit_truth(), book, clock, CHANGES, closed=limits_fail == "closed", origin=origin)
-    ledger = LedgerWriter(write=allowances.storing(partial(_store, book=book, origin=origin, clock=clock)))
+    write = allowances.storing(partial(_store, book=book, origin=origin, clock=clock))
+    ledger = LedgerWriter(write=write if stored is None else partial(_both, write, stored))
     due = [*chores(directory, permits, denials, allowances), *more]
     housekeeping = Housekeeping(due, clock, finished=_close_connections)
     announcements = _announcements(directory, permits, allowances)
@@ -141,6 +145,11 @@ def at_work(
         permits.close()
         models.close()
         directory.close()
+
+
+def _both(write: _Write, stored: _Write, batch: Sequence[UsageRecord]) -> None:
+    write(batch)
+    stored(batch)
 
 
 def _store(batch: Sequence[UsageRecord], settlement: int, *, book: PriceBook, origin: str, clock: Clock) -> None:

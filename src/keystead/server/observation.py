@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 from keystead.server.gateway import Denials, Gateway, ports
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny
-from keystead.server.shared_counters import SharedCounters
 from keystead.server.telemetry import scrape
 from keystead.server.telemetry.collectors import Collectors
+from keystead.server.telemetry.costs import Costs
 from keystead.server.telemetry.metrics import Metrics, State
 from keystead.server.telemetry.otlp_schema import Marks
 from keystead.server.telemetry.relay import Body
 
 if TYPE_CHECKING:
-    from keystead.server.usage.ledger import LedgerWriter
+    from keystead.server.background import Running
 
 
 @contextlib.asynccontextmanager
@@ -24,20 +24,23 @@ async def scraped(
     listener: socket.socket | None,
     metrics: Metrics | None,
     gateway: Gateway,
-    ledger: "LedgerWriter",
+    running: "Running",
     collectors: Collectors,
-    counters: SharedCounters | None = None,
+    costs: Costs,
 ) -> AsyncIterator[None]:
     """Answer scrapes for the block, when there is a port for them."""
     if listener is None or metrics is None:
         yield
         return
+    counters = running.counters
     state = State(
         open=lambda: gateway.answering,
         circuits=lambda: _circuits(gateway),
-        waiting=lambda: ledger.waiting,
+        waiting=lambda: running.ledger.waiting,
         carried=collectors.counts,
         counters=lambda: None if counters is None else (not counters.away, counters.servers),
+        counted_at=lambda: running.allowances.counted_at,
+        costs=costs.samples,
     )
     async with scrape.answering(listener, metrics, state):
         yield

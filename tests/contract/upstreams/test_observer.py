@@ -75,7 +75,10 @@ def test_refusals_are_told_by_status(serve: "Callable[..., Running]") -> None:
     running = serve(observer=metrics)
     assert running.ask(key=None).status == 401
     assert running.send(b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n").status == 401
-    assert 'keystead_gateway_refusals_total{status="401"} 2' in text(metrics.families(QUIET, "0")).decode()
+    assert (
+        'keystead_gateway_refusals_total{status="401",type="authentication_error"} 2'
+        in text(metrics.families(QUIET, "0")).decode()
+    )
 
 
 def test_a_request_upstream_is_counted_as_open(serve: "Callable[..., Running]", api: MessagesApi) -> None:

@@ -199,7 +199,7 @@ class Gateway:
     def note(self, request_id: str, refusal: Refusal) -> None:
         """Count a refusal, and log one that the operator should know of."""
         if self.observer is not None:
-            self.observer.refused(refusal.status)
+            self.observer.refused(refusal.status, refusal.kind)
         if refusal.status >= 500:
             _LOG.warning("%s: refused with %d: %s", request_id, refusal.status, refusal.log or refusal.message)
 

@@ -216,8 +216,8 @@ class Observer(Protocol):
             first_byte: from its head to the first byte of the answer, or 0 when there was none.
         """
 
-    def refused(self, status: int, /) -> None:
-        """The gateway answered by itself."""
+    def refused(self, status: int, kind: str, /) -> None:
+        """The gateway answered by itself, with an error of this type."""
 
     def failed(self, upstream: str, /) -> None:
         """The upstream of this name failed, by a fault that is its own."""

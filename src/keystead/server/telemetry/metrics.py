@@ -73,6 +73,8 @@ class State(NamedTuple):
         carried: of telemetry for collectors, how many bodies came to which end.
         counters: whether servers can tell one another what they count, and how many others are heard; None where they
             are not told to.
+        counted_at: when the ledger was last counted for limits, in Unix seconds.
+        costs: what stored rows cost, in dollars.
     """
 
     open: Callable[[], int]
@@ -80,6 +82,8 @@ class State(NamedTuple):
     waiting: Callable[[], int]
     carried: Callable[[], Iterable[tuple[Labels, int]]]
     counters: Callable[[], tuple[bool, int] | None] = lambda: None
+    counted_at: Callable[[], float] = lambda: 0.0
+    costs: Callable[[], Iterable[tuple[Labels, float]]] = lambda: ()
 
 
 class Metrics:
@@ -95,7 +99,7 @@ class Metrics:
         self._known: dict[tuple[str, str, int, bool], _Row] = {}
         self._rows: dict[_Key, _Row] = {}
         self._times: dict[tuple[str, bool], _Times] = {}
-        self._refused: Counter[int] = Counter()
+        self._refused: Counter[tuple[int, str]] = Counter()
         self._denied: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._passed_by: Counter[str] = Counter()
@@ -117,9 +121,9 @@ class Metrics:
         if first_byte:
             times.first_byte.observe(first_byte)
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, kind: str) -> None:
         """Count an answer of the gateway itself."""
-        self._refused[status] += 1
+        self._refused[status, kind] += 1
 
     def denied(self, rule: str) -> None:
         """Count a rule that objected."""
@@ -160,6 +164,18 @@ class Metrics:
         )
         yield Family(
             "keystead_ledger_waiting", "gauge", "Usage rows not yet stored.", [Sample("", (), state.waiting())]
+        )
+        yield Family(
+            "keystead_ledger_cost_usd_total",
+            "counter",
+            "What stored usage rows cost, in US dollars by the price book.",
+            [Sample("", labels, value) for labels, value in state.costs()],
+        )
+        yield Family(
+            "keystead_limits_counted_timestamp_seconds",
+            "gauge",
+            "When the ledger was last counted for limits, in Unix seconds.",
+            [Sample("", (), state.counted_at())],
         )
         yield from _of_counters(state.counters())
         yield Family(
@@ -213,7 +229,10 @@ class Metrics:
                 self._passed_by,
             ),
         )
-        refused = [Sample("", (("status", str(status)),), count) for status, count in self._refused.items()]
+        refused = [
+            Sample("", (("status", str(status)), ("type", kind)), count)
+            for (status, kind), count in self._refused.items()
+        ]
         yield Family("keystead_gateway_refusals_total", "counter", "Answers of the gateway itself.", refused)
         for name, label, about, counter in counters:
             samples = [Sample("", ((label, value),), count) for value, count in counter.items()]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,7 +23,7 @@ def full() -> list[Family]:
         metrics.finished(RECORD._replace(upstream=upstream, status=0, streamed=False), 900.0, 0.0)
         metrics.failed(upstream)
         metrics.passed_by(upstream)
-    metrics.refused(429)
+    metrics.refused(429, "billing_error")
     metrics.denied("model")
     metrics.lag.observe(0.002)
     state = State(
@@ -30,6 +31,8 @@ def full() -> list[Family]:
         circuits=lambda: [(AWKWARD, True)],
         waiting=lambda: 9,
         carried=lambda: [((("collector", "a:1"), ("signal", "logs"), ("result", "dropped")), 5)],
+        counters=lambda: (True, 2),
+        costs=lambda: [((("organization", "org_1"), ("upstream", AWKWARD)), 0.000001)],
     )
     return list(metrics.families(state, "1.2.3"))
 
@@ -67,6 +70,12 @@ def test_names_say_what_they_count_as_prometheus_asks() -> None:
         assert family.name.endswith("_total") == (family.type == "counter"), family.name
         assert family.type != "histogram" or family.name.endswith("_seconds")
         assert family.samples, f"{family.name} is in no test"
+
+
+def test_every_metric_is_in_the_guide() -> None:
+    guide = (Path(__file__).resolve().parents[4] / "docs/operations.md").read_text(encoding="utf-8")
+    likewise = {f"keystead_gateway_{one}_total" for one in ("aborted", "estimated", "web_searches")}
+    assert {one.name for one in full() if f"`{one.name}`" not in guide} == likewise
 
 
 @pytest.mark.requirement("prometheus-text histograms")

@@ -64,7 +64,7 @@ def test_trouble_is_counted_by_upstream_status_and_rule() -> None:
     metrics = Metrics()
     metrics.failed("a")
     metrics.passed_by("a")
-    metrics.refused(429)
+    metrics.refused(429, "billing_error")
     metrics.denied("model")
     metrics.lag.observe(0.002)
     state = State(
@@ -72,6 +72,8 @@ def test_trouble_is_counted_by_upstream_status_and_rule() -> None:
         circuits=lambda: [("a", True), ("b", False), ("a", False)],
         waiting=lambda: 9,
         carried=lambda: [((("signal", "logs"), ("result", "dropped")), 5)],
+        counted_at=lambda: 12.5,
+        costs=lambda: [((("organization", "org_1"),), 0.25)],
     )
     found = lines(metrics, state)
     for line in [
@@ -80,7 +82,9 @@ def test_trouble_is_counted_by_upstream_status_and_rule() -> None:
         'keystead_upstream_failovers_total{upstream="a"} 1',
         'keystead_upstream_circuit_open{upstream="a"} 1',
         'keystead_upstream_circuit_open{upstream="b"} 0',
-        'keystead_gateway_refusals_total{status="429"} 1',
+        'keystead_gateway_refusals_total{status="429",type="billing_error"} 1',
+        "keystead_limits_counted_timestamp_seconds 12.5",
+        'keystead_ledger_cost_usd_total{organization="org_1"} 0.25',
         'keystead_gateway_denials_total{rule="model"} 1',
         "keystead_gateway_open_requests 7",
         "keystead_ledger_waiting 9",
