@@ -17,6 +17,7 @@ from keystead.wire.sse import LARGEST_EVENT, Event, EventTooLarge
 
 CONTENT_TYPE: Final = "application/vnd.amazon.eventstream"
 _PRELUDE: Final = struct.Struct(">III")
+_SIZES: Final = struct.Struct(">II")
 _CRC: Final = struct.Struct(">I")
 _LEAST: Final = _PRELUDE.size + _CRC.size
 _TEXT: Final = 7
@@ -108,15 +109,25 @@ def _headers(data: bytes) -> dict[str, str]:
 
 def dump(message: Message) -> bytes:
     """Return the bytes of a message; :class:`Parser` gives it back."""
-    headers = b"".join(_header(name, value) for name, value in message.headers.items())
-    start = struct.pack(">II", _LEAST + len(headers) + len(message.payload), len(headers))
-    whole = start + _CRC.pack(zlib.crc32(start)) + headers + message.payload
+    return _framed(b"".join([_header(name, value) for name, value in message.headers.items()]), message.payload)
+
+
+def _framed(headers: bytes, payload: bytes) -> bytes:
+    start = _SIZES.pack(_LEAST + len(headers) + len(payload), len(headers))
+    whole = start + _CRC.pack(zlib.crc32(start)) + headers + payload
     return whole + _CRC.pack(zlib.crc32(whole))
 
 
 def _header(name: str, value: str) -> bytes:
     key, text = name.encode(), value.encode()
     return struct.pack(">B", len(key)) + key + struct.pack(">BH", _TEXT, len(text)) + text
+
+
+_OF_CHUNK: Final = b"".join(
+    _header(name, value)
+    for name, value in {":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}.items()
+)
+"""The headers of every message with an event in it, as Amazon writes them."""
 
 
 class MessagesParser:
@@ -137,8 +148,7 @@ class MessagesParser:
 
 def dump_event(event: Event) -> bytes:
     """Return the message that carries ``event``; :class:`MessagesParser` gives it back."""
-    payload = fields.dump({"bytes": base64.b64encode(event.data.encode()).decode()})
-    return dump(Message({":message-type": "event", ":event-type": "chunk"}, payload))
+    return _framed(_OF_CHUNK, b'{"bytes":"%b"}' % base64.b64encode(event.data.encode()))
 
 
 def _event(message: Message) -> Event | None:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,9 +168,13 @@ def _complete(raw: bytes) -> bool:
 
 @contextlib.contextmanager
 def serving(
-    api: MessagesApi, limits: Limits | None = None, otherwise: ASGIApp | None = None, **more: Any
+    api: MessagesApi,
+    limits: Limits | None = None,
+    otherwise: ASGIApp | None = None,
+    certificate: Path | None = None,
+    **more: Any,
 ) -> Iterator[Running]:
-    """Run a gateway in a thread until the end of the block."""
+    """Run a gateway in a thread until the end of the block; by TLS where it has a certificate."""
     directory = Directory(
         keys={
             digest(KEY): principal(PrincipalKind.API_KEY, "key_1"),
@@ -191,6 +196,8 @@ def serving(
         lifespan="off",
         log_config=None,
         server_header=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=certificate and str(certificate),
     )
     server = uvicorn.Server(config)
 

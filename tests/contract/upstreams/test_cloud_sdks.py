@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -10,6 +11,7 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 import pytest
+from local_server import make_certificate
 
 import peers
 from keystead.testing.messages_api.answers import NOTICE
@@ -157,13 +159,18 @@ def test_a_client_that_signs_is_told_what_to_set(running: "Running") -> None:
     assert "AKIAEXAMPLE" not in repr(recorded.raw_headers)
 
 
+def of_amazons(address: str, session: Any, **more: Any) -> Any:
+    """Return Amazon's own client of a gateway."""
+    config = botocore.config.Config(retries={"total_max_attempts": 1})
+    return session.create_client("bedrock-runtime", "us-east-1", endpoint_url=address, config=config, **more)
+
+
 @pytest.fixture
 def amazons(running: "Running") -> Iterator[Any]:
-    """Give Amazon's own client, which sends its key beside a signature: a bearer it sends by TLS only."""
+    """Give a client that sends a key beside its signature."""
     session = botocore.session.Session()
     session.set_credentials("AKIAEXAMPLE", "made-up")
-    config = botocore.config.Config(retries={"total_max_attempts": 1})
-    client = session.create_client("bedrock-runtime", "us-east-1", endpoint_url=running.base_url, config=config)
+    client = of_amazons(running.base_url, session)
     client.meta.events.register(
         "before-sign.bedrock-runtime", lambda request, **_: request.headers.add_header("x-api-key", running.key)
     )
@@ -185,6 +192,22 @@ def test_amazons_own_client_asks_and_streams(running: "Running", amazons: Any, m
     whole, streamed = running.ledger.wait(2)
     assert (whole.model, whole.streamed, streamed.model, streamed.streamed) == (MODEL, False, MODEL, True)
     assert streamed.output_tokens == whole.output_tokens > 0
+
+
+def test_amazons_own_client_sends_its_bearer_by_tls(
+    serve: "Callable[..., Running]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    running = serve(certificate=certificate)
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", running.key)
+    address = running.base_url.replace("http:", "https:")
+    client = of_amazons(address, botocore.session.Session(), verify=str(certificate))
+    stream = client.invoke_model_with_response_stream(modelId=AMAZONS, body=QUESTION)["body"]
+    with closing(client), closing(stream):
+        events = [json.loads(event["chunk"]["bytes"]) for event in stream]
+    assert events[-1] == {"type": "message_stop"}
+    (row,) = running.ledger.wait()
+    assert (row.model, row.streamed, row.aborted) == (MODEL, True, False)
 
 
 def test_amazons_own_client_reads_its_errors(running: "Running", amazons: Any) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QUESTION = {"model": "keystead-test-1", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
 ASKED = json.dumps(QUESTION).encode()
+_LAST = ASKED[-20:]
+"""What also ends with it in another format."""
 DOCUMENT = json.dumps(message(QUESTION, Scenario(), "msg_dying")).encode()
 EVENTS = [encode_event(event) for event in events(QUESTION, Scenario(), "msg_dying")][:4]
 HEAD = b"HTTP/1.1 %d Status\r\ncontent-type: %b\r\n%b\r\n\r\n"
@@ -63,7 +65,7 @@ class Dying:
                 return
             with connection:
                 received = b""
-                while not received.endswith(ASKED):
+                while not received.endswith(_LAST):
                     received += connection.recv(65536)
                 connection.sendall(self.answer[: self.bytes])
 
@@ -74,11 +76,11 @@ def healthy() -> Iterator[MessagesApi]:
         yield api
 
 
-def relayed(running: "Running") -> tuple[bytes, bool]:
+def relayed(running: "Running", target: str = "/v1/messages") -> tuple[bytes, bool]:
     """Return what a client receives, and whether by the framing it is a whole answer."""
     raw = b""
     with running.connect() as connection, contextlib.suppress(ConnectionResetError):
-        connection.sendall(running.head("connection: close", length=len(ASKED)) + ASKED)
+        connection.sendall(running.head("connection: close", length=len(ASKED), target=target) + ASKED)
         while data := connection.recv(65536):
             raw += data
     head, end, body = raw.partition(b"\r\n\r\n")
@@ -137,3 +139,34 @@ def test_with_another_behind_it(
     assert len({row.id for row in rows}) == len(rows) == len(head + body) + 1
     expected = ["a" if status == 200 and number >= len(head) else "b" for number in range(len(rows))]
     assert [row.upstream for row in rows] == expected
+
+
+@pytest.mark.requirement("G-01 any byte", "G-01 own formats")
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("status", [200, 529])
+def test_for_a_client_of_amazons(serve: "Callable[..., Running]", framing: str, status: int) -> None:
+    """A stream ends by its framing, because Amazon's have a message that says it failed."""
+    head, body = framed(status, framing)
+    with Dying(head + body) as dying:
+        running = serve(upstreams=[upstream(dying.base_url, "a")])
+        for number in range(len(head + body) + 1):
+            dying.bytes = number
+            raw, whole = relayed(running, "/model/keystead-test-1/invoke-with-response-stream")
+            complete = number == len(head + body)
+            case = f"{number} of {len(head)} + {len(body)} bytes: {raw!r}"
+            if number < len(head):
+                assert whole, case
+                assert raw.startswith(b"HTTP/1.1 502 "), case
+                assert b'"message": "The upstream ' in raw, case
+            elif status != 200:
+                assert whole, case
+                assert raw.startswith(b"HTTP/1.1 529 "), case
+                assert (b"msg_dying" in raw) is complete, case
+            elif framing == "chunked":
+                assert whole, case
+                assert (b"modelStreamErrorException" in raw) is not complete, case
+            else:
+                assert whole is complete, case
+        rows = running.ledger.wait(len(head + body) + 1)
+    assert len({row.id for row in rows}) == len(rows) == len(head + body) + 1
+    assert [row.aborted for row in rows] == [len(head) <= n < len(head + body) for n in range(len(rows))]

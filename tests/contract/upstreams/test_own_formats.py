@@ -240,6 +240,42 @@ def test_a_model_is_allowed_by_either_of_its_names(
     assert row.status == answer.status
 
 
+OPAQUE = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/a1b2"
+
+
+@pytest.mark.requirement("S-19 models")
+@pytest.mark.parametrize(
+    ("mapped", "entries", "denied", "refused"),
+    [
+        ({}, None, [], ""),
+        ({}, [OPAQUE], [], ""),
+        ({}, ["claude-x"], [], OPAQUE),
+        ({}, [OPAQUE], ["opus"], OPAQUE),
+        ({MODEL: OPAQUE}, ["claude-x"], [], ""),
+        ({MODEL: OPAQUE}, [OPAQUE], [], ""),
+        ({MODEL: OPAQUE}, ["claude-x"], ["opus"], ""),
+        ({MODEL: OPAQUE}, None, ["opus"], ""),
+        ({MODEL: OPAQUE}, None, [MODEL], MODEL),
+        ({MODEL: OPAQUE}, ["claude-y"], ["opus"], MODEL),
+    ],
+)
+def test_an_arn_that_says_nothing_is_what_an_administrator_says_it_is(
+    serve: "Callable[..., Running]",
+    cloud: LocalServer,
+    mapped: dict[str, str],
+    entries: list[str] | None,
+    denied: list[str],
+    refused: str,
+) -> None:
+    permit = Permit(facts(access=ModelAccess(entries, denied=denied)))
+    running = serve(permits=lambda _: permit, upstreams=[at(Kind.BEDROCK, cloud, models=mapped)])
+    answer = ask(running, FORMATS["bedrock"], model=OPAQUE)
+    assert answer.status == (400 if refused else 200)
+    if refused:
+        assert message_of("bedrock", answer).startswith(f"model {refused} is not in your role's availableModels")
+    assert len(cloud.asked) == (not refused)
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_an_upstream_that_is_away_is_502(serve: "Callable[..., Running]", name: str) -> None:
     running = serve(upstreams=[upstream("http://127.0.0.1:9")])

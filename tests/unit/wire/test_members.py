@@ -43,7 +43,8 @@ def test_nothing_may_be_left(empty: bytes) -> None:
     "body",
     [
         b"", b"[]", b"{", b'{"a"}', b'{"a":}', b'{"a":1,}', b'{"a":1}x', b'{"a":1 "b":2}', b'{a:1}', b'{"a":"\xff"}',
-        b"{}{}", b'"model":1', b'{"a":1}}', b'{"a":' + b"[" * 100_000,
+        b"{}{}", b'"model":1', b'{"a":1}}', b'{"a":' + b"[" * 100_000, b'{"a":[}', b'{"a":[{]}', b'{"a":["b}',
+        b'{"a":"', b'{"a":\'b\'}', b'{"a":tru}', b'{"a":01}', b'{"a":1/**/}', b'{"a', b'{"a":["' + b'\\"' * 1_000_000,
     ],
 )  # fmt: skip
 def test_what_is_no_object_is_refused(body: bytes) -> None:

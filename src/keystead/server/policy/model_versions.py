@@ -8,7 +8,8 @@ An entry denies, as the agents' own documentation has it (settings reference, re
 - any other name: that model, and names that go on from it.
 
 ``best``, ``opusplan`` and ``default`` deny nothing. What that documentation leaves open is denied: a name that does not
-say which version, such as ``claude-opus-latest``, as soon as one of its family is.
+say which version, such as ``claude-opus-latest``, as soon as one of its family is; and an ARN that names no family, as
+an application's inference profile has it, as soon as anything is, for it could be the very model.
 """
 
 import re
@@ -20,6 +21,8 @@ FAMILIES: Final = frozenset({"fable", "haiku", "opus", "sonnet"})
 """The words that stand for every version of a model."""
 BOUNDARIES: Final = ("-", "@")
 """What may follow a version: the date of a release, or a cloud's way to write it."""
+ARN: Final = "arn:"
+"""How Amazon's name for a resource begins."""
 _SHIFTING: Final = frozenset({"best", "default", "opusplan"})
 """Words by which an agent means now this model and now that one."""
 _WORD: Final = re.compile(r"[A-Za-z0-9]+")
@@ -84,8 +87,8 @@ class DeniedModels:
         if not is_plain(name) or f"{name}-".startswith(self._prefixes):
             return bool(self)
         families, numbers = version_of(name)
-        if families & self._families:
-            return True
+        if families & self._families or (not families and name.startswith(ARN)):
+            return bool(self)
         of_these = [version for others, version in self._versions if families & others]
         return bool(of_these) and (not numbers or any(_covers(version, numbers) for version in of_these))
 

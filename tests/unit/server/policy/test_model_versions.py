@@ -52,6 +52,8 @@ def test_a_name_says_which_version_of_which_family(model: str, families: set[str
         ("our-deployment", "Our-Deployment"),
         ("our-deployment", "our-deployment-2"),
         ("our-deployment", "our\u2011deployment"),
+        ("claude-opus-5", "arn:aws:bedrock:eu-1:12:application-inference-profile/a1b2c3"),
+        ("our-deployment", "ARN:aws:bedrock:eu-1:12:provisioned-model/a1b2c3"),
     ],
 )
 def test_what_an_entry_denies(entry: str, model: str) -> None:
@@ -72,6 +74,8 @@ def test_what_an_entry_denies(entry: str, model: str) -> None:
         ("best", "claude-opus-5"),
         ("default", "default"),
         (" ", "claude-opus-5"),
+        ("best", "arn:aws:bedrock:eu-1:12:application-inference-profile/a1b2c3"),
+        (OPUS_55, "arn:aws:bedrock:eu-1:12:inference-profile/eu.anthropic.claude-sonnet-4-5-20250929-v1:0"),
     ],
 )
 def test_what_it_leaves_alone(entry: str, model: str) -> None:

@@ -186,12 +186,16 @@ class Answers:
         self._client.finished(close=close)
 
     def cut(self) -> None:
-        """End a stream as Amazon does when the model fails it; end anything else with the connection."""
-        if self._events is None or self._ended:
+        """End a stream as Amazon does when the model fails it; end with the connection what else has begun."""
+        if self._error:  # of which nothing has gone out: what is certain is its status
+            self._text = b""
+            self._tell()
+        elif self._events is not None and not self._ended:
+            said = _exception("modelStreamErrorException", _GONE)
+            self._client.write(chunk(said) + END if self._framed else said)
+        else:
             self._client.cut()
             return
-        said = _exception("modelStreamErrorException", _GONE)
-        self._client.write(chunk(said) + END if self._framed else said)
         self._client.finished(close=True)
 
 

@@ -4,7 +4,7 @@ Whatever holds for the Messages API holds for it: who calls, what they may use, 
 the one row in the ledger. What differs is here: the address, the names of models, and what errors look like.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -115,19 +115,26 @@ class OwnFormatExchange(Exchange):
         principal = self._principal
         if principal is None:
             raise RuntimeError("dispatched before it was admitted")
-        called = dict.fromkeys((self._own, facts.model))
-        found = [
-            models.denied(self._gateway, principal, facts._replace(model=name), self._head.surface) for name in called
-        ]
-        deny = _decisive([one for one in found if one is not None], len(called))
+        own, surface = self._own, self._head.surface
+        called = dict.fromkeys((own, facts.model))
+        found = [models.denied(self._gateway, principal, facts._replace(model=name), surface) for name in called]
+        is_mapped = len(called) > 1 and names.is_opaque(own)  # then an administrator says which model it is
+        deny = _decisive(found, own if is_mapped else "")
         if deny is not None:
             raise self._denied(principal, deny)
         return principal
 
 
-def _decisive(denials: list[Deny], names_asked: int) -> Deny | None:
-    """Return the denial that counts: any but that a name is not listed, and that one when no name is."""
-    for deny in denials:
-        if deny.rule.id != _UNLISTED:
-            return deny
-    return denials[0] if len(denials) == names_asked else None
+def _decisive(found: Sequence[Deny | None], says_nothing: str) -> Deny | None:
+    """Return the denial that counts: any but that a name is not listed, and that one when no name is.
+
+    Args:
+        found: for each name of the model.
+        says_nothing: a name of which a denial only says that it could be a denied model.
+    """
+    denials = [one for one in found if one is not None]
+    telling = [one for one in denials if one.model != says_nothing]
+    hard = [one for one in telling if one.rule.id != _UNLISTED]
+    if hard:
+        return hard[0]
+    return telling[0] if len(denials) == len(found) else None

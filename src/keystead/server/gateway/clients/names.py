@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from keystead.server.gateway.ports import Kind, Upstream
+from keystead.server.policy.model_versions import ARN, families_of
 
 _ARN_OF_MODEL: Final = re.compile(r"arn:[^/]*:(?:inference-profile|foundation-model)/([^/]+)")
 """An ARN that ends in the id of a model that Amazon offers; other ARNs say nothing about the model behind them."""
@@ -34,6 +35,11 @@ def in_messages_form(own: str, kind: Kind, upstreams: Sequence[Upstream]) -> str
                 if there == own:
                     return name
     return vendors(own)
+
+
+def is_opaque(own: str) -> bool:
+    """Return whether a name is an ARN that does not say which model it stands for."""
+    return own.startswith(ARN) and not families_of(own.lower())
 
 
 def vendors(own: str) -> str:

@@ -2,11 +2,11 @@
 
 import json
 import re
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from keystead.server.gateway.refusals import Refusal
 from keystead.wire import model_scan
-from keystead.wire.members import edited, members
+from keystead.wire.members import members
 
 _VERSION: Final = b"2023-06-01"
 """Of the Messages API, where the client names a cloud's version or none."""
@@ -55,12 +55,12 @@ def in_messages_form(body: bytes, lines: bytes, model: str, *, stream: bool | No
     Raises:
         Refusal: 400, the body is not a JSON object in UTF-8.
     """
-    first: dict[str, Any] = {"model": model} | ({"stream": True} if stream else {})
+    first = [f'"model":{json.dumps(model)}', *(['"stream":true'] if stream else [])]
     try:
-        own = _texts(body)
-        turned = edited(body, _OF_FORMAT, first)
+        own, others = _taken_apart(body)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "The request body is not a JSON object in UTF-8. Send one.") from error
+    turned = ("{" + ",".join([*first, *others]) + "}").encode("utf-8")
     kept, passed = _split(lines)
     version = own["anthropic_version"][0] if own["anthropic_version"] else ""
     betas = [name.strip() for value in passed[b"anthropic-beta"] for name in value.split(b",")]
@@ -81,15 +81,18 @@ def renamed(body: bytes, lines: bytes, model: str, *, stream: bool | None) -> Re
     return Request(body if model_of(body) == model else model_scan.renamed(body, model), lines)
 
 
-def _texts(body: bytes) -> dict[str, list[str]]:
-    """Return the texts that the members about the format have, by name."""
-    found: dict[str, list[str]] = {name: [] for name in _OF_FORMAT}
+def _taken_apart(body: bytes) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the texts that the members about the format have, by name; and the other members as they stand there."""
+    own: dict[str, list[str]] = {name: [] for name in _OF_FORMAT}
+    others = []
     for one in members(body):
         if one.name in _OF_FORMAT:
             value = json.loads(one.value)
             values = value if isinstance(value, list) else [value]
-            found[one.name] += [text for text in values if isinstance(text, str)]
-    return found
+            own[one.name] += [text for text in values if isinstance(text, str)]
+        else:
+            others.append(one.text)
+    return own, others
 
 
 def _header(text: str) -> bytes:
