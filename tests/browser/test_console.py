@@ -98,6 +98,27 @@ def test_a_key_is_created_copied_once_and_revoked(page: "Page", administrator: "
     page.get_by_text("revoked").wait_for()
 
 
+@pytest.mark.requirement("G-05 overlap")
+def test_a_key_is_rotated_and_its_old_secret_ended(page: "Page", administrator: "Membership") -> None:
+    sign_in(page)
+    page.goto("/keys")
+    page.get_by_label("Name").fill("build server")
+    page.get_by_role("button", name="Create key").click()
+    old = page.get_by_label("API key").inner_text()
+    page.get_by_role("link", name="Done").click()
+    page.get_by_role("link", name="Rotate build server").click()
+    page.get_by_label("The secret of now works for").select_option("7 days")
+    page.get_by_role("button", name="Rotate key").click()
+    new = page.get_by_label("API key").inner_text()
+    assert tokens.parse(new) is tokens.TokenKind.API_KEY
+    assert new != old
+    page.get_by_role("link", name="See whether it is still used").click()
+    assert page.get_by_text("not since the rotation").count() == 2
+    page.get_by_role("button", name="End the old secret now").click()
+    page.get_by_role("link", name="Leave it as it is").wait_for()
+    assert page.get_by_role("button", name="End the old secret now").count() == 0
+
+
 def test_a_key_can_be_made_with_the_keyboard_alone(page: "Page", administrator: "Membership") -> None:
     def tab_to(name: str) -> None:
         for _ in range(30):
@@ -186,11 +207,13 @@ def policies(member: "Membership") -> str:
 
 def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
     """Return every page by name, with something on it to see."""
-    from keystead.server.keys import operations
+    from keystead.server.keys import operations, rotation
 
     key, _ = operations.issue(administrator, "laptop", now=datetime.now(UTC), random_bytes=token_bytes)
     gone, _ = operations.issue(administrator, "old build server", now=datetime.now(UTC), random_bytes=token_bytes)
     operations.revoke(gone, administrator, datetime.now(UTC))
+    two, _ = operations.issue(administrator, "continuous integration", now=datetime.now(UTC), random_bytes=token_bytes)
+    rotation.rotate(two, administrator, timedelta(days=1), now=datetime.now(UTC), random_bytes=token_bytes)
     record_usage(administrator, upstream="anthropic")
     grant = sign_in_a_device(administrator, "keystead/0.1.0 (laptop)")
     sign_in_a_device(administrator, "")
@@ -199,6 +222,8 @@ def pages(page: "Page", administrator: "Membership") -> "dict[str, str]":
         "overview": "/",
         "keys": "/keys",
         "revoke": f"/keys/{key.wire_id}/revoke",
+        "rotate": f"/keys/{key.wire_id}/rotate",
+        "rotate-again": f"/keys/{two.wire_id}/rotate",
         "devices": "/devices",
         "sign-out": f"/devices/{grant}/sign-out",
         "everywhere": "/devices/sign-out",

@@ -49,6 +49,7 @@ REVEALERS = {
     "server/command.py": "onto standard output, which shows a new registration token or invitation link once",
     "server/console/invitations.py": "onto the page that shows an invitation's link once, and into its letter",
     "server/console/provisioning.py": "onto the page that shows a new SCIM token once",
+    "server/console/rotation.py": "onto the page that shows a rotated key's new secret once",
     "server/console/security.py": "into the picture that an authenticator app reads, on the page that adds it",
     "server/console/security_forms.py": "onto that page, and into the encryption under which its form carries it",
     "server/console/views.py": "onto the page that shows a new key once",

@@ -69,13 +69,16 @@ def truth() -> Truth:
 def chores(directory: SnapshotDirectory, permits: Permits, denials: Denials, allowances: Allowances) -> list[Chore]:
     """Return what a running server does from time to time."""
     from keystead.server.authorization.sweep import sweep
+    from keystead.server.keys import rotation
 
     return [
         Chore("reading keys and ended sign-ins again", REFRESH_SECONDS, lambda _: _look_again(directory)),
         Chore("reading again what callers may do", REFRESH_SECONDS, lambda _: permits.refresh()),
         Chore("counting what is left of limits", REFRESH_SECONDS, lambda _: allowances.refresh()),
         Chore("writing down what was refused", REFRESH_SECONDS, denials.write),
-        Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(datetime.fromtimestamp(now, UTC))),
+        Chore("noting which secrets are used", REFRESH_SECONDS, lambda _: rotation.note_uses(directory.take_used())),
+        Chore("forgetting replaced secrets", SWEEP_SECONDS, lambda now: rotation.forget_ended(_moment(now))),
+        Chore("removing what has ended", SWEEP_SECONDS, lambda now: sweep(_moment(now))),
         Chore("forgetting servers that have gone", SWEEP_SECONDS, _forget_servers),
     ]
 
@@ -83,7 +86,11 @@ def chores(directory: SnapshotDirectory, permits: Permits, denials: Denials, all
 def _forget_servers(now: float) -> None:
     from keystead.server.limits import facts
 
-    facts.forget_servers(datetime.fromtimestamp(now, UTC) - timedelta(days=1))
+    facts.forget_servers(_moment(now) - timedelta(days=1))
+
+
+def _moment(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC)
 
 
 def _close_connections() -> None:

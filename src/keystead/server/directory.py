@@ -11,7 +11,7 @@ What is read replaces what was known and is never cleared before: a database tha
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -37,11 +37,12 @@ class Truth:
     """The control plane's answers, as functions; each reads the database or verifies a signature.
 
     Attributes:
-        all_keys: every usable API key as (SHA-256 of the key, its principal).
-        key: the same for one key identifier, or None when it is not usable.
+        all_keys: every secret of every usable API key as (its SHA-256, the key's principal). A key has two while one
+            replaces the other: the newer comes first, and the older has a principal that ends with it.
+        key: the same for one key identifier; nothing when it is not usable.
         keys_of: the same for one member identifier.
-        keys_changed_since: every API key that was created, was revoked, or whose owner changed at that moment (Unix
-            seconds) or later, as (SHA-256 of the key, its principal, whether it is usable).
+        keys_changed_since: every API key that was created, was revoked, whose secrets changed, or whose owner did, at
+            that moment (Unix seconds) or later, as (its identifier, the same for it).
         public_keys: what access tokens are verified with.
         verify: the principal of an access token whose signature, issuer, audience and time hold, or None; it is
             called on the event loop, so all it may need is in its arguments.
@@ -50,9 +51,9 @@ class Truth:
     """
 
     all_keys: Callable[[], Iterable[tuple[bytes, Principal]]]
-    key: Callable[[str], tuple[bytes, Principal] | None]
+    key: Callable[[str], Sequence[tuple[bytes, Principal]]]
     keys_of: Callable[[str], Iterable[tuple[bytes, Principal]]]
-    keys_changed_since: Callable[[float], Iterable[tuple[bytes, Principal, bool]]]
+    keys_changed_since: Callable[[float], Iterable[tuple[str, Sequence[tuple[bytes, Principal]]]]]
     public_keys: Callable[[float], Mapping[str, Any]]
     verify: Callable[[str, float, Mapping[str, Any]], Principal | None]
     ended_grants: Callable[[float], set[str]]
@@ -68,6 +69,9 @@ class SnapshotDirectory:
         self._lock = threading.Lock()
         self._keys: dict[bytes, Principal] = {}
         self._digests: dict[str, bytes] = {}
+        self._old: dict[str, bytes] = {}
+        self._watched: set[bytes] = set()
+        self._used: dict[bytes, float] = {}
         self._looked_at = 0.0
         self._ended: set[str] = set()
         self._public_keys: Mapping[str, Any] = {}
@@ -90,17 +94,24 @@ class SnapshotDirectory:
             self._ended = self._truth.ended_grants(now)
             self._read_public_keys()
             since = min(self._looked_at, now) - OVERLAP_SECONDS  # the clock may have been put back
-            for digest, principal, usable in self._truth.keys_changed_since(since):
-                if usable:
-                    self._put(digest, principal)
-                else:
-                    self._drop(principal.id)
+            for key_id, secrets in self._truth.keys_changed_since(since):
+                self._hold(key_id, secrets)
+            self._forget_ended()
             self._looked_at = now
 
     def by_key(self, digest: bytes) -> Principal | None:
-        """Return the owner of the API key with that SHA-256, or None."""
+        """Return the owner of the API key that has a secret with that SHA-256, or None."""
         principal = self._keys.get(digest)
-        return principal if principal is not None and self._in_time(principal) else None
+        if principal is None or not self._in_time(principal):
+            return None
+        if digest in self._watched:
+            self._used[digest] = self._clock.now()
+        return principal
+
+    def take_used(self) -> dict[bytes, float]:
+        """Return when secrets of keys with two were used (Unix seconds) since this was last asked."""
+        used, self._used = self._used, {}
+        return used
 
     def by_bearer(self, token: bytes) -> Principal | None:
         """Return the owner of an access token, or None.
@@ -134,7 +145,13 @@ class SnapshotDirectory:
         with self._lock:
             now = self._clock.now()
             keys = dict(self._truth.all_keys())
-            self._keys, self._digests = keys, {principal.id: digest for digest, principal in keys.items()}
+            digests: dict[str, bytes] = {}
+            old: dict[str, bytes] = {}
+            for digest, principal in keys.items():
+                if digests.setdefault(principal.id, digest) is not digest:
+                    old[principal.id] = digest
+            self._keys, self._digests, self._old = keys, digests, old
+            self._watched = {*old.values(), *(digests[key_id] for key_id in old)}
             self._ended = self._truth.ended_grants(now)
             self._read_public_keys()
             self._looked_at = now
@@ -160,29 +177,40 @@ class SnapshotDirectory:
     def _reread_member(self, member_id: str) -> None:
         """Read one member's keys again, and which sign-ins have ended."""
         with self._lock:
-            found = dict(self._truth.keys_of(member_id))
-            for digest, principal in found.items():
-                self._put(digest, principal)
-            known = [(digest, one.id) for digest, one in self._keys.items() if one.member_id == member_id]
-            for digest, key_id in known:
-                if digest not in found:
-                    self._drop(key_id)
+            found: dict[str, list[tuple[bytes, Principal]]] = {
+                one.id: [] for one in self._keys.values() if one.member_id == member_id
+            }
+            for digest, principal in self._truth.keys_of(member_id):
+                found.setdefault(principal.id, []).append((digest, principal))
+            for key_id, secrets in found.items():
+                self._hold(key_id, secrets)
             self._ended = self._truth.ended_grants(self._clock.now())
 
     def _reread_key(self, key_id: str) -> None:
         with self._lock:
-            found = self._truth.key(key_id)
-            if found is None:
-                self._drop(key_id)
-            else:
-                self._put(*found)
+            self._hold(key_id, self._truth.key(key_id))
 
-    def _put(self, digest: bytes, principal: Principal) -> None:
-        self._keys[digest] = principal
-        self._digests[principal.id] = digest
+    def _hold(self, key_id: str, secrets: Sequence[tuple[bytes, Principal]]) -> None:
+        """Know one key by these secrets and no others; what stays is never away in between."""
+        before = {self._digests.pop(key_id, b""), self._old.pop(key_id, b"")}
+        self._keys.update(secrets)
+        digests = [digest for digest, _ in secrets]
+        for digest in before.difference(digests):
+            self._keys.pop(digest, None)
+        self._watched -= before
+        if digests:
+            self._digests[key_id] = digests[0]
+        if len(digests) > 1:
+            self._old[key_id] = digests[1]
+            self._watched.update(digests)
 
-    def _drop(self, key_id: str) -> None:
-        self._keys.pop(self._digests.pop(key_id, b""), None)
+    def _forget_ended(self) -> None:
+        """Let go of the old secrets whose time is over."""
+        for key_id, digest in list(self._old.items()):
+            principal = self._keys.get(digest)
+            if principal is None or not self._in_time(principal):
+                current = self._digests[key_id]
+                self._hold(key_id, [(current, self._keys[current])])
 
     def _reread_grant(self, grant_id: str) -> None:
         with self._lock:

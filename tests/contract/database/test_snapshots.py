@@ -182,6 +182,7 @@ def test_what_has_not_changed_is_not_read(far: SnapshotDirectory, member: Any, c
     from keystead.server.keys import operations
 
     issue(member, long_ago())
-    _, new = issue(member, moment(clock))
-    assert [digest for digest, *_ in operations.changed_since(clock.now())] == [new]
+    key, new = issue(member, moment(clock))
+    changed = [(name, [digest for digest, _ in secrets]) for name, secrets in operations.changed_since(clock.now())]
+    assert changed == [(key.wire_id, [new])]
     assert list(operations.changed_since(clock.now() + 1)) == []

@@ -43,7 +43,7 @@ class Database:
     def truth(self) -> Truth:
         return Truth(
             all_keys=self.all_keys,
-            key=lambda wanted: next(((d, p) for d, p in self.keys.items() if p.id == wanted), None),
+            key=lambda wanted: [(d, p) for d, p in self.keys.items() if p.id == wanted],
             public_keys=lambda now: dict(self.public_keys),
             keys_of=self.keys_of,
             keys_changed_since=lambda moment: [],
@@ -111,6 +111,43 @@ def test_a_new_key_works_with_the_change(directory: SnapshotDirectory, database:
 
     assert directory.by_key(b"second") is not None
     assert directory.by_key(b"digest") == KEY
+
+
+def test_two_secrets_are_one_key_until_the_older_one_ends(
+    directory: SnapshotDirectory, database: Database, changes: Changes, clock: StoppedClock
+) -> None:
+    database.keys = {b"new": KEY, b"digest": replace(KEY, expires_at=150.0)}
+    changes.publish(Change("api_key", "key_1"))
+    new, old = directory.by_key(b"new"), directory.by_key(b"digest")
+    assert new is not None
+    assert old is not None
+    assert new.id == old.id == "key_1"
+    assert directory.take_used() == {b"new": 100.0, b"digest": 100.0}
+
+    clock.sleep(50)
+
+    assert directory.by_key(b"digest") is None
+    assert directory.by_key(b"new") == KEY
+    assert directory.take_used() == {b"new": 150.0}, "what is refused is not used"
+    directory.refresh()
+    assert directory.by_key(b"new") == KEY
+    assert directory.take_used() == {}, "with one secret there is nothing to tell apart"
+
+
+@pytest.mark.parametrize("change", [Change("api_key", "key_1"), Change("member", "mem_1"), Change("organization", "o")])
+def test_both_secrets_go_with_their_key(
+    directory: SnapshotDirectory, database: Database, changes: Changes, change: Change
+) -> None:
+    database.keys = {b"new": KEY, b"digest": replace(KEY, expires_at=150.0)}
+    changes.publish(change)
+    assert directory.by_key(b"new")
+    assert directory.by_key(b"digest")
+    database.keys = {}
+
+    changes.publish(change)
+
+    assert directory.by_key(b"new") is None
+    assert directory.by_key(b"digest") is None
 
 
 def test_a_key_past_its_expiry_is_refused(

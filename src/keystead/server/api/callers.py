@@ -14,6 +14,7 @@ from keystead.server.authorization import operations as authorization
 from keystead.server.gateway.caller import authenticate
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.keys import operations as keys
+from keystead.server.keys import rotation
 from keystead.server.keys.models import ApiKey, Purpose
 from keystead.server.organizations.models import Membership
 from keystead.server.policy import Principal
@@ -38,6 +39,8 @@ class _Database:
         if key is None:
             return None
         self.keys[key.wire_id] = key
+        if rotation.overlaps(key, self._now):
+            rotation.note_uses({digest: self._now.timestamp()})
         return keys.principal_of(key)
 
     def by_bearer(self, token: bytes) -> Principal | None:

@@ -228,4 +228,4 @@ def _unknown_key(credential: bytes) -> str:
     fault = tokens.parse(credential.decode("latin-1"))
     if isinstance(fault, tokens.TokenFault):
         return f"The API key is damaged: {fault.reason}. Copy it again, or create a new one in the console."
-    return "The API key is revoked or not from this server. Create a new one in the console, or ask an administrator."
+    return "The API key is revoked, replaced or not from this server. Use the new one, or create one in the console."

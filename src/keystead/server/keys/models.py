@@ -139,11 +139,15 @@ class Purpose(models.TextChoices):
 
 
 class ApiKey(models.Model):
-    """A long-lived credential of one member, stored as its hash.
+    """A long-lived credential of one member, stored as the hash of its secret; of two while one replaces the other.
 
     Attributes:
-        digest: SHA-256 of the key; the key itself is shown once and kept nowhere.
+        digest: SHA-256 of the secret; the secret itself is shown once and kept nowhere.
         hint: its first 8 characters, for its owner to tell keys apart.
+        used_at: when it was last used; known only while there is an old secret beside it.
+        old_digest: the same of the secret that it replaced, None once that has ended.
+        old_until: when the old secret ends.
+        secrets_changed_at: when a secret was replaced or ended before its time, None while neither happened.
         revoked_by: who ended it, or None while it works.
     """
 
@@ -155,6 +159,12 @@ class ApiKey(models.Model):
     purpose = models.CharField(max_length=16, choices=Purpose.choices)
     digest = models.BinaryField(max_length=32, unique=True)
     hint = models.CharField(max_length=8)
+    used_at = models.DateTimeField(null=True)
+    old_digest = models.BinaryField(max_length=32, unique=True, null=True)
+    old_hint = models.CharField(max_length=8, blank=True, db_default="")
+    old_until = models.DateTimeField(null=True)
+    old_used_at = models.DateTimeField(null=True)
+    secrets_changed_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
@@ -164,6 +174,11 @@ class ApiKey(models.Model):
         indexes = [
             models.Index(fields=["created_at"], name="key_created"),
             models.Index(fields=["revoked_at"], condition=models.Q(revoked_at__isnull=False), name="key_revoked"),
+            models.Index(
+                fields=["secrets_changed_at"],
+                condition=models.Q(secrets_changed_at__isnull=False),
+                name="key_secrets_changed",
+            ),
         ]
 
     def __str__(self) -> str:

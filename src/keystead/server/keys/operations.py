@@ -1,6 +1,7 @@
 """Issuing, listing and revoking API keys, and the facts the gateway needs of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from keystead.wire import ids, tokens
 RIGHT_TO_CREATE = {Purpose.AGENT: Permission.KEYS_CREATE_AGENT, Purpose.ANY: Permission.KEYS_CREATE_ANY}
 """What a member needs to create a key of each purpose; a key never has a right its owner lacks (G-08)."""
 
-_FACTS = ("digest", "id", "organization_id", "workspace_id", "member_id", "expires_at")
+_FACTS = ("digest", "id", "organization_id", "workspace_id", "member_id", "expires_at", "old_digest", "old_until")
 
 
 def issue(
@@ -59,7 +60,7 @@ def issue(
             created_at=now,
             expires_at=expires_at,
         )
-        _record(key, member, "api_key:create", now)
+        record(key, member, "api_key:create", now)
     return key, Secret(secret)
 
 
@@ -71,27 +72,28 @@ def _check(name: str, expires_at: datetime | None, now: datetime) -> None:
 
 
 def revoke(key: ApiKey, by: Membership, now: datetime) -> bool:
-    """End a key at once; returns False when somebody had revoked it before.
+    """End a key with all its secrets at once; returns False when somebody had revoked it before.
 
     Raises:
         PolicyDenied: it is another member's key, and ``by`` is no administrator of its organization.
     """
-    if not _may_revoke(key, by):
+    if not may_revoke(key, by):
         raise PolicyDenied("You may revoke only your own keys.", hint="Ask an administrator to revoke this one.")
     with transaction.atomic():
         if ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=now, revoked_by=by) != 1:
             return False
-        _record(key, by, "api_key:revoke", now)
+        record(key, by, "api_key:revoke", now)
     return True
 
 
-def _may_revoke(key: ApiKey, by: Membership) -> bool:
+def may_revoke(key: ApiKey, by: Membership) -> bool:
+    """Return whether ``by`` may end the key, or a secret of it."""
     if key.organization_id != by.organization_id:
         return False
     return key.member_id == by.id or organizations.may(by, Permission.KEYS_REVOKE_ANY)
 
 
-def _record(key: ApiKey, by: Membership, action: str, now: datetime) -> None:
+def record(key: ApiKey, by: Membership, action: str, now: datetime, details: Mapping[str, str] | None = None) -> None:
     """Write the audit event, and tell the gateway once the change is committed."""
     audit.record(
         organization=key.organization,
@@ -99,7 +101,7 @@ def _record(key: ApiKey, by: Membership, action: str, now: datetime) -> None:
         action=action,
         target=key.wire_id,
         at=now,
-        details={"name": key.name, "hint": key.hint, "owner": ids.dump("membership", key.member_id)},
+        details={"name": key.name, "hint": key.hint, "owner": ids.dump("membership", key.member_id), **(details or {})},
     )
     transaction.on_commit(partial(CHANGES.publish, Change("api_key", key.wire_id)))
 
@@ -131,31 +133,37 @@ def usable(digest: bytes, now: datetime) -> ApiKey | None:
     """Return the key with its owner, for what the control plane answers; None when it may not be used now.
 
     Args:
-        digest: :func:`keystead.wire.tokens.digest` of the key.
-        now: the time at which it must not have expired.
+        digest: :func:`keystead.wire.tokens.digest` of the secret.
+        now: the time at which neither the key nor that secret must have ended.
     """
-    found = _usable().filter(digest=digest).select_related("member__organization", "member__person")
-    key = found.first()
+    found = _usable().filter(Q(digest=digest) | Q(old_digest=digest, old_until__gt=now))
+    key = found.select_related("member__organization", "member__person").first()
     return None if key is None or (key.expires_at is not None and key.expires_at <= now) else key
 
 
 def principal_of(key: ApiKey) -> Principal:
     """Return whom a key's requests are counted for."""
-    return _principal(tuple(getattr(key, name) for name in _FACTS))[1]
+    return next(_secrets(tuple(getattr(key, name) for name in _FACTS)))[1]
 
 
 def active_facts() -> Iterator[tuple[bytes, Principal]]:
-    """Yield the digest and the principal of every usable key, in one query and without model instances."""
-    return map(_principal, _usable().values_list(*_FACTS).iterator())
+    """Yield every secret of every usable key, in one query and without model instances.
+
+    Returns:
+        The secret's digest and the key's principal; of two secrets of a key the newer comes first, and the principal of
+        the older ends with it.
+    """
+    for row in _usable().values_list(*_FACTS).iterator():
+        yield from _secrets(row)
 
 
-def facts(key_id: str) -> tuple[bytes, Principal] | None:
-    """Return the same for one key, or None when it is unknown, revoked, or its owner may not use models."""
+def facts(key_id: str) -> list[tuple[bytes, Principal]]:
+    """Return the same for one key; nothing when it is unknown, revoked, or its owner may not use models."""
     try:
         row = _usable().filter(id=ids.parse("api_key", key_id)).values_list(*_FACTS).first()
     except ValueError:
-        return None
-    return None if row is None else _principal(row)
+        return []
+    return [] if row is None else list(_secrets(row))
 
 
 def facts_of(member_id: str) -> list[tuple[bytes, Principal]]:
@@ -164,23 +172,24 @@ def facts_of(member_id: str) -> list[tuple[bytes, Principal]]:
         member = ids.parse("membership", member_id)
     except ValueError:
         return []
-    return [_principal(row) for row in _usable().filter(member=member).values_list(*_FACTS)]
+    return [one for row in _usable().filter(member=member).values_list(*_FACTS) for one in _secrets(row)]
 
 
-def changed_since(moment: float) -> Iterator[tuple[bytes, Principal, bool]]:
-    """Yield the digest, the principal and whether it is usable, of every key that changed at ``moment`` or later.
+def changed_since(moment: float) -> Iterator[tuple[str, list[tuple[bytes, Principal]]]]:
+    """Yield every key that changed at ``moment`` or later, by its wire identifier, and the same for it.
 
-    A key changes when it is created, when it is revoked, and whenever its owner's membership does. Each is a query of
-    its own, since each has an index and their disjunction has none.
+    A key changes when it is created or revoked, when its secrets do before their time, and whenever its owner's
+    membership does. Each is a query of its own, since each has an index and their disjunction has none.
 
     Args:
         moment: Unix seconds.
     """
     since = datetime.fromtimestamp(moment, UTC)
     keys = ApiKey.objects.annotate(usable=ExpressionWrapper(_is_usable(), BooleanField()))
-    for changed in ("created_at", "revoked_at", "member__changed_at"):
-        for *facts_of_it, usable in keys.filter(**{f"{changed}__gte": since}).values_list(*_FACTS, "usable"):
-            yield *_principal(tuple(facts_of_it)), usable
+    for changed in ("created_at", "revoked_at", "secrets_changed_at", "member__changed_at"):
+        for *row, usable in keys.filter(**{f"{changed}__gte": since}).values_list(*_FACTS, "usable"):
+            secrets = list(_secrets(tuple(row)))
+            yield secrets[0][1].id, secrets if usable else []
 
 
 def _usable() -> QuerySet[ApiKey]:
@@ -202,13 +211,19 @@ def _within_role() -> Q:
     return held
 
 
-def _principal(row: tuple[Any, ...]) -> tuple[bytes, Principal]:
-    digest, key, organization, workspace, member, expires_at = row
-    return bytes(digest), Principal(
+def _secrets(row: tuple[Any, ...]) -> Iterator[tuple[bytes, Principal]]:
+    """Yield a key's secret, and the one before it while that is kept: one identity, which with that one ends sooner."""
+    digest, key, organization, workspace, member, expires_at, old_digest, old_until = row
+    expires = None if expires_at is None else expires_at.timestamp()
+    principal = Principal(
         kind=PrincipalKind.API_KEY,
         id=ids.dump("api_key", key),
         organization_id=ids.dump("organization", organization),
         workspace_id=ids.dump("workspace", workspace),
         member_id=ids.dump("membership", member),
-        expires_at=None if expires_at is None else expires_at.timestamp(),
+        expires_at=expires,
     )
+    yield bytes(digest), principal
+    if old_digest is not None:
+        ends = old_until.timestamp()
+        yield bytes(old_digest), replace(principal, expires_at=ends if expires is None else min(ends, expires))

@@ -40,6 +40,7 @@ MATTERS: Final = frozenset(
         "member", "member_bring_back",
         "member_end", "member_end_sessions", "member_forget_factors", "policy", "policy_move", "policy_new",
         "policy_remove", "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens",
+        "rotate_key",
         "security_app", "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",
         "security_require", "session_end", "sessions_end_others", "suspension", "upstream", "upstream_credential",
         "upstream_move", "upstream_new", "upstream_remove", "upstream_switch", "workload_disable", "workload_new",
@@ -52,7 +53,8 @@ sessions (ASVS 5.0 V7.5.2), or else who took one over could put its owner out.""
 DOES_NOT: Final = frozenset(
     {
         "account_login", "account_logout", "address_confirm", "address_verify", "authorize", "connection_try",
-        "device", "forgotten", "invitation", "invitation_accept", "invitation_revoke", "link", "passkey_sign_in",
+        "device", "end_old_secret",
+        "forgotten", "invitation", "invitation_accept", "invitation_revoke", "link", "passkey_sign_in",
         "password", "reset", "revoke_key", "saml_acs", "saml_arrived", "second_factor", "setup", "sign_out",
         "sign_out_everywhere", "sso", "upstream_test", "workload_test",
     }

@@ -75,7 +75,7 @@ def test_the_recognised_credential_counts_and_a_conflict_is_named(
         (b"Bearer ", None, "Authorization header is empty", False),
         (None, b"", "x-api-key header is empty", False),
         (b"Basic dXNlcg==", None, "not of the form", False),
-        (None, UNKNOWN, "revoked or not from this server", True),
+        (None, UNKNOWN, "revoked, replaced or not from this server", True),
         (None, KEY[:-3], "truncated", True),
         (b"Bearer sk-ant-oat01-canary", None, "OAuth token", True),
         (None, b"sk-ant-api03-canary", "key of the model vendor", True),
@@ -104,7 +104,7 @@ def test_every_kind_of_our_own_tokens_is_called_by_its_name(kind: TokenKind) -> 
         assert token[4:].decode() not in error.message
         assert ("x-should-retry", "false") in error.headers
         if kind is TokenKind.API_KEY:
-            assert error.message.startswith("The API key is revoked or not from this server.")
+            assert error.message.startswith("The API key is revoked, replaced or not from this server.")
         else:
             assert re.match(r"The credential is (an?|the) [a-z' -]+, which is not for model requests\.", error.message)
 

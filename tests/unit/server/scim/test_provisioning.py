@@ -42,7 +42,7 @@ def test_leaving_ends_sign_ins_and_keys_at_once(provider: Any, way: str) -> None
     key, _ = keys.issue(member, "laptop", now=now(), random_bytes=token_bytes)
     grant = sign_ins.begin(sign_ins.Approval(clients.find("keystead-cli"), member, "models:use"), "", now()).grant
     wire_id = ids.dump("grant", grant.id)
-    assert keys.facts(key.wire_id) is not None
+    assert keys.facts(key.wire_id)
     assert operations.grant_is_live(wire_id)
 
     if way == "delete":
@@ -54,14 +54,14 @@ def test_leaving_ends_sign_ins_and_keys_at_once(provider: Any, way: str) -> None
         value = "False" if way == "patch-string" else False
         assert provider.patch(path, op="replace", path="active", value=value)[1]["active"] is False
 
-    assert keys.facts(key.wire_id) is None
+    assert not keys.facts(key.wire_id)
     assert not operations.grant_is_live(wire_id)
     back = (
         provider.user("bob@example.com") if way == "delete" else provider.ask("PUT", path, {**made, "active": True})[1]
     )
     assert back["id"] == made["id"]
     assert _member(back).deactivated_at is None
-    assert keys.facts(key.wire_id) is None, "a return revives nothing"
+    assert not keys.facts(key.wire_id), "a return revives nothing"
 
 
 def test_the_last_administrator_stays(provider: Any, administrator: Any) -> None:
