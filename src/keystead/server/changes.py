@@ -24,6 +24,7 @@ Subject = Literal[
     "signing_key",
     "suspension",
     "switches",
+    "terms",
     "upstream",
 ]
 

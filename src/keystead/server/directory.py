@@ -27,7 +27,7 @@ A change is stamped by the process that makes it, whose clock may be behind, and
 """
 _VERIFIED_AT_MOST: Final = 65_536
 _SAYING_NOTHING: Final = frozenset(
-    {"client", "group", "ledger", "limit", "member_address", "policy", "suspension", "switches", "upstream"}
+    {"client", "group", "ledger", "limit", "member_address", "policy", "suspension", "switches", "terms", "upstream"}
 )
 """Changes that say nothing about whose a credential is."""
 

@@ -1,9 +1,10 @@
 """What each caller may do at the gateway, answered from memory.
 
 The gateway asks at every request and must not wait for a database. So what decides is held here: the clients of the
-registry, what is suspended, what organizations have switched on, the flat rates, and the models of everybody
-(:class:`~keystead.server.allowed_models.AllowedModels`). It is filled at start, corrected whenever the control plane
-publishes a :class:`~keystead.server.changes.Change`, and read again every few seconds.
+registry, what is suspended, what organizations have switched on and which terms they have accepted, the flat rates, and
+the models of everybody (:class:`~keystead.server.allowed_models.AllowedModels`). It is filled at start, corrected
+whenever the control plane publishes a :class:`~keystead.server.changes.Change`, and read again every few seconds, so
+that terms come into force in time.
 
 The answer for one caller is a :class:`~keystead.server.policy.decide.Permit`, made when they first ask and kept until
 anything changes that it could rest on. A database that cannot be read leaves what was read last.
@@ -33,12 +34,13 @@ from keystead.server.policy.decide import (
 )
 from keystead.server.policy.model_access import ModelAccess, Unreadable
 from keystead.server.policy.plans import Plans
+from keystead.server.policy.terms import NOTHING, Standing
 
 _LOG: Final = logging.getLogger("keystead.server")
 _AT_MOST: Final = 65_536
 """Permits kept; when there are more, all are forgotten, so that nobody fills the memory for good."""
 _TOUCHING: Final = frozenset(
-    {"client", "group", "limit", "member", "member_address", "policy", "suspension", "switches"}
+    {"client", "group", "limit", "member", "member_address", "policy", "suspension", "switches", "terms"}
 )
 _OF_PLANS: Final = frozenset({"group", "member"})
 """What decides about somebody's plan, where there is any, beside the limits themselves."""
@@ -54,6 +56,7 @@ class PermitTruth:
         suspensions: those that count, by organization and subject.
         switches: those of each organization that has any on.
         plans: the allowances of everybody.
+        terms: how organizations stand with the terms that govern them, now.
     """
 
     clients: Callable[[], Mapping[str, RegisteredClient]]
@@ -61,14 +64,18 @@ class PermitTruth:
     suspensions: Callable[[], Mapping[tuple[str, str], Suspension]]
     switches: Callable[[], Mapping[str, Switches]]
     plans: Callable[[], Plans]
+    terms: Callable[[], Standing]
 
 
 def permit_truth() -> PermitTruth:
     """Return the answers of this server's database."""
     from keystead.server.authorization import operations as authorization
+    from keystead.server.authorization.surroundings import now
     from keystead.server.limits import facts
     from keystead.server.organizations import switches
     from keystead.server.suspensions import operations as suspensions
+    from keystead.server.terms import asking
+    from keystead.server.terms import operations as terms
 
     return PermitTruth(
         clients=lambda: dict(authorization.client_facts()),
@@ -76,6 +83,7 @@ def permit_truth() -> PermitTruth:
         suspensions=suspensions.standing,
         switches=switches.standing,
         plans=facts.plans,
+        terms=lambda: terms.standing(now(), asking.address()),
     )
 
 
@@ -90,6 +98,7 @@ class Permits:
         self._suspended: Mapping[tuple[str, str], Suspension] = {}
         self._switches: Mapping[str, Switches] = {}
         self._plans = Plans({}, {})
+        self._terms = NOTHING
         self._known: dict[str, Permit] = {}
         self._unsubscribe = changes.subscribe(self._apply)  # behind the models, which hear of a change before
         self._read()
@@ -124,6 +133,7 @@ class Permits:
             plan=self._plans.of(principal),
             switches=self._switches.get(principal.organization_id, NO_SWITCHES),
             suspended=self._suspension(principal),
+            terms=self._terms.missing(principal.organization_id),
         )
 
     def refresh(self) -> None:
@@ -148,6 +158,7 @@ class Permits:
             self._suspended = self._truth.suspensions()
             self._switches = self._truth.switches()
             self._plans = self._truth.plans()
+            self._terms = self._truth.terms()
             self._known = {}
 
     def _apply(self, change: Change) -> None:
@@ -161,6 +172,8 @@ class Permits:
                     self._suspended = self._truth.suspensions()
                 elif change.subject == "switches":
                     self._switches = self._truth.switches()
+                elif change.subject == "terms":
+                    self._terms = self._truth.terms()
                 elif change.subject == "limit" or (change.subject in _OF_PLANS and self._plans.allowances):
                     self._plans = self._truth.plans()
         except Exception as error:  # noqa: BLE001  what was changed is stored; whoever did it need not hear of this

@@ -130,11 +130,14 @@ def _decided(member: "Membership", delivery: Delivery | None, question: Question
 
 
 def _facts(member: "Membership", delivery: Delivery | None, question: Question) -> Facts:
+    from keystead.server.authorization.surroundings import now
     from keystead.server.limits import facts as limits
     from keystead.server.organizations import operations as organizations
     from keystead.server.organizations import switches
     from keystead.server.organizations.roles import Permission
     from keystead.server.suspensions import operations as suspensions
+    from keystead.server.terms import asking
+    from keystead.server.terms import operations as terms
 
     ours, subject = ids.dump("organization", member.organization_id), ids.dump("membership", member.pk)
     client = _client(question.client) if question.client else None
@@ -148,6 +151,7 @@ def _facts(member: "Membership", delivery: Delivery | None, question: Question) 
         plan=limits.plans().of(_principal(member, client is not None)),
         switches=switches.of(member.organization),
         suspended=suspended,
+        terms=terms.standing(now(), asking.address()).missing(ours),
         may_use_models=organizations.may(member, Permission.MODELS_USE),
         model=question.model,
     )

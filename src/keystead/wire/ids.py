@@ -15,6 +15,7 @@ PREFIXES: Final = {
     "policy": "pol",
     "upstream": "upst",
     "limit": "spl",
+    "terms": "trm",
     "person": "per",
     "browser_session": "brs",
     "service_account": "svac",

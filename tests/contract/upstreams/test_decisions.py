@@ -8,6 +8,7 @@ from permits import facts
 
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Credential, Deny, Permit, Suspension
+from keystead.server.policy.terms import Unaccepted
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.requirement("S-20 enforced")
 
 PATHS = ("/v1/messages", "/v1/messages/count_tokens", "/v1/models")
+DUE = Unaccepted("commercial", "2026-11", "2026-11-26", "https://k/terms")
 SUSPENDED = {"suspended": Suspension("This API key", "Sold to others")}
 
 
@@ -55,6 +57,11 @@ def under(serve: "Callable[..., Running]", noted: Noted) -> "Callable[..., Runni
 @pytest.mark.parametrize(
     ("these", "rule", "words"),
     [
+        (
+            {"terms": DUE},
+            "terms",
+            "they wait at https://k/terms (rule terms; the terms that this server's operator has",
+        ),
         (SUSPENDED, "suspended", "This API key is suspended: Sold to others (rule suspended; "),
         ({"credential": Credential.SIGN_IN}, "person-sign-in", "Give the program an API key or a service account"),
         ({"credential": Credential.SERVICE}, "own-service-token", "Register the client"),

@@ -17,6 +17,7 @@ from keystead.server.policy import Principal, PrincipalKind
 from keystead.server.policy.decide import Plan, RegisteredClient, Suspension, Switches
 from keystead.server.policy.limits import Beyond, Measure, Period, Scope
 from keystead.server.policy.plans import Plans
+from keystead.server.policy.terms import NOTHING
 from keystead.wire import ids
 
 if TYPE_CHECKING:
@@ -193,10 +194,11 @@ class _Truth:
             suspensions=lambda: self.checked(dict(self.suspended)),
             switches=lambda: self.checked({"org_1": Switches(zero_retention=True)}),
             plans=lambda: self.checked(Plans({}, {})),
+            terms=lambda: self.checked(NOTHING),
         )
 
 
-@pytest.mark.parametrize("subject", ["client", "limit", "suspension", "switches"])
+@pytest.mark.parametrize("subject", ["client", "limit", "suspension", "switches", "terms"])
 def test_trouble_after_the_start_leaves_what_was_read_last(subject: Any) -> None:
     changes, behind = Changes(), _Truth()
     nobody = PolicyTruth(dict, lambda _, __: (), lambda _: None)

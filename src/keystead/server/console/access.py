@@ -16,6 +16,7 @@ from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.suspensions import operations as suspensions
+from keystead.server.terms import asking
 from keystead.wire import ids
 
 View = Callable[..., HttpResponseBase]
@@ -32,7 +33,8 @@ def now() -> datetime:
 def for_members(view: View) -> View:
     """Decorate a page so that it is called with the signed-in person's membership as second argument.
 
-    A stranger is sent to sign in; somebody who belongs to no organization, or is suspended, is told so.
+    A stranger is sent to sign in; somebody who belongs to no organization, or is suspended, is told so; whoever has
+    terms to accept is shown them once.
     """
 
     @login_required
@@ -44,7 +46,7 @@ def for_members(view: View) -> View:
         reason = suspensions.reason_for(member.organization_id, ids.dump("membership", member.pk))
         if reason:
             return errors.page(request, errors.suspended(reason))
-        return view(request, member, *args, **kwargs)
+        return asking.console(request, member, now()) or view(request, member, *args, **kwargs)
 
     return guarded
 

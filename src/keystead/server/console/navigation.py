@@ -22,6 +22,7 @@ ADMINISTRATION: Final = (
     ("workloads", "Workloads", Permission.FEDERATION_MANAGE),
     ("clients", "Clients", Permission.CLIENTS_MANAGE),
     ("compliance", "Data", Permission.COMPLIANCE_MANAGE),
+    ("terms", "Terms", Permission.TERMS_ACCEPT),
 )
 """Name of the address, what the link says, and the right without which it is not offered."""
 

@@ -33,6 +33,7 @@ class Permission(StrEnum):
     SIGN_INS_REVOKE_ANY = "sign_ins:revoke_any"
     SERVICE_ACCOUNTS_MANAGE = "service_accounts:manage"
     SSO_MANAGE = "sso:manage"
+    TERMS_ACCEPT = "terms:accept"
     UPSTREAMS_MANAGE = "upstreams:manage"
     USAGE_READ_ALL = "usage:read_all"
 

@@ -22,6 +22,7 @@ from keystead.credentials.rules import (
     Program,
 )
 from keystead.server.policy.model_access import ModelAccess, Unreadable
+from keystead.server.policy.terms import Unaccepted
 
 
 class Credential(StrEnum):
@@ -143,6 +144,7 @@ class Facts:
         plan: a :class:`Plan`.
         switches: of the organization.
         suspended: the key, member, service account or client that is, if any.
+        terms: those in force that the organization has not accepted, if any.
         may_use_models: the member's role has that right. The gateway knows nobody else's credentials.
         model: what is asked for.
         surface: a :class:`Surface`.
@@ -155,6 +157,7 @@ class Facts:
     plan: str = Plan.METERED
     switches: Switches = NO_SWITCHES
     suspended: Suspension | None = None
+    terms: Unaccepted | None = None
     may_use_models: bool = True
     model: str = ""
     surface: str = Surface.UNSAID
@@ -220,8 +223,10 @@ class Rule:
 _SIGN_IN_OR_BILL: Final = (
     "Sign in with `keystead login`, use a service account, or ask an administrator to have billed what goes beyond it."
 )
+_ACCEPT_THERE: Final = "An administrator of your organization accepts them there; if you are one, it is your move."
 _DATED: Final = "2026-11-26"
 _OURS: Final = ("what your organization has set", "https://www.rfc-editor.org/rfc/rfc6749#section-5.2")
+_PUBLISHED: Final = ("the terms that this server's operator has published", _OURS[1])
 _SETTINGS: Final = ("Settings reference", "https://code.claude.com/docs/en/settings-reference")
 
 
@@ -231,6 +236,7 @@ def _unknown(facts: Facts) -> str | None:
         ("credential", facts.credential in _CREDENTIALS),
         ("proof of the client", facts.proof in _PROOFS),
         ("plan", facts.plan in _PLANS),
+        ("acceptance of terms", isinstance(facts.terms, Unaccepted | None)),
         ("surface", facts.surface in _SURFACES),
     )
     strange = [name for name, is_known in known if not is_known]
@@ -257,6 +263,14 @@ def _uncovered(facts: Facts) -> str | None:
 def _suspended(facts: Facts) -> str | None:
     one = facts.suspended
     return None if one is None else f"{one.what} is suspended: {one.reason.rstrip('.')}."
+
+
+def _unaccepted(facts: Facts) -> str | None:
+    due = facts.terms
+    if not isinstance(due, Unaccepted):
+        return None
+    called = f"the {due.kind} terms {due.version}, in force since {due.since}"
+    return f"Your organization has not accepted {called}; they wait at {due.address}."
 
 
 def _without_right(facts: Facts) -> str | None:
@@ -337,6 +351,7 @@ _OF_CALLER: Final[Sequence[Rule]] = (
     _of_organization("unknown-fact", _unknown, "Use a sign-in or an API key of a kind that this gateway knows."),
     _of_organization("baa", _uncovered, "An administrator switches zero data retention on, or the agreement off."),
     _of_organization("suspended", _suspended, "Ask an administrator of your organization to lift the suspension."),
+    Rule("terms", _unaccepted, _ACCEPT_THERE, *_PUBLISHED, _DATED),
     replace(_of_organization("unknown-client", _unknown_client, "Try again shortly, or sign in again."), status=503),
     _of_organization("role", _without_right, "Ask an administrator for a role that may use models."),
     *(_of_credentials(rule, _used_elsewhere(kind, rule)) for kind, rule in USES.items()),

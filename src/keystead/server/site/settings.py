@@ -32,6 +32,7 @@ APPS = [
     "keystead.server.limits",
     "keystead.server.audit",
     "keystead.server.suspensions",
+    "keystead.server.terms",
     "keystead.server.policies",
     "keystead.server.upstreams",
     "keystead.server.sso",

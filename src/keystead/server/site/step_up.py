@@ -42,9 +42,9 @@ MATTERS: Final = frozenset(
         "policy_remove", "provisioning", "provisioning_end", "registration_token_revoke", "registration_tokens",
         "rotate_key",
         "security_app", "security_app_remove", "security_codes", "security_passkey_new", "security_passkey_remove",
-        "security_require", "session_end", "sessions_end_others", "suspension", "upstream", "upstream_credential",
-        "upstream_move", "upstream_new", "upstream_remove", "upstream_switch", "workload_disable", "workload_new",
-        "workload_rule",
+        "security_require", "session_end", "sessions_end_others", "suspension", "terms", "terms_kind", "upstream",
+        "upstream_credential", "upstream_move", "upstream_new", "upstream_remove", "upstream_switch",
+        "workload_disable", "workload_new", "workload_rule",
     }
 )  # fmt: skip
 """Forms that give somebody access, take it away from others, or change how one signs in; and those that end browsers'
@@ -56,7 +56,7 @@ DOES_NOT: Final = frozenset(
         "device", "end_old_secret",
         "forgotten", "invitation", "invitation_accept", "invitation_revoke", "link", "passkey_sign_in",
         "password", "reset", "revoke_key", "saml_acs", "saml_arrived", "second_factor", "setup", "sign_out",
-        "sign_out_everywhere", "sso", "upstream_test", "workload_test",
+        "sign_out_everywhere", "sso", "terms_later", "upstream_test", "workload_test",
     }
 )  # fmt: skip
 """The other forms: they let nobody else in, they only end something, or they ask by themselves."""

@@ -218,3 +218,19 @@ def test_a_role_without_models_gets_a_token_without_them(
     assert tokens["scope"] == "openid offline_access"
     keys = operations.verification_keys(clock.now())
     assert operations.verify_access_token(tokens["access_token"], clock.now(), keys) is None
+
+
+@pytest.mark.requirement("S-21 accepted")
+def test_terms_that_wait_come_before_the_consent_and_nothing_is_silent(browser: Client, clock: Any) -> None:
+    from keystead.server.authorization.surroundings import now
+    from keystead.server.policy.terms import Kind
+    from keystead.server.terms import operations as terms
+
+    approved(browser)
+    text = terms.publish(Kind.COMMERCIAL, "2026-11", "Be kind.", now(), now())
+    assert answered(browser.get(address(prompt="none")))["error"] == "interaction_required"
+    sent = browser.get(address())
+    assert sent["location"].startswith("/terms?next=%2Foauth%2Fauthorize%3F")
+    back = browser.post(sent["location"], {"terms": text.wire_id})
+    assert back["location"] == address()
+    assert browser.get(back["location"]).status_code in (200, 303)

@@ -250,7 +250,9 @@ def test_a_model_is_tried_as_a_person_without_asking_it(
 
     from keystead.server import command, installation
     from keystead.server.organizations import switches
+    from keystead.server.policy.terms import Kind
     from keystead.server.suspensions import operations as suspensions
+    from keystead.server.terms import operations as terms
 
     monkeypatch.setattr(installation, "open_database", lambda *_: None)
     write(administrator, "Base", '{"availableModels": ["haiku"]}')
@@ -278,6 +280,10 @@ def test_a_model_is_tried_as_a_person_without_asking_it(
     assert facts("claude-haiku-4-5", "--client", "keystead-cli")["rule"] == "proven-clients"
     suspensions.suspend(administrator, ids.dump("membership", developer.pk), "Away", NOW)
     assert (facts("x")["rule"], facts("x")["status"], facts("x")["policies"]) == ("suspended", 403, [])
+    suspensions.lift(administrator, ids.dump("membership", developer.pk), NOW)
+    terms.publish(Kind.COMMERCIAL, "2026-11", "Be kind.", NOW, NOW)
+    assert (facts("x")["rule"], facts("x")["status"], facts("x")["policies"]) == ("terms", 403, [])
+    assert "they wait at http://127.0.0.1:8420/terms" in tried("x").output
     assert isinstance(tried("x", "--client", "nobody").exception, UsageError)
     without = CliRunner().invoke(command.server, ["policy-test", "--as", "x@example.com", "--client", "keystead-cli"])
     assert isinstance(without.exception, UsageError)

@@ -34,10 +34,12 @@ from keystead.server.policy.decide import (
 from keystead.server.policy.limits import Beyond, Limit, Measure, Period, Scope
 from keystead.server.policy.model_access import ModelAccess, Unreadable
 from keystead.server.policy.plans import Plans
+from keystead.server.policy.terms import Kind, Standing, Unaccepted
 
 pytestmark = pytest.mark.requirement("S-20 decision")
 
 MODEL = "claude-sonnet-4-5"
+DUE = Unaccepted("commercial", "2026-11", "2026-11-26", "https://k/terms")
 SIGN_IN = {"credential": Credential.SIGN_IN, "program": Program.FIRST_PARTY, "proof": Proof.REGISTERED}
 
 
@@ -56,6 +58,11 @@ ACCESS = st.one_of(
     ),
     st.sampled_from([0, "opus", ["opus"]]),
 )
+TERMS = st.one_of(
+    st.none(),
+    st.builds(Unaccepted, some(Kind), st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)),
+    st.sampled_from([0, "accepted", False]),
+)
 FACTS = st.builds(
     Facts,
     credential=some(Credential),
@@ -65,6 +72,7 @@ FACTS = st.builds(
     plan=some(Plan),
     switches=st.builds(Switches, st.booleans(), st.booleans(), st.booleans()),
     suspended=st.one_of(st.none(), st.builds(Suspension, st.text(max_size=9), st.text(max_size=9))),
+    terms=TERMS,
     may_use_models=st.booleans(),
     model=st.one_of(st.sampled_from([MODEL, "claude-opus-5-5", "x"]), st.text(max_size=30)),
     surface=some(Surface),
@@ -91,6 +99,7 @@ def test_only_what_every_rule_knows_is_allowed(these: Facts) -> None:
         and these.proof in set(Proof)
         and these.plan in set(Plan)
         and these.surface in set(Surface)
+        and isinstance(these.terms, Unaccepted | None)
         and (these.access is None or isinstance(these.access, ModelAccess))
     )
     objections = [rule.id for rule in RULES if rule.objects(these) is not None]
@@ -150,12 +159,33 @@ def test_a_permit_that_is_kept_answers_as_the_whole_does(these: Facts, asked: li
 
 
 @given(FACTS)
-def test_a_list_or_a_suspension_only_takes_away(these: Facts) -> None:
+def test_a_list_a_suspension_or_terms_only_take_away(these: Facts) -> None:
     if isinstance(decide(these), Deny):
-        narrower = [replace(these, suspended=Suspension("It", "no"))]
+        narrower = [replace(these, suspended=Suspension("It", "no")), replace(these, terms=DUE)]
         if these.access is None:
             narrower.append(replace(these, access=ModelAccess(["sonnet"])))
         assert not any(isinstance(decide(one), Allow) for one in narrower)
+
+
+ORGANIZATIONS = st.sampled_from(["org_1", "org_2", "org_3"])
+
+
+@pytest.mark.requirement("S-21 refused")
+@given(
+    st.sets(some(Kind)),
+    st.dictionaries(ORGANIZATIONS, st.sampled_from(Kind)),
+    st.frozensets(st.tuples(ORGANIZATIONS, st.sampled_from(Kind))),
+    ORGANIZATIONS,
+)
+def test_an_organization_goes_on_only_if_it_has_accepted_what_governs_it(
+    in_force: set[str], kinds: dict[str, str], accepted: frozenset[tuple[str, str]], who: str
+) -> None:
+    published = {kind: replace(DUE, kind=kind) for kind in in_force}
+    missing = Standing(published, kinds, accepted).missing(who)
+    governs = kinds.get(who, "commercial")
+    assert (missing is None) == (governs not in in_force or (who, governs) in accepted)
+    decision = decide(facts(model=MODEL, terms=missing))
+    assert isinstance(decision, Allow) == (missing is None)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
@@ -182,6 +212,19 @@ def test_no_two_rules_have_one_name() -> None:
         ({**SIGN_IN, "program": Program.OTHER}, "person-sign-in", 403, "as of 2026-11-21"),
         ({"credential": Credential.SERVICE}, "own-service-token", 403, "Register the client"),
         ({"suspended": Suspension("This API key", "Spam.")}, "suspended", 403, "This API key is suspended: Spam (rule"),
+        (
+            {"terms": DUE},
+            "terms",
+            403,
+            "the commercial terms 2026-11, in force since 2026-11-26; they wait at https://k/terms",
+        ),
+        (
+            {"terms": DUE},
+            "terms",
+            403,
+            "An administrator of your organization accepts them there; if you are one, it is",
+        ),
+        ({"terms": "accepted"}, "unknown-fact", 403, "The acceptance of terms is of no kind"),
         ({"may_use_models": False}, "role", 403, "Your role may not use models (rule role"),
         ({"switches": Switches(baa=True)}, "baa", 403, "only while zero data retention is on"),
         ({**SIGN_IN, "switches": Switches(proven_clients=True)}, "proven-clients", 403, "declared only"),

@@ -24,6 +24,7 @@ from keystead.server.organizations.models import Membership
 from keystead.server.sso import connections
 from keystead.server.sso.attempts import AFTER
 from keystead.server.sso.sessions import CONNECTION
+from keystead.server.terms import asking
 
 CONSENT_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 """Without ``form-action``: browsers apply it to the redirect after the form too, and it cannot name ``[::1]``."""
@@ -98,6 +99,9 @@ def _asked(request: HttpRequest, asked: AuthorizationRequest) -> HttpResponse:
     owner = asked.destination.client.organization_id
     if owner not in (None, who.membership.organization_id):
         return visit.refused("access_denied", "This client belongs to another organization.")
+    terms_first = asking.sign_in(request, who.membership, now())
+    if terms_first is not None:
+        return visit.refused("interaction_required", "Terms wait for this person.") if silent else terms_first
     if request.method == "POST":
         return _answered(request, visit)
     if _is_stale(visit):

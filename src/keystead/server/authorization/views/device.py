@@ -25,6 +25,7 @@ from keystead.server.authorization.views.pages import (
     wishes,
 )
 from keystead.server.organizations.models import Membership
+from keystead.server.terms import asking
 
 _CODE_LENGTH = 32
 
@@ -41,6 +42,9 @@ def device(request: HttpRequest) -> HttpResponse:
     who = acting(request)
     if isinstance(who, HttpResponse):
         return who
+    terms_first = asking.sign_in(request, who.membership, now())
+    if terms_first is not None:
+        return terms_first
     if request.method != "POST":
         return _form(request, _typed(request.GET.get("user_code", "")))
     return _posted(request, who)
