@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cloud_models import FORMATS
@@ -12,7 +12,9 @@ from keystead.server.allowances import Allowances, LimitTruth
 from keystead.server.changes import Changes
 from keystead.server.limits.sums import Ledger
 from keystead.server.policy import Principal, PrincipalKind
-from keystead.server.policy.limits import Limit, Measure, Period, Scope
+from keystead.server.policy.limits import Beyond, Limit, Measure, Period, Scope
+from keystead.server.telemetry.exposition import text
+from keystead.server.telemetry.metrics import Metrics, State
 from keystead.server.usage.price_list import SHIPPED
 from keystead.server.usage.prices import PriceBook
 from keystead.server.usage.record import cost_of
@@ -30,15 +32,17 @@ def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Runn
     """Return a function that starts a gateway where the member has a limit."""
     made: list[Allowances] = []
 
-    def start(amount: int, measure: Measure, period: Period, spent: int = 0) -> "tuple[Running, Allowances]":
-        row = Limit("spl_1", Scope.USER, "mem_1", False, measure, period, amount)
+    def start(
+        amount: int, measure: Measure, period: Period, spent: int = 0, beyond: Beyond = Beyond.STOPPED, **more: Any
+    ) -> "tuple[Running, Allowances]":
+        row = Limit("spl_1", Scope.USER, "mem_1", False, measure, period, amount, beyond)
 
         def ledger(_: object, now: float, borders: tuple[float, ...]) -> Ledger:
             return Ledger([{}] * (len(borders) - 1) + [{("mem_1", measure, period): [(now, spent)]}], {})
 
         truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, ledger)
         made.append(Allowances(truth, BOOK, SYSTEM_CLOCK, Changes()))
-        return serve(allowances=made[-1]), made[-1]
+        return serve(allowances=made[-1], **more), made[-1]
 
     yield start
     for one in made:
@@ -89,6 +93,42 @@ def test_a_rate_is_refused_with_a_time_to_try_again(under: "Callable[..., tuple[
     answer = running.ask()
     assert (answer.status, answer.error["type"]) == (429, "rate_limit_error")
     assert 1 <= int(answer.headers["retry-after"]) <= 61
+
+
+@pytest.mark.requirement("S-25 allowance")
+def test_a_flat_rate_that_stops_says_when_it_opens_again_and_is_counted(
+    under: "Callable[..., tuple[Running, Allowances]]",
+) -> None:
+    metrics = Metrics()
+    running, _ = under(1_000_000, Measure.ALLOWANCE, Period.FIVE_HOURS, 1_000_000, observer=metrics)
+    signed_in = f"authorization: Bearer {running.bearer}"
+    answer = running.ask(None, signed_in, key=None)
+    assert (answer.status, answer.error["type"]) == (429, "rate_limit_error")
+    assert answer.error["message"].startswith("Your allowance for 5 hours of 1.00 USD is used up: wait until ")
+    assert 17_900 <= int(answer.headers["retry-after"]) <= 18_060
+    assert answer.headers["x-should-retry"] == "false"
+    assert running.api.requests == []
+    (row,) = running.ledger.wait()
+    assert (row.status, row.covered_micro) == (429, None)
+    told = text(metrics.families(State(int, tuple, int, tuple), "0")).decode()
+    labels = 'scope="user",measure="allowance",period="five_hours"'
+    assert f"keystead_gateway_limit_refusals_total{{{labels}}} 1" in told
+
+
+@pytest.mark.requirement("S-25 allowance")
+def test_beyond_a_metered_flat_rate_the_ledger_says_what_is_covered_and_keys_are_billed(
+    under: "Callable[..., tuple[Running, Allowances]]",
+) -> None:
+    running, _ = under(1_000_000, Measure.ALLOWANCE, Period.FIVE_HOURS, 999_999, Beyond.METERED)
+    signed_in = f"authorization: Bearer {running.bearer}"
+    for _ in range(2):
+        answer = running.ask(None, signed_in, key=None)
+        assert answer.status == 200
+    assert answer.headers["x-keystead-warning"].endswith("percent, and what goes beyond it is billed (spl_1)")
+    assert running.ask().status == 200
+    rows = running.ledger.wait(3)
+    assert [row.covered_micro for row in rows] == [1, 0, None]
+    assert all(cost_of(row, BOOK).micro > 1 for row in rows)
 
 
 @pytest.mark.requirement("G-03 once")

@@ -46,7 +46,11 @@ def reserve(
     """
     seller = (first.name, first.kind._value_)
     found = gateway.allowances.reserve(principal, request_id[-32:], model, size, seller, gateway.now())
-    return _refusal(found) if isinstance(found, Denial) else found
+    if not isinstance(found, Denial):
+        return found
+    if gateway.observer is not None:
+        gateway.observer.limited(found)
+    return _refusal(found)
 
 
 def _refusal(denial: Denial) -> Refusal:

@@ -219,6 +219,9 @@ class Observer(Protocol):
     def refused(self, status: int, kind: str, /) -> None:
         """The gateway answered by itself, with an error of this type."""
 
+    def limited(self, denial: Denial, /) -> None:
+        """A limit stood against a request."""
+
     def failed(self, upstream: str, /) -> None:
         """The upstream of this name failed, by a fault that is its own."""
 

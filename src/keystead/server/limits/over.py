@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from keystead.server.policy.limits import MONEY, Beyond, Cap, Measure, Period, Scope
+from keystead.server.policy.limits import MONEY, Beyond, Cap, Limit, Measure, Period, Scope
 from keystead.server.policy.windows import Counter
 from keystead.server.usage.prices import CURRENCY, amount
 
@@ -44,14 +44,19 @@ class Denial:
         kind: the error's type.
         sentence: which limit, whose move it is, and when it resets.
         retry_after: seconds after which it is worth another try, or None when trying again is pointless for now.
-        limit_id: ``spl_…``.
+        limit: which one; None where that is not known.
     """
 
     status: int
     kind: str
     sentence: str
     retry_after: int | None
-    limit_id: str = ""
+    limit: Limit | None = None
+
+    @property
+    def limit_id(self) -> str:
+        """``spl_…``, or empty."""
+        return "" if self.limit is None else self.limit.id
 
 
 STALE: Final = Denial(
@@ -74,13 +79,13 @@ def over(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
             f"What is left of {_whose(cap).lower()} {_called(cap)} is held for requests under way. Try again when one "
             f"of them has ended (limit {cap.limit.id}).",
             _SOON,
-            cap.limit.id,
+            cap.limit,
         )
     opens = counter.room_at(max(cap.amount - wanted, 0), now) or now
     sentence = _spent(cap, counter, wanted, opens)
     if cap.limit.measure is Measure.ALLOWANCE:
-        return Denial(429, "rate_limit_error", sentence, max(1, math.ceil(opens - now)), cap.limit.id)
-    return Denial(429, "billing_error", sentence, None, cap.limit.id)
+        return Denial(429, "rate_limit_error", sentence, max(1, math.ceil(opens - now)), cap.limit)
+    return Denial(429, "billing_error", sentence, None, cap.limit)
 
 
 def _spent(cap: Cap, counter: Counter, wanted: int, opens: float) -> str:
@@ -117,7 +122,7 @@ def _rate(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
         f"{_whose(cap)} limit is {cap.amount} {_RATES[cap.limit.measure]}, {more}. "
         f"An administrator can raise it (limit {cap.limit.id}).",
         _SOON if free is None else max(1, math.ceil(free - now)),
-        cap.limit.id,
+        cap.limit,
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from keystead.server.limits.over import Denial
 from keystead.server.telemetry.exposition import Family, Histogram, Labels, Sample
 from keystead.server.usage.record import UsageRecord
 
@@ -101,6 +102,7 @@ class Metrics:
         self._times: dict[tuple[str, bool], _Times] = {}
         self._refused: Counter[tuple[int, str]] = Counter()
         self._denied: Counter[str] = Counter()
+        self._limited: Counter[Labels] = Counter()
         self._failed: Counter[str] = Counter()
         self._passed_by: Counter[str] = Counter()
 
@@ -128,6 +130,12 @@ class Metrics:
     def denied(self, rule: str) -> None:
         """Count a rule that objected."""
         self._denied[rule] += 1
+
+    def limited(self, denial: Denial) -> None:
+        """Count a limit that stood against a request, by what it is of; that it is not known is of nothing."""
+        limit = denial.limit
+        known = ("", "", "") if limit is None else (limit.scope.value, limit.measure.value, limit.period.value)
+        self._limited[tuple(zip(("scope", "measure", "period"), known, strict=True))] += 1
 
     def failed(self, upstream: str) -> None:
         """Count a failure that is an upstream's own."""
@@ -234,6 +242,9 @@ class Metrics:
             for (status, kind), count in self._refused.items()
         ]
         yield Family("keystead_gateway_refusals_total", "counter", "Answers of the gateway itself.", refused)
+        limited = [Sample("", labels, count) for labels, count in self._limited.items()]
+        about = "Requests that a limit stood against."
+        yield Family("keystead_gateway_limit_refusals_total", "counter", about, limited)
         for name, label, about, counter in counters:
             samples = [Sample("", ((label, value),), count) for value, count in counter.items()]
             yield Family(name, "counter", about, samples)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.server.telemetry.test_metrics import RECORD
 
+from keystead.server.limits.over import STALE
 from keystead.server.telemetry.exposition import Family, text
 from keystead.server.telemetry.metrics import Metrics, State
 
@@ -25,6 +26,7 @@ def full() -> list[Family]:
         metrics.passed_by(upstream)
     metrics.refused(429, "billing_error")
     metrics.denied("model")
+    metrics.limited(STALE)
     metrics.lag.observe(0.002)
     state = State(
         open=lambda: 7,

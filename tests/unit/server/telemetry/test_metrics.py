@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from keystead.server.limits.over import STALE, Denial
+from keystead.server.policy.limits import Limit, Measure, Period, Scope
 from keystead.server.telemetry.exposition import Family, Histogram, Sample, text
 from keystead.server.telemetry.metrics import MOST_UPSTREAMS, OTHERS, Metrics, State
 from keystead.server.usage.record import UsageRecord
@@ -66,6 +68,10 @@ def test_trouble_is_counted_by_upstream_status_and_rule() -> None:
     metrics.passed_by("a")
     metrics.refused(429, "billing_error")
     metrics.denied("model")
+    metrics.limited(STALE)
+    for _ in range(2):
+        limit = Limit("spl_1", Scope.GROUP, "grp_1", True, Measure.SPEND, Period.MONTHLY, 1)
+        metrics.limited(Denial(429, "billing_error", "No.", None, limit))
     metrics.lag.observe(0.002)
     state = State(
         open=lambda: 7,
@@ -86,6 +92,8 @@ def test_trouble_is_counted_by_upstream_status_and_rule() -> None:
         "keystead_limits_counted_timestamp_seconds 12.5",
         'keystead_ledger_cost_usd_total{organization="org_1"} 0.25',
         'keystead_gateway_denials_total{rule="model"} 1',
+        'keystead_gateway_limit_refusals_total{scope="",measure="",period=""} 1',
+        'keystead_gateway_limit_refusals_total{scope="rbac_group",measure="spend",period="monthly"} 2',
         "keystead_gateway_open_requests 7",
         "keystead_ledger_waiting 9",
         'keystead_event_loop_lag_seconds_bucket{le="0.001"} 0',
