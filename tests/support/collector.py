@@ -33,12 +33,14 @@ class FakeCollector:
 
     Attributes:
         after: ``Retry-After`` of each answer, if any.
+        answer: body of each.
         awake: nothing is answered while it is not set.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.statuses: list[int] = []
         self.after = ""
+        self.answer = b""
         self.awake = threading.Event()
         self.awake.set()
         self.received: list[Received] = []
@@ -62,8 +64,9 @@ class FakeCollector:
                 if fake.after:
                     self.send_header("retry-after", fake.after)
                 self.send_header("location", "/elsewhere")
-                self.send_header("content-length", "0")
+                self.send_header("content-length", str(len(fake.answer)))
                 self.end_headers()
+                self.wfile.write(fake.answer)
 
             def log_message(self, *_: object) -> None:
                 """Keep the tests' output clean."""

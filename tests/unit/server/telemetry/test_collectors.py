@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from collector import FakeCollector
 from mail_server import certificate
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from otlp import encoded, everything
 
 from keystead.errors import ConfigurationError
@@ -75,7 +76,7 @@ def test_one_that_is_busy_is_asked_again(fake: FakeCollector, caplog: pytest.Log
 
 
 @pytest.mark.requirement("otlp-http failures")
-@pytest.mark.parametrize("status", [302, 307, 400, 401, 413])
+@pytest.mark.parametrize("status", [302, 307, 400, 401, 413, 500, 501])
 def test_another_answer_is_final_and_no_redirect_is_followed(fake: FakeCollector, status: int) -> None:
     fake.statuses = [status]
     collector = sending(fake)
@@ -153,6 +154,20 @@ def test_what_cannot_be_used_stops_the_server_and_is_not_repeated(tmp_path: Path
     with pytest.raises(ConfigurationError, match="KEYSTEAD_SERVER_OTLP_") as raised:
         endpoints(settings)
     assert "canary" not in str(raised.value)
+
+
+@pytest.mark.requirement("otlp-http partial success")
+def test_what_a_collector_took_in_part_is_not_sent_again(fake: FakeCollector) -> None:
+    answer = ExportLogsServiceResponse()
+    answer.partial_success.rejected_log_records, answer.partial_success.error_message = 1, "too long"
+    fake.answer = answer.SerializeToString()
+    collector = sending(fake)
+    collector.offer(BODY)
+    collector.offer(BODY)
+    collector.close()
+    assert len(fake.received) == 2
+    assert fake.connections == 1
+    assert collector.counts() == {("logs", "delivered"): 2}
 
 
 @pytest.mark.requirement("otlp-http retry-after")

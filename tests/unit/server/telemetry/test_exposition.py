@@ -1,6 +1,8 @@
 """What is written for Prometheus, read by the parser of Prometheus' own Python library."""
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from keystead.server.limits.over import STALE
 from keystead.server.telemetry.exposition import Family, text
 from keystead.server.telemetry.metrics import Metrics, State
 
+ROOT = Path(__file__).resolve().parents[4]
 AWKWARD = 'say "hi"\\n\\\n{},= \u2603'
 """An upstream's name that has everything with a meaning in the format."""
 
@@ -75,7 +78,7 @@ def test_names_say_what_they_count_as_prometheus_asks() -> None:
 
 
 def test_every_metric_is_in_the_guide() -> None:
-    guide = (Path(__file__).resolve().parents[4] / "docs/operations.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     likewise = {f"keystead_gateway_{one}_total" for one in ("aborted", "estimated", "web_searches")}
     assert {one.name for one in full() if f"`{one.name}`" not in guide} == likewise
 
@@ -98,3 +101,39 @@ def test_buckets_are_cumulative_and_end_with_the_count() -> None:
             assert buckets == sorted(buckets), labels
             assert [value for _, value in buckets] == sorted(value for _, value in buckets)
             assert buckets[-1] == (math.inf, counts[labels])
+
+
+def test_the_dashboard_asks_for_metrics_and_labels_that_there_are() -> None:
+    board = json.loads((ROOT / "deploy/grafana/keystead.json").read_text(encoding="utf-8"))
+    labels: dict[str, set[str]] = {}
+    for name, found, _ in samples(full()):
+        labels.setdefault(name, {"instance", "job"}).update(found)
+    asked = set()
+    for panel in board["panels"]:
+        for target in panel["targets"]:
+            (name,) = re.findall(r"keystead_\w+", target["expr"])
+            assert name in labels, panel["title"]
+            by = re.findall(r"by \(([^)]*)\)", target["expr"])
+            wanted = {one.strip() for group in by for one in group.split(",")} | set(
+                re.findall(r"(\w+)=", target["expr"].replace("=~", "="))
+            )
+            assert wanted <= labels[name], (panel["title"], wanted - labels[name])
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= wanted, panel["title"]
+            assert ("rate(" in target["expr"] or "increase(" in target["expr"]) == name.endswith(("_total", "_bucket"))
+            asked.add(re.sub("_bucket$", "", name))
+    unasked = {one.name for one in full()} - asked
+    assert {one for one in unasked if "_counters_" not in one} == {
+        f"keystead_gateway_{one}_total" for one in ("aborted", "estimated", "web_searches")
+    }
+
+
+def test_the_dashboards_panels_lie_beside_one_another() -> None:
+    board = json.loads((ROOT / "deploy/grafana/keystead.json").read_text(encoding="utf-8"))
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert max(x for x, _ in cells) < 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
