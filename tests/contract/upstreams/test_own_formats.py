@@ -330,6 +330,41 @@ def test_a_stream_is_the_same_however_it_is_cut(running: "Running", split: str) 
     assert first.output_tokens == second.output_tokens > 3
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_an_upstream_that_falls_silent_is_not_waited_for(serve: "Callable[..., Running]", name: str) -> None:
+    limits = Limits(first_byte_seconds=0.1, silence_seconds=0.1, sweep_seconds=0.02)
+    running = serve(limits)
+    running.api.behaviour = "late=30"
+    answer = ask(running, FORMATS[name], stream=True, model=CALLED[name])
+    assert (answer.status, message_of(name, answer)) == (504, "The upstream did not answer in time.")
+    running.api.behaviour = "hang=5"
+    answer = ask(running, FORMATS[name], stream=True, model=CALLED[name])
+    assert answer.status == 200
+    assert (b"modelStreamErrorException" in answer.body) is (name == "bedrock")
+    running.api.wait_for(lambda requests: all(one.disconnected for one in requests))
+    rows = running.ledger.wait(2)
+    assert [(row.status, row.aborted) for row in rows] == [(504, False), (200, True)]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_client_that_leaves_ends_the_upstreams_work_in_one_row(running: "Running", name: str) -> None:
+    running.api.behaviour = "hang=5"
+    target, body = FORMATS[name].question(stream=True, model=CALLED[name])
+    with running.connect() as connection:
+        connection.sendall(running.head(length=len(body), target=target) + body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    running.api.wait_for(lambda requests: requests[0].disconnected)
+    (row,) = running.ledger.wait()
+    assert (row.status, row.aborted, row.estimated, row.input_tokens > 0) == (200, True, True, True)
+
+
+def test_what_could_pay_or_sign_elsewhere_is_not_sent_on(running: "Running") -> None:
+    stray = [f"{one}: stray" for one in ("x-goog-user-project", "x-amz-security-token", "x-amz-date", "api-key")]
+    for name in OWN:
+        assert ask(running, FORMATS[name], *stray, model=CALLED[name]).status == 200
+    assert "stray" not in repr([one.raw_headers for one in running.api.requests])
+
+
 def test_an_old_client_of_amazons_gets_the_stream_without_chunks(running: "Running") -> None:
     target, body = FORMATS["bedrock"].question(stream=True, model=CALLED["bedrock"])
     head = running.head(target=target, length=len(body)).replace(b"HTTP/1.1", b"HTTP/1.0", 1)

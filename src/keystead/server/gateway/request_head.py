@@ -43,6 +43,7 @@ _DROPPED: Final = frozenset(
         b"x-amz-date",
         b"x-amz-security-token",
         b"x-goog-api-key",
+        b"x-goog-user-project",
         # about this connection only (RFC 9110 section 7.6.1)
         b"keep-alive",
         b"proxy-authenticate",
