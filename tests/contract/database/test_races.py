@@ -392,3 +392,28 @@ class TestSecondFactors:
                 return "no"
 
         assert at_once(use) == {"laptop": 1, "no": CROWD - 1}
+
+
+def test_terms_are_accepted_once_for_an_organization_and_once_by_each_member(administrator: Any) -> None:
+    from itertools import count
+
+    from keystead.server.console.access import now
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations
+    from keystead.server.organizations.roles import Role
+    from keystead.server.policy.terms import Kind
+    from keystead.server.terms import operations as terms
+    from keystead.server.terms.models import Acceptance
+
+    bob = Person.objects.create_user("bob@example.com", None, created_at=now())
+    second = operations.add_member(administrator.organization, bob, Role.ADMIN, now())
+    text = terms.publish(Kind.COMMERCIAL, "2026-11", "Be kind.", now(), now())
+    turns = count()
+
+    def act() -> str:
+        terms.accept((administrator, second)[next(turns) % 2], text, now())
+        return "accepted"
+
+    assert at_once(act) == {"accepted": CROWD}
+    rows = Acceptance.objects.values_list("for_organization", flat=True)
+    assert sorted(rows) == [False, False, True]

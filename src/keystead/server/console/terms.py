@@ -94,12 +94,12 @@ def _standing(member: Membership) -> dict[str, Any]:
     return {
         "member": member,
         "kind": kind,
-        "other": next(one for one in Kind if one != kind),
+        "others": [one for one in Kind if one != kind and terms.is_offered(one)],
         "newest": newest,
         "shown": newest,
         "versions": versions,
         "accepted": accepted,
-        "is_accepted": newest is not None and any(one.terms_id == newest.pk for one in accepted),
+        "accepted_ids": {one.terms_id for one in accepted},
         "may_accept": organizations.may(member, Permission.TERMS_ACCEPT),
     }
 

@@ -30,7 +30,7 @@ class Terms(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["kind", "version"], name="one_text_per_version"),
+            models.UniqueConstraint(fields=["kind", "version"], name="one_text_per_terms_version"),
             models.CheckConstraint(condition=_KNOWN, name="terms_of_a_known_kind"),
         ]
 

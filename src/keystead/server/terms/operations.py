@@ -131,6 +131,11 @@ def kind_of(organization_id: UUID) -> str:
     return Governance.objects.filter(pk=organization_id).values_list("kind", flat=True).first() or DEFAULT
 
 
+def is_offered(kind: str) -> bool:
+    """Return whether an organization may have that kind govern it: not one without a text while others have one."""
+    return of_kind(kind).exists() or not Terms.objects.exists()
+
+
 def require(member: Membership) -> None:
     """Check that ``member`` may accept terms for their organization, and choose which govern it.
 
@@ -148,7 +153,7 @@ def govern(by: Membership, kind: Kind, now: datetime) -> bool:
         UsageError: no terms of that kind are published and others are, so that nothing would govern it.
     """
     require(by)
-    if not of_kind(kind).exists() and Terms.objects.exists():
+    if not is_offered(kind):
         raise UsageError(f"No {kind.value} terms are published here.", hint="Whoever runs the server publishes them.")
     with transaction.atomic():
         Organization.objects.select_for_update(no_key=True).get(pk=by.organization_id)

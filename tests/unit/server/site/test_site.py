@@ -1,6 +1,7 @@
 """The site boots, speaks only through its own pages, and sends its headers everywhere."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,15 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from keystead.server.organizations.models import Membership
+
+
+def test_no_two_tables_have_a_constraint_or_index_of_one_name(migrated: object) -> None:
+    """PostgreSQL keeps them in one space of names, and SQLite would not tell."""
+    from django.apps import apps
+
+    metas = [model._meta for model in apps.get_models(include_auto_created=True)]
+    names = Counter(one.name for meta in metas for one in (*meta.constraints, *meta.indexes))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_models_and_migrations_agree(database: Path) -> None:

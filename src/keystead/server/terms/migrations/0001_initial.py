@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('in_force_at', models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('kind', 'version'), name='one_text_per_version'), models.CheckConstraint(condition=models.Q(('kind__in', ['commercial', 'consumer'])), name='terms_of_a_known_kind')],
+                'constraints': [models.UniqueConstraint(fields=('kind', 'version'), name='one_text_per_terms_version'), models.CheckConstraint(condition=models.Q(('kind__in', ['commercial', 'consumer'])), name='terms_of_a_known_kind')],
             },
         ),
         migrations.CreateModel(
