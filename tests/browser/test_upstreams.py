@@ -6,6 +6,9 @@ import pytest
 from local_server import local_server
 from looking import LOOKS, judge, sign_in
 
+from keystead.server.upstream_shape import Kind
+from keystead.server.upstreams.methods import METHODS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -62,3 +65,45 @@ def test_an_upstream_is_connected_by_keyboard(page: "Page", administrator: "Memb
     judge(page, f"{look}-upstream-remove")
     press(page, "button", "Remove upstream")
     assert page.locator("tbody th").all_inner_texts() == ["Anthropic"]
+
+
+FILLED: dict[str, dict[str, str]] = {
+    "anthropic": {},
+    "aws": {"Region": "us-east-1", "Headers of its own": "anthropic-workspace-id: wrkspc_1"},
+    "bedrock": {
+        "Region": "eu-central-1",
+        "Names for models": "claude-sonnet-4-5 = eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    },
+    "vertex": {"Region": "global", "Project": "models-prod", "Names for models": "claude-x = claude-x@20260101"},
+    "foundry": {"Address": "https://models.services.ai.azure.com/anthropic"},
+    "messages": {"Address": "https://llm.example.com"},
+    "openai": {"Address": "https://llm.example.com/v1"},
+}
+
+
+@pytest.mark.parametrize("look", [*LOOKS, "dark-phone"])
+@pytest.mark.parametrize("kind", list(FILLED))
+def test_the_pages_of_each_kind(page: "Page", administrator: "Membership", look: str, kind: str) -> None:
+    """Its form, its page, the form of each credential, and what a partial one is told."""
+    looks = LOOKS["phone"] | {"color_scheme": "dark"} if look == "dark-phone" else LOOKS[look]
+    page.emulate_media(color_scheme=looks["color_scheme"])
+    page.set_viewport_size(looks["viewport"])
+    sign_in(page)
+    page.goto(f"/upstreams/new/{kind}")
+    judge(page, f"{look}-{kind}-new")
+    page.get_by_label("Name", exact=True).fill("Ours")
+    for label, value in FILLED[kind].items():
+        page.get_by_label(label).fill(value)
+    press(page, "button", "Continue")
+    page.get_by_text("Nothing is sent there before its credential is set.").wait_for()
+    judge(page, f"{look}-{kind}-page")
+    own = page.url
+    methods = METHODS[Kind(kind)]
+    assert page.get_by_role("link", name=methods[0].label, exact=True).count() == 1
+    for row in methods:
+        page.goto(f"{own}/credential/{row.id}")
+        judge(page, f"{look}-{kind}-{row.id}")
+        if any(field.required for field in row.fields):
+            press(page, "button", "Save credential")
+            page.get_by_text("is missing: ").wait_for()
+            judge(page, f"{look}-{kind}-{row.id}-partial")

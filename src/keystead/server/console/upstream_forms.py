@@ -37,7 +37,6 @@ class UpstreamForm(forms.Form):
         label="Region",
         max_length=64,
         required=False,
-        help_text="Such as us-east-1.",
         widget=forms.TextInput(attrs=PLAIN),
     )
     project = forms.CharField(
@@ -82,10 +81,12 @@ class UpstreamForm(forms.Form):
         super().__init__(*args, **kwargs)
         if kind not in addresses.REGIONAL:
             del self.fields["region"]
+        else:
+            self.fields["region"].help_text = f"Such as {addresses.sample_region(kind)}."
         if kind is not Kind.VERTEX:
             del self.fields["project"]
         usual = addresses.usual(kind, "REGION")
-        self.fields["base_url"].help_text = f"Empty for {usual}." if usual else "Such as https://llm.example.com."
+        self.fields["base_url"].help_text = f"Empty for {usual}." if usual else f"Such as {addresses.sample(kind)}."
         if kind is Kind.AWS:
             self.initial.setdefault("headers", f"{addresses.WORKSPACE_HEADER}: ")
 

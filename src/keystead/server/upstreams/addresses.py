@@ -43,6 +43,17 @@ _WIDE: Final = {"global": "aiplatform.googleapis.com"} | {
 }
 
 
+def sample_region(kind: Kind) -> str:
+    """Return a region as its cloud writes it."""
+    return "europe-west1, or global" if kind is Kind.VERTEX else "us-east-1"
+
+
+def sample(kind: Kind) -> str:
+    """Return an address as one of that kind is written, where there is no usual one."""
+    ends = {Kind.FOUNDRY: "RESOURCE.services.ai.azure.com/anthropic", Kind.OPENAI: "llm.example.com/v1"}
+    return f"https://{ends.get(kind, 'llm.example.com')}"
+
+
 def usual(kind: Kind, region: str) -> str:
     """Return the address of the vendor or cloud itself, or nothing where there is no such one."""
     match kind:
@@ -64,11 +75,11 @@ def check_region(kind: Kind, region: str) -> str:
     Raises:
         UsageError: it is missing, or cannot be one.
     """
-    region = region.strip().lower()
+    region, such = region.strip().lower(), f"Such as {sample_region(kind)}."
     if kind in REGIONAL and not region:
-        raise UsageError(f"region is missing: an upstream of the kind {kind.value} has one.", hint="Such as us-east-1.")
+        raise UsageError(f"region is missing: an upstream of the kind {kind.value} has one.", hint=such)
     if region and not _LABEL.fullmatch(region):
-        raise UsageError("region has something other than letters, digits and hyphens.", hint="Such as us-east-1.")
+        raise UsageError("region has something other than letters, digits and hyphens.", hint=such)
     return region
 
 

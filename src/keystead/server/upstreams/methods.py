@@ -111,7 +111,16 @@ _WORKLOAD: Final = Method(
     ),
 )
 _SERVICE_ACCOUNT_JSON: Final = Method(
-    "service_account", "Service account key", (Field("service_account_json", "Key file (JSON)", secret=True),)
+    "service_account",
+    "Service account key",
+    (
+        Field(
+            "service_account_json",
+            "Key file (JSON)",
+            secret=True,
+            help="The whole file that Google Cloud gave you, or a reference such as file:/run/secrets/key.json.",
+        ),
+    ),
 )
 _ENTRA: Final = Method(
     "entra",
@@ -190,7 +199,8 @@ def checked(kind: Kind, method: str, given: Mapping[str, str]) -> dict[str, str]
 
 
 def _enumerated(row: Method) -> str:
-    return " and ".join(field.name for field in row.fields if field.required)
+    *first, last = [field.name for field in row.fields if field.required]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _checked_value(field: Field, value: str) -> str:

@@ -115,6 +115,20 @@ def test_a_partial_credential_is_refused_by_the_name_of_its_field(
     assert the_only().method == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "said"),
+    [
+        ("vertex", "chain", "Nothing is kept: requests show who the server's own machine is."),
+        ("bedrock", "chain", "allows it with chain:aws in upstream_references"),
+        ("foundry", "entra", "Kept encrypted, and never shown again."),
+        ("messages", "none", "Requests go to https://llm.example.com without a credential."),
+    ],
+)
+def test_the_form_of_a_credential_says_what_becomes_of_it(browser: Any, kind: str, method: str, said: str) -> None:
+    add(browser, kind, region="us-east-1", project="p-1")
+    assert said in text(browser.get(f"/upstreams/{the_only().wire_id}/credential/{method}"))
+
+
 def test_another_host_is_not_sent_the_old_credential(browser: Any) -> None:
     add(browser)
     address = f"/upstreams/{the_only().wire_id}"
