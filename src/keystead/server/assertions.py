@@ -45,9 +45,14 @@ class Unverified:
     claims: Mapping[str, Any]
 
     def text(self, claim: str) -> str | None:
-        """Return a claim when it is a string."""
+        """Return a claim when it is a string that every database takes: nobody has vouched for it yet."""
         value = self.claims.get(claim)
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and _storable(value) else None
+
+
+def _storable(text: str) -> bool:
+    """Return whether a text is without NUL, which PostgreSQL refuses, and without half a character."""
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def read(token: str) -> Unverified | None:

@@ -17,6 +17,8 @@ from keystead.server.permits import Permits, permit_truth
 from keystead.wire import ids, tokens
 
 if TYPE_CHECKING:
+    from django.test import Client
+
     from keystead.server.keys.models import Purpose
     from keystead.server.organizations.models import Group, Membership
 
@@ -158,3 +160,30 @@ def test_a_key_has_at_every_request_what_its_owner_has(administrator: "Membershi
                 assert usable(key) == walk.expected(*made), happened
                 seen.add(frozenset(usable(key)))
     assert len(seen) > 1, "the walk changed nothing"
+
+
+@pytest.mark.requirement("G-08 own")
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("purpose", ["agent", "any"])
+def test_whatever_a_form_says_a_key_is_its_makers_own(
+    web: "Client", administrator: "Membership", role: Role, purpose: str
+) -> None:
+    """Also whom it names, whose rights, which organization or workspace: none of it is read."""
+    from keystead.server.identity.models import Person
+    from keystead.server.keys.models import ApiKey, Purpose
+    from keystead.server.keys.operations import RIGHT_TO_CREATE
+    from keystead.server.organizations import operations
+
+    person = Person.objects.create_user("bo@example.com", None, created_at=START)
+    maker = operations.add_member(administrator.organization, person, role, START)
+    other = ids.dump("membership", administrator.pk)
+    named = dict.fromkeys(("member", "member_id", "owner", "user_id", "by", "id", "key_id"), other)
+    more = {**named, "role": "admin", "organization": "Elsewhere", "workspace": "Elsewhere", "digest": "0" * 64}
+    web.force_login(person)
+    answer = web.post("/keys", {"name": "key", "purpose": purpose, "lifetime": "30", **more})
+    may = allows(role, RIGHT_TO_CREATE[Purpose(purpose)])
+    assert (answer.status_code == 200) is may
+    made = list(ApiKey.objects.all())
+    assert [(one.member, one.organization, one.purpose) for one in made] == may * [
+        (maker, administrator.organization, purpose)
+    ]

@@ -91,14 +91,16 @@ def _known(client_id: str) -> Client:
 
 def _basic(_parameters: Parameters, authorization: str, now: datetime) -> Shown:
     """Read name and secret as RFC 6749 section 2.3.1 has them: form-encoded, then joined, then in Base64."""
+    malformed = unauthenticated("The Authorization header is not of the form that Basic has.")
     try:
         decoded = base64.b64decode(authorization.partition(" ")[2].strip(), validate=True).decode()
         name, colon, secret = decoded.partition(":")
-        if not colon:
-            raise unauthenticated("The Authorization header is not of the form that Basic has.")
-        return Shown(unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict"), now)
+        name, secret = unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
     except ValueError as error:
-        raise unauthenticated("The Authorization header is not of the form that Basic has.") from error
+        raise malformed from error
+    if not colon or not (name + secret).isprintable():
+        raise malformed
+    return Shown(name, secret, now)
 
 
 def _post(parameters: Parameters, _authorization: str, now: datetime) -> Shown:
