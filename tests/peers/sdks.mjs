@@ -1,7 +1,8 @@
 // The official SDKs for Node.js as agents use them: one question whole, one streamed, one counted, models listed, an error.
-// Told: base (the gateway's address), key, and of which vendor (anthropic, bedrock, vertex or openai).
+// Told: base (the gateway's address), key, and of which vendor (anthropic, bedrock, foundry, vertex or openai).
 import { readFileSync } from 'node:fs';
 import { AnthropicBedrock } from '@anthropic-ai/bedrock-sdk';
+import { AnthropicFoundry } from '@anthropic-ai/foundry-sdk';
 import Anthropic from '@anthropic-ai/sdk';
 import { AnthropicVertex } from '@anthropic-ai/vertex-sdk';
 import OpenAI from 'openai';
@@ -18,25 +19,6 @@ async function refused(ask) {
   return null;
 }
 
-async function anthropic() {
-  const options = { baseURL: told.base, apiKey: told.key, maxRetries: 0 };
-  const client = new Anthropic(options);
-  const question = { model: told.model, max_tokens: 64, messages };
-  const whole = await client.messages.create(question);
-  const streamed = await client.messages.stream(question).finalMessage();
-  const counted = await client.messages.countTokens({ model: told.model, messages });
-  const listed = [];
-  for await (const model of client.models.list()) listed.push(model.id);
-  const stranger = new Anthropic({ ...options, apiKey: 'nobody' });
-  return {
-    whole: { text: whole.content[0].text, usage: whole.usage },
-    streamed: { text: streamed.content[0].text, usage: streamed.usage },
-    counted: counted.input_tokens,
-    listed,
-    refused: await refused(() => stranger.messages.create(question)),
-  };
-}
-
 async function asked(connect, counts) {
   const client = connect(told.key);
   const question = { model: told.model, max_tokens: 64, messages };
@@ -51,8 +33,19 @@ async function asked(connect, counts) {
   };
 }
 
+async function anthropic() {
+  const connect = (apiKey) => new Anthropic({ baseURL: told.base, apiKey, maxRetries: 0 });
+  const listed = [];
+  for await (const model of connect(told.key).models.list()) listed.push(model.id);
+  return { ...(await asked(connect, true)), listed };
+}
+
 function bedrock() {
   return asked((apiKey) => new AnthropicBedrock({ baseURL: told.base, apiKey, maxRetries: 0 }), false);
+}
+
+function foundry() {
+  return asked((apiKey) => new AnthropicFoundry({ baseURL: `${told.base}/anthropic`, apiKey, maxRetries: 0 }), true);
 }
 
 function vertex() {
@@ -84,4 +77,4 @@ async function openai() {
   };
 }
 
-console.log(JSON.stringify(await { anthropic, bedrock, vertex, openai }[told.vendor]()));
+console.log(JSON.stringify(await { anthropic, bedrock, foundry, vertex, openai }[told.vendor]()));
