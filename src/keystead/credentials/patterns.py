@@ -54,6 +54,21 @@ _HINT: Final = re.compile(rf"sk-|{_OURS}|AKIA|ASIA|ABSK|AIza|API_KEY|AUTH_TOKEN|
 """One of these is in every secret's line; most files and lines have none, and are done with quickly."""
 
 
+_MARKS: Final = tuple(
+    re.compile(mark.encode())
+    for mark in (
+        f"ks[{''.join(kind[2] for kind in tokens.TokenKind)}]_", "sk-(?:ant|proj|svcacct)-", "AKIA", "ASIA", "ABSK",
+        "AIza", "API_KEY", "_TOKEN",
+    )
+)  # fmt: skip
+"""One of these is in everything that a pattern finds. Each begins with letters, by which it is found fastest."""
+
+
+def may_hold(data: bytes) -> bool:
+    """Return whether a secret may be in ``data``; a fraction of the time that the patterns take."""
+    return any(mark.search(data) for mark in _MARKS)
+
+
 def leaks(text: str) -> Iterator[Leak]:
     """Yield every secret in ``text``, each place once."""
     if not _HINT.search(text):

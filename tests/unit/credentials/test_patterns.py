@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.credentials.patterns import leaks, masked
+from keystead.credentials.patterns import leaks, masked, may_hold
 from keystead.wire import tokens
 
 REAL = "abcdEFGHijkl01234567mnop"
@@ -28,6 +28,7 @@ def test_each_sort_is_recognised_once(line: str, kind: str) -> None:
 
     assert [(leak.kind, leak.line) for leak in found] == [(kind, 2)]
     assert REAL[:8] not in repr(found)
+    assert may_hold(line.encode())
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,10 @@ def test_what_is_not_a_secret_is_not_reported(line: str) -> None:
     assert not list(leaks(line))
 
 
+def test_most_text_is_done_with_quickly() -> None:
+    assert not may_hold(b"a task, a disk, ksm, an api key and a token")
+
+
 @given(st.sampled_from(tokens.TokenKind), st.integers(5, tokens.LENGTH - 1))
 def test_our_own_are_known_by_their_checksum(kind: tokens.TokenKind, position: int) -> None:
     """A changed character makes it something else, so that a scanner gives no false alarm."""
@@ -54,6 +59,7 @@ def test_our_own_are_known_by_their_checksum(kind: tokens.TokenKind, position: i
     changed = token[:position] + ("1" if token[position] == "0" else "0") + token[position + 1 :]
 
     assert [leak.kind for leak in leaks(f"a {token} b")] == ["a Keystead token"]
+    assert may_hold(token.encode())
     assert not list(leaks(f"a {changed} b"))
 
 

@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final
 
+from keystead.credentials import patterns
+from keystead.credentials.patterns import may_hold
 from keystead.server.telemetry.otlp_schema import OURS, Field, Kind, Malformed, Marks, Message, is_word, spelled
 
 _SCALARS: Final = {spelled(name) for name in ("stringValue", "boolValue", "intValue", "doubleValue")}
@@ -14,15 +16,27 @@ def rewritten(message: Message, data: bytes, marks: Marks) -> bytes:
     Raises:
         Malformed: it is no such message, as far as it was looked at, or has nothing in it.
     """
-    marks = marks._replace(records=marks.bare or OURS.encode() in data or b"\\u" in data)
+    escaped = b"\\u" in data
+    masked = escaped or may_hold(data)
+    marks = marks._replace(records=marks.bare or escaped or OURS.encode() in data)
     try:
         document = json.loads(data.decode(), parse_constant=_refuse)
         result = _message(message, document, marks)
         if not any(result.get(field.name) for field in message.fields.values()):
             raise Malformed
+        result = _masked(result) if masked else result
         return json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError) as error:
         raise Malformed from error
+
+
+def _masked(value: Any) -> Any:
+    """Return a value with what looks like a credential masked in all its texts."""
+    if isinstance(value, str):
+        return patterns.masked(value) if may_hold(value.encode(errors="surrogatepass")) else value
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return {_masked(name): _masked(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _refuse(_: str) -> None:

@@ -6,7 +6,9 @@ What the table does not name is copied as it came, so that a newer client's fiel
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from keystead.server.telemetry.otlp_schema import OURS, Field, Kind, Malformed, Marks, Message, is_word
+from keystead.credentials import patterns
+from keystead.credentials.patterns import may_hold
+from keystead.server.telemetry.otlp_schema import ATTRIBUTE, OURS, Field, Kind, Malformed, Marks, Message, is_word
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
@@ -33,7 +35,11 @@ def rewritten(message: Message, data: bytes, marks: Marks) -> bytes:
     """
     if all(part.number not in message.fields for part in _parts(data)):
         raise Malformed
-    return _message(message, data, marks._replace(records=marks.bare or _OURS in data))
+    masked = may_hold(data)
+    try:
+        return _message(message, data, marks._replace(records=marks.bare or masked or _OURS in data, masked=masked))
+    except RecursionError as error:  # of values in values, which readers bound too
+        raise Malformed from error
 
 
 def _message(message: Message, data: bytes, marks: Marks) -> bytes:
@@ -62,14 +68,22 @@ def _field(field: Field, part: _Part, data: bytes, marks: Marks) -> bytes:
         raise Malformed
     if isinstance(field.of, Message) and (marks.records or not field.records):
         return _delimited(part.number, _message(field.of, data[part.begin : part.end], marks))
-    stays = True
+    held, stays = data[part.begin : part.end], True
     if field.of is Kind.ATTRIBUTES:
-        stays = _attribute_stays(data[part.begin : part.end], marks)
+        stays = _attribute_stays(held, marks)
+        if stays and marks.masked and may_hold(held):
+            return _delimited(part.number, _message(ATTRIBUTE, held, marks))
     elif field.of is Kind.ASIDE:
-        stays = not marks.bare and _OURS not in data[part.begin : part.end]
-    elif field.of is Kind.TEXT and marks.bare:
-        stays = _is_word(data[part.begin : part.end])
+        stays = not marks.bare and _OURS not in held and not may_hold(held)
+    elif field.of is Kind.TEXT:
+        stays = not marks.bare or _is_word(held)
+        if stays and marks.masked and may_hold(held):
+            return _delimited(part.number, _masked(held))
     return data[part.start : part.end] if stays else b""
+
+
+def _masked(text: bytes) -> bytes:
+    return patterns.masked(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def _attribute_stays(data: bytes, marks: Marks) -> bool:

@@ -1,7 +1,7 @@
 """Where OTLP's messages have attributes, as a table that both encodings are read by (opentelemetry-proto 1.9). Pure.
 
-Of logs and traces the table has what leads to attributes; of metrics it has every field, so that what is passed on of
-them can be told from what is not.
+Of logs and traces the table has texts and what leads to them; of metrics it has every field, so that what is passed on
+of them can be told from what is not.
 """
 
 import re
@@ -75,11 +75,13 @@ class Marks(NamedTuple):
         attributes: names and values that each resource gets; whatever else begins with :data:`OURS` is taken out.
         bare: whether only what cannot hold content stays: fields of the table without examples, and of texts words.
         records: whether records are looked at: because of ``bare``, or because ours may be among their attributes.
+        masked: whether texts may hold a credential, which is masked.
     """
 
     attributes: tuple[tuple[str, str], ...]
     bare: bool = False
     records: bool = True
+    masked: bool = False
 
 
 def is_word(text: str) -> bool:
@@ -181,12 +183,31 @@ _METRIC: Final = Message(
         12: Field("metadata", Kind.ATTRIBUTES),
     }
 )
-_RECORD: Final = Message({6: Field("attributes", Kind.ATTRIBUTES)})
+_VALUES: Final[dict[int, Field]] = {1: Field("stringValue", Kind.TEXT)}
+_VALUE: Final = Message(_VALUES)
+ATTRIBUTE: Final = Message({1: Field("key", Kind.TEXT), 2: Field("value", _VALUE)})
+"""One attribute, or one entry of a map."""
+_VALUES[5] = Field("arrayValue", Message({1: Field("values", _VALUE)}))
+_VALUES[6] = Field("kvlistValue", Message({1: Field("values", ATTRIBUTE)}))
+
+_RECORD: Final = Message(
+    {
+        3: Field("severityText", Kind.TEXT),
+        5: Field("body", _VALUE, single=True),
+        6: Field("attributes", Kind.ATTRIBUTES),
+        12: Field("eventName", Kind.TEXT),
+    }
+)
+_EVENT: Final = Message({2: Field("name", Kind.TEXT), 3: Field("attributes", Kind.ATTRIBUTES)})
+_LINK: Final = Message({3: Field("traceState", Kind.TEXT), 4: Field("attributes", Kind.ATTRIBUTES)})
 _SPAN: Final = Message(
     {
+        3: Field("traceState", Kind.TEXT),
+        5: Field("name", Kind.TEXT),
         9: Field("attributes", Kind.ATTRIBUTES),
-        11: Field("events", Message({3: Field("attributes", Kind.ATTRIBUTES)})),
-        13: Field("links", Message({4: Field("attributes", Kind.ATTRIBUTES)})),
+        11: Field("events", _EVENT),
+        13: Field("links", _LINK),
+        15: Field("status", Message({2: Field("message", Kind.TEXT)}), single=True),
     }
 )
 
