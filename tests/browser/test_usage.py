@@ -33,11 +33,16 @@ def use(member: "Membership", at: datetime, number: int) -> None:
 @pytest.fixture
 def busy(administrator: "Membership") -> "Membership":
     """A member with limits, who has used something on every day for a week."""
+    from keystead.server.identity.models import Person
     from keystead.server.limits import operations
     from keystead.server.limits.operations import Draft
+    from keystead.server.organizations import operations as operations_of_people
+    from keystead.server.organizations.roles import Role
     from keystead.server.policy.limits import Beyond, Measure, Period, Scope
 
     now = datetime.now(UTC)
+    colleague = Person.objects.create_user("dev@example.com", None, created_at=now)
+    operations_of_people.add_member(administrator.organization, colleague, Role.DEVELOPER, now)
     for number in range(40):
         use(administrator, now - timedelta(hours=number * 5), number)
     for draft in (
@@ -56,14 +61,19 @@ def test_the_page_is_in_order(page: "Page", busy: "Membership", look: str) -> No
     page.set_viewport_size(LOOKS[look]["viewport"])
     sign_in(page)
     page.goto("/usage?period=month")
-    assert page.get_by_role("region", name="What is left").get_by_text("nearest").count() == 1
+    assert page.get_by_role("region", name="What you have left").get_by_text("nearest").count() == 1
     judge(page, f"usage-left-{look}")
 
 
 def test_everything_can_be_reached_with_the_keyboard(page: "Page", busy: "Membership") -> None:
     sign_in(page)
     page.goto("/usage?period=month")
-    page.locator("[role=region][aria-labelledby=left]").focus()
+    page.get_by_label("Whose").select_option("dev@example.com")
+    page.get_by_role("button", name="Show").press("Enter")
+    page.get_by_text("No request has reached the gateway this month.").wait_for()
+    page.get_by_label("Whose").select_option("ada@example.com")
+    page.get_by_role("button", name="Show").press("Enter")
+    page.get_by_role("region", name="What ada@example.com has left").focus()
     wanted = ["Today", "This week", "This month", "The same as a table", "Download as CSV", "Sessions as CSV"]
     seen = []
     for _ in wanted:

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from keystead.server.limits.counted import Counted
 from keystead.server.limits.sums import Ledger
-from keystead.server.policy.limits import Period, Scope
+from keystead.server.policy.limits import Measure, Period, Scope
 from keystead.server.usage.prices import PriceBook
 from keystead.server.usage.record import UsageRecord
 from keystead.testing.clock import FakeClock
@@ -54,6 +54,27 @@ def test_wherever_the_borders_are_the_parts_make_the_whole(database: None) -> No
     )
     for borders in [(0.0, NOW - 3_600), (0.0, NOW - 86_400 * 9, NOW - 7_200, NOW), (0.0, NOW + 9)]:
         assert sums(facts.ledger(ASKED, NOW, borders)) == whole
+
+
+@pytest.mark.requirement("S-25 allowance")
+def test_what_is_billed_and_what_is_covered_are_apart_and_make_the_cost(database: None) -> None:
+    from keystead.server.limits import facts
+    from keystead.server.usage.ledger import store
+    from keystead.server.usage.price_list import SHIPPED
+    from keystead.server.usage.record import cost_of
+
+    covered = (None, 0, 100, 500)
+    rows = [record(0, NOW - number * 600)._replace(covered_micro=covered[number % 4]) for number in range(24)]
+    store(rows)
+    spend = Counted(ORGANIZATION, Scope.USER, Period.FIVE_HOURS)
+    asked = {Measure.SPEND: spend, Measure.ALLOWANCE: spend._replace(measure=Measure.ALLOWANCE)}
+    found = facts.spent(frozenset(asked.values()), NOW)
+    sums = {one: sum(amount for _, amount in found[MEMBERS[0], one, Period.FIVE_HOURS]) for one in asked}
+    cost = sum(cost_of(row, SHIPPED).micro for row in rows)
+    assert sums == {Measure.ALLOWANCE: 6 * 600, Measure.SPEND: cost - 6 * 600}
+    of_all = Counted(ORGANIZATION, Scope.ORGANIZATION, Period.DAILY, ORGANIZATION)
+    ((_, billed),) = facts.spent(frozenset({of_all}), NOW)[ORGANIZATION, Measure.SPEND, Period.DAILY]
+    assert billed == cost - 6 * 600
 
 
 @pytest.mark.requirement("G-03 servers")

@@ -1,5 +1,6 @@
 """Usage: what is left of one's limits, what was used and by what, and the same as tables for spreadsheets."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +15,10 @@ from keystead.server.console.limits import what_of
 from keystead.server.keys.models import ApiKey
 from keystead.server.limits import report
 from keystead.server.limits.report import Line
+from keystead.server.organizations import memberships
+from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+from keystead.server.organizations.roles import Permission
 from keystead.server.policy.limits import Scope
 from keystead.server.policy.windows import bounds
 from keystead.server.usage import export
@@ -49,8 +53,17 @@ class Left:
 @for_members
 def usage(request: HttpRequest, member: Membership) -> HttpResponse:
     """Show what is left, and what was used today, this week or this month, and what it cost."""
-    found = ledger.usage_of(member, now(), _period(request))
-    page = {"report": found, "periods": PERIODS, "left": left(member, now()), "chart": chart(found.by_time)}
+    whose = _whose(request, member)
+    found = ledger.usage_of(member, now(), _period(request), whose)
+    page = {
+        "report": found,
+        "periods": PERIODS,
+        "left": left(whose or member, now()),
+        "chart": chart(found.by_time),
+        "whose": whose,
+        "of": f"&member={ids.dump('membership', whose.pk)}" if whose else "",
+        "people": _people(member),
+    }
     return render(request, "console/usage.html", page)
 
 
@@ -58,14 +71,38 @@ def usage(request: HttpRequest, member: Membership) -> HttpResponse:
 @for_members
 def usage_csv(request: HttpRequest, member: Membership) -> HttpResponse:
     """Hand out what the page counts as a table for spreadsheets."""
-    return _handed_out("usage", export.as_csv(member, now(), _period(request)), _period(request))
+    text = export.as_csv(member, now(), _period(request), _whose(request, member))
+    return _handed_out("usage", text, _period(request))
 
 
 @require_safe
 @for_members
 def sessions_csv(request: HttpRequest, member: Membership) -> HttpResponse:
     """Hand out what agents' sessions used as a table for spreadsheets."""
-    return _handed_out("sessions", export.sessions_as_csv(member, now(), _period(request)), _period(request))
+    text = export.sessions_as_csv(member, now(), _period(request), _whose(request, member))
+    return _handed_out("sessions", text, _period(request))
+
+
+def _people(member: Membership) -> list[tuple[str, str]]:
+    """Return whose usage ``member`` may look at, by identifier and address; empty when only their own."""
+    if not organizations.may(member, Permission.USAGE_READ_ALL):
+        return []
+    found = [(ids.dump("membership", one.pk), one.person.email) for one in memberships.of(member.organization)]
+    return found if len(found) > 1 else []
+
+
+def _whose(request: HttpRequest, member: Membership) -> Membership | None:
+    """Return the one member whose usage is asked for, by somebody who may see everybody's."""
+    text = request.GET.get("member", "")
+    if not text:
+        return None
+    found = None
+    if organizations.may(member, Permission.USAGE_READ_ALL):
+        with suppress(ValueError):
+            found = memberships.of(member.organization).filter(pk=ids.parse("membership", text)).first()
+    if found is None:
+        raise Http404
+    return found
 
 
 def left(member: Membership, moment: datetime) -> list[Left]:

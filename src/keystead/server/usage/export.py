@@ -61,14 +61,14 @@ _TOLD_SESSIONS: Final = 10
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\N{FULLWIDTH EQUALS SIGN}")
 
 
-def as_csv(member: Membership, now: datetime, period: Period) -> str:
+def as_csv(member: Membership, now: datetime, period: Period, whose: Membership | None = None) -> str:
     """Return what ``member`` may read of ``period``: a line per day, person, key, workspace, upstream and model.
 
     Model names come from clients: a text that a spreadsheet would compute begins with an apostrophe instead.
     """
     names = Names.of(member.organization_id)
     rows = (
-        entries_for(member, now, period)
+        entries_for(member, now, period, whose)
         .annotate(day=TruncDate("started_at", tzinfo=UTC))
         .values_list("day", *_WHOSE, "upstream", "model", "upstream_kind")
         .annotate(hour=Sum("cache_write_1h_tokens"), searches=Sum("web_searches"), **MEASURES)
@@ -76,11 +76,11 @@ def as_csv(member: Membership, now: datetime, period: Period) -> str:
     return _table(COLUMNS, sorted((_line(row, names) for row in rows), key=lambda line: line[:6]))
 
 
-def sessions_as_csv(member: Membership, now: datetime, period: Period) -> str:
+def sessions_as_csv(member: Membership, now: datetime, period: Period, whose: Membership | None = None) -> str:
     """Return what ``member`` may read of agents' sessions: a line per session, person, key, workspace and model."""
     names = Names.of(member.organization_id)
     rows = (
-        entries_for(member, now, period)
+        entries_for(member, now, period, whose)
         .exclude(session_id="")
         .values_list("session_id", *_WHOSE, "model")
         .annotate(first=Min("started_at"), last=Max("started_at"), **MEASURES)

@@ -116,10 +116,18 @@ class Report:
     by_time: tuple[Tally, ...]
 
 
-def usage_of(member: Membership, now: datetime, period: Period = Period.DAY) -> Report:
-    """Return what was used in ``period``: by the organization if ``member`` may read that, else by themselves."""
-    everyone = organizations.may(member, Permission.USAGE_READ_ALL)
-    return _report(member.organization_id, entries_for(member, now, period), (period, now), everyone=everyone)
+def usage_of(member: Membership, now: datetime, period: Period = Period.DAY, whose: Membership | None = None) -> Report:
+    """Return what was used in ``period``: by the organization if ``member`` may read that, else by themselves.
+
+    Args:
+        member: who asks.
+        now: where the period ends.
+        period: how far back.
+        whose: of one other member only, for who may read the organization's.
+    """
+    everyone = organizations.may(member, Permission.USAGE_READ_ALL) and whose is None
+    entries = entries_for(member, now, period, whose)
+    return _report(member.organization_id, entries, (period, now), everyone=everyone)
 
 
 def usage_of_organization(organization: Organization, now: datetime, period: Period = Period.DAY) -> Report:
@@ -127,10 +135,14 @@ def usage_of_organization(organization: Organization, now: datetime, period: Per
     return _report(organization.id, _entries(organization.id, now, period), (period, now), everyone=True)
 
 
-def entries_for(member: Membership, now: datetime, period: Period) -> QuerySet[UsageEntry]:
-    """Return the rows of ``period`` that ``member`` may read: all of the organization, or their own."""
+def entries_for(
+    member: Membership, now: datetime, period: Period, whose: Membership | None = None
+) -> QuerySet[UsageEntry]:
+    """Return the rows of ``period`` that ``member`` may read, as :func:`usage_of` does."""
     entries = _entries(member.organization_id, now, period)
-    return entries if organizations.may(member, Permission.USAGE_READ_ALL) else entries.filter(member=member)
+    if not organizations.may(member, Permission.USAGE_READ_ALL):
+        return entries.filter(member=member)
+    return entries if whose is None else entries.filter(member=whose)
 
 
 def _entries(organization: UUID, now: datetime, period: Period) -> QuerySet[UsageEntry]:

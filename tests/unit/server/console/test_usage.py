@@ -137,6 +137,32 @@ def test_a_developer_sees_only_what_is_their_own(
 
 
 @pytest.mark.requirement("S-25 breakdowns")
+def test_an_administrator_looks_at_one_member_and_nobody_else_does(
+    ada: "Client", administrator: "Membership", developer: "Membership"
+) -> None:
+    limit(administrator, 4 * COST, Measure.SPEND, Period.DAILY)
+    use(administrator, session_id="of ada")
+    use(developer, session_id="of dev")
+    one = f"member={ids.dump('membership', developer.pk)}"
+    page = ada.get(f"/usage?{one}").content.decode()
+    assert "requests of dev@example.com" in page
+    assert "What dev@example.com has left" in page
+    assert "of dev" in page
+    assert "of ada" not in page
+    assert f'"?period=week&amp;{one}"' in page
+    for path in ("/usage.csv", "/usage-sessions.csv"):
+        table = ada.get(f"{path}?{one}").content.decode()
+        assert "dev@example.com" in table
+        assert "ada@example.com" not in table
+    for unknown in ("mem_1", ids.dump("membership", uuid7())):
+        assert ada.get(f"/usage?member={unknown}").status_code == 404
+    ada.force_login(developer.person)
+    for path in ("/usage", "/usage.csv", "/usage-sessions.csv"):
+        for whose in (administrator, developer):
+            assert ada.get(f"{path}?member={ids.dump('membership', whose.pk)}").status_code == 404
+
+
+@pytest.mark.requirement("S-25 breakdowns")
 def test_the_tables_say_what_is_billed_and_know_every_session(ada: "Client", administrator: "Membership") -> None:
     use(administrator, covered_micro=COST - 1_000, session_id="=session-one")
     use(administrator, NOW + timedelta(seconds=9), session_id="=session-one")

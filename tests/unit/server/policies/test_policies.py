@@ -249,7 +249,10 @@ def test_a_model_is_tried_as_a_person_without_asking_it(
     from click.testing import CliRunner
 
     from keystead.server import command, installation
+    from keystead.server.limits import operations as limits
+    from keystead.server.limits.operations import Draft
     from keystead.server.organizations import switches
+    from keystead.server.policy.limits import Measure, Period, Scope
     from keystead.server.policy.terms import Kind
     from keystead.server.suspensions import operations as suspensions
     from keystead.server.terms import operations as terms
@@ -278,6 +281,10 @@ def test_a_model_is_tried_as_a_person_without_asking_it(
     )
     switches.turn(administrator, switches.Switch.PROVEN_CLIENTS, True, NOW)
     assert facts("claude-haiku-4-5", "--client", "keystead-cli")["rule"] == "proven-clients"
+    flat_rate = Draft(Scope.ORGANIZATION, "", Measure.ALLOWANCE, Period.FIVE_HOURS, 1)
+    limit = limits.put(administrator, flat_rate, NOW)
+    assert facts("claude-haiku-4-5")["rule"] == "individual-use"
+    limits.remove(administrator, limit, NOW)
     suspensions.suspend(administrator, ids.dump("membership", developer.pk), "Away", NOW)
     assert (facts("x")["rule"], facts("x")["status"], facts("x")["policies"]) == ("suspended", 403, [])
     suspensions.lift(administrator, ids.dump("membership", developer.pk), NOW)

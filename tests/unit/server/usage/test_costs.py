@@ -191,6 +191,23 @@ def test_many_rows_are_priced_in_batches(administrator: "Membership", monkeypatc
     assert set(UsageEntry.objects.values_list("cost_micro", flat=True)) == {5_000}
 
 
+@pytest.mark.parametrize(
+    ("covered", "before", "after"),
+    [(None, 9_000, None), (9_000, 9_000, 5_000), (2_000, 2_000, 5_000), (7_000, 9_000, 5_000), (300, 9_000, 300)],
+)
+def test_a_cost_that_is_computed_again_is_covered_as_far_as_it_was(
+    administrator: "Membership", covered: int | None, before: int, after: int | None
+) -> None:
+    from keystead.server.usage import repricing
+    from keystead.server.usage.models import UsageEntry
+    from keystead.server.usage.price_list import SHIPPED
+
+    use(administrator, covered_micro=covered)
+    UsageEntry.objects.update(cost_micro=before)
+    repricing.reprice(NOW, NOW + timedelta(seconds=1), SHIPPED, dry_run=False)
+    assert UsageEntry.objects.values_list("cost_micro", "covered_micro").get() == (5_000, after)
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     from keystead.server import command, installation
 
@@ -207,16 +224,24 @@ def test_the_commands_say_it_to_people_and_programs(
     use(administrator, at=today, model="unheard\x1b[2J")
     shown = run(monkeypatch, "usage")
     assert "≈ 0.005000 USD" in shown
+    assert "flat rates" not in shown
+    use(administrator, at=today, covered_micro=1_000, session_id="one")
+    shown = run(monkeypatch, "usage")
+    assert "0.009000 USD are billed, flat rates cover 0.001000 USD; 1 requests went beyond one." in shown
+    assert "Agent sessions" in shown
     assert "\x1b" not in shown
     told = json.loads(run(monkeypatch, "usage", "--period", "month", "--json"))
     assert (told["schema"], told["organization"], told["period"]) == ("keystead.usage/1", "Example", "month")
-    assert (told["total"]["cost"], told["total"]["cost_micro"], told["total"]["estimates"]) == ("0.005000", 5_000, 1)
+    assert (told["total"]["cost"], told["total"]["cost_micro"], told["total"]["estimates"]) == ("0.010000", 10_000, 1)
+    assert (told["total"]["billed"], told["total"]["billed_micro"], told["total"]["beyond"]) == ("0.009000", 9_000, 1)
+    assert [one["label"] for one in told["sessions"]] == ["one (ada@example.com)"]
+    assert sum(one["cost_micro"] for one in told["times"]) == 10_000
     assert [one["label"] for one in told["people"]] == ["ada@example.com"]
     day = f"{today - timedelta(days=1):%Y-%m-%d}"
-    assert "0 of 1 requests would change." in run(monkeypatch, "usage-reprice", "--since", day, "--dry-run")
+    assert "0 of 2 requests would change." in run(monkeypatch, "usage-reprice", "--since", day, "--dry-run")
     told = json.loads(run(monkeypatch, "usage-reprice", "--since", day, "--json"))
-    assert (told["schema"], told["rows"], told["changed"]) == ("keystead.usage-reprice/1", 1, 0)
-    assert (told["since"], told["dry_run"], told["after"]) == (day, False, "0.005000")
+    assert (told["schema"], told["rows"], told["changed"]) == ("keystead.usage-reprice/1", 2, 0)
+    assert (told["since"], told["dry_run"], told["after"]) == (day, False, "0.010000")
 
 
 def test_repricing_takes_the_prices_of_the_file(
