@@ -28,7 +28,11 @@ class TestAskedAnew:
         assert not {"prompt", "max_age"} & visit.leave().keys()
 
     @pytest.mark.requirement("oidc core 3.1.2.1 max_age")
-    @pytest.mark.parametrize("said", [now() - 90, now() - 86_400, 0, "yesterday", True, float("1e300")])
+    @pytest.mark.parametrize(
+        "said",
+        [now() - 90, now() - 86_400, 0, "yesterday", True, float("1e300")],
+        ids=["before", "yesterday", "1970", "a word", "true", "never"],
+    )
     def test_who_was_not_asked_is_not_signed_in(self, visit: Any, forged: ForgedProvider, said: Any) -> None:
         forged.said = {"auth_time": said}
         response = visit.sign_in(again="yes")
