@@ -212,11 +212,15 @@ class Collector:
         with self._changed:
             return dict(self._counts)
 
-    def close(self, timeout: float = LONGEST_CLOSE) -> None:
-        """Send what waits, each once more, for as long as ``timeout``; then stop."""
+    def stop(self) -> None:
+        """Take no more; what waits is sent, each once more."""
         with self._changed:
             self._closing.set()
             self._changed.notify()
+
+    def close(self, timeout: float = LONGEST_CLOSE) -> None:
+        """Stop, and wait for that for as long as ``timeout``."""
+        self.stop()
         self._thread.join(timeout)
         self._given_up = True
 
@@ -355,6 +359,8 @@ class Collectors:
     def close(self) -> None:
         """Send what waits, and stop."""
         self._reader.shutdown()
+        for collector in self._collectors:
+            collector.stop()  # all at once, so that several that hang are not waited for one after the other
         for collector in self._collectors:
             collector.close()
 
