@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 import pytest
+from edge import nginx
+from guides import free_port
 from local_server import make_certificate
 
 import peers
@@ -194,17 +196,19 @@ def test_amazons_own_client_asks_and_streams(running: "Running", amazons: Any, m
     assert streamed.output_tokens == whole.output_tokens > 0
 
 
+@pytest.mark.parametrize("edge", [False, True], ids=["direct", "edge"])
 def test_amazons_own_client_sends_its_bearer_by_tls(
-    serve: "Callable[..., Running]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: "Callable[..., Running]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edge: bool
 ) -> None:
     certificate = make_certificate(tmp_path)
-    running = serve(certificate=certificate)
+    running = serve(certificate=None if edge else certificate)
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", running.key)
-    address = running.base_url.replace("http:", "https:")
-    client = of_amazons(address, botocore.session.Session(), verify=str(certificate))
-    stream = client.invoke_model_with_response_stream(modelId=AMAZONS, body=QUESTION)["body"]
-    with closing(client), closing(stream):
-        events = [json.loads(event["chunk"]["bytes"]) for event in stream]
+    port = free_port() if edge else running.port
+    client = of_amazons(f"https://127.0.0.1:{port}", botocore.session.Session(), verify=str(certificate))
+    with nginx(tmp_path, port, running.port, certificate) if edge else nullcontext():
+        stream = client.invoke_model_with_response_stream(modelId=PROFILE, body=QUESTION)["body"]
+        with closing(client), closing(stream):
+            events = [json.loads(event["chunk"]["bytes"]) for event in stream]
     assert events[-1] == {"type": "message_stop"}
     (row,) = running.ledger.wait()
     assert (row.model, row.streamed, row.aborted) == (MODEL, True, False)

@@ -86,6 +86,12 @@ def test_every_address_in_a_clouds_format_is_one() -> None:
         assert dialect.address(path, b"").target.startswith(b"/v1/messages")
 
 
+def test_nothing_of_the_control_plane_lies_where_a_clouds_format_begins() -> None:
+    from keystead.server.gateway import clients
+
+    assert not [path for _, pattern in addresses() if clients.is_own((path := f"/{pattern.pattern}").encode())]
+
+
 def test_every_grant_and_endpoint_of_the_tables_is_in_the_document() -> None:
     from keystead.server.authorization.grants import TABLE
     from keystead.server.authorization.metadata import PATHS
