@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,20 +32,28 @@ def cluster() -> Iterator["Cluster"]:
 
     run("initdb", "-D", str(data), "-A", "trust", "-U", "keystead", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
     options = f"-k {place} -c listen_addresses='' -c fsync=off -c max_connections=120 -c shared_buffers=32MB"
-    run("pg_ctl", "-D", str(data), "-w", "-o", options, "start")
-    try:
-        yield Cluster(place)
-    finally:
+
+    def start() -> None:
+        run("pg_ctl", "-D", str(data), "-w", "-o", options, "start")
+
+    def stop() -> None:
         run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+    start()
+    try:
+        yield Cluster(place, start, stop)
+    finally:
+        stop()
         shutil.rmtree(place)
 
 
 class Cluster:
-    """Makes databases."""
+    """Makes databases; whoever stops it starts it again."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, start: Callable[[], None], stop: Callable[[], None]) -> None:
         self._socket = socket
         self._count = 0
+        self.start, self.stop = start, stop
 
     def create(self, template: str = "template1") -> str:
         """Return the address of a new database, a copy of ``template``."""

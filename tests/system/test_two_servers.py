@@ -136,6 +136,7 @@ def _person(base: str, token: str) -> str:
         return str(json.loads(answer.read())["email"])
 
 
+@pytest.mark.requirement("G-04 replicas")
 def test_a_key_revoked_at_one_server_is_refused_at_every_one(site: Site) -> None:
     key = site.person.create_key("revocation")
     bases = [server.base for server in site.servers]
@@ -147,6 +148,26 @@ def test_a_key_revoked_at_one_server_is_refused_at_every_one(site: Site) -> None
     assert ask(f"{bases[0]}/v1/models", key=key)[0] == 401, "here at once"
     for base in bases:
         _until(base, key, 401)
+
+
+@pytest.mark.requirement("G-04 replicas")
+def test_a_key_suspended_at_one_server_is_refused_at_every_one_until_that_is_lifted(site: Site) -> None:
+    key = site.person.create_key("suspension")
+    bases = [server.base for server in site.servers]
+    for base in bases:
+        _until(base, key, 200)
+    _, page = site.person.open(f"{bases[0]}/keys")
+    (link,) = re.findall(r'href="([^"]+)">Suspend<span class="hidden"> suspension<', page)
+    site.person.fill(*site.person.open(bases[0] + link), {"reason": "Found in a log."})
+    for base in bases:
+        _until(base, key, 403)
+        assert "Found in a log." in ask(f"{base}/v1/models", key=key)[1]["error"]["message"]
+    place, page = site.person.open(bases[0] + link)
+    site.person.fill(
+        place, page, {"csrfmiddlewaretoken": first_form(page[page.index("<main") :])[1]["csrfmiddlewaretoken"]}
+    )
+    for base in bases:
+        _until(base, key, 200)
 
 
 @pytest.mark.requirement("S-19 models")

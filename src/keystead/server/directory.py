@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
+from keystead.server.gateway import DirectoryUnavailable
 from keystead.server.policy import Principal
 
 OVERLAP_SECONDS: Final = 600.0
@@ -26,6 +27,9 @@ OVERLAP_SECONDS: Final = 600.0
 A change is stamped by the process that makes it, whose clock may be behind, and is seen once it is committed.
 """
 _VERIFIED_AT_MOST: Final = 65_536
+UNSURE_SECONDS: Final = 60.0
+"""Seconds without a look at the database after which a credential that is not known may be a new one."""
+
 _SAYING_NOTHING: Final = frozenset(
     {"client", "group", "ledger", "limit", "member_address", "policy", "suspension", "switches", "terms", "upstream"}
 )
@@ -100,9 +104,16 @@ class SnapshotDirectory:
             self._looked_at = now
 
     def by_key(self, digest: bytes) -> Principal | None:
-        """Return the owner of the API key that has a secret with that SHA-256, or None."""
+        """Return the owner of the API key that has a secret with that SHA-256, or None.
+
+        Raises:
+            DirectoryUnavailable: it is not known here, and what is has not been read again for a while.
+        """
         principal = self._keys.get(digest)
-        if principal is None or not self._in_time(principal):
+        if principal is None:
+            self._be_sure()
+            return None
+        if not self._in_time(principal):
             return None
         if digest in self._watched:
             self._used[digest] = self._clock.now()
@@ -118,10 +129,17 @@ class SnapshotDirectory:
 
         A signature costs as much as two to nine whole requests, so a verified token is remembered by its hash
         until it expires or its sign-in ends.
+
+        Raises:
+            DirectoryUnavailable: as :meth:`by_key`; the key that signed it may be a new one.
         """
         name = sha256(token).digest()
         principal = self._verified.get(name) or self._verify(name, token)
-        if principal is None or principal.id in self._ended or not self._in_time(principal):
+        if principal is None:
+            if token.count(b".") == 2:  # what is no JWT is nobody's, whatever is new
+                self._be_sure()
+            return None
+        if principal.id in self._ended or not self._in_time(principal):
             return None
         return principal
 
@@ -137,6 +155,11 @@ class SnapshotDirectory:
                 if len(self._verified) > _VERIFIED_AT_MOST:
                     self._verified.popitem(last=False)
         return principal
+
+    def _be_sure(self) -> None:
+        """Let nobody be called unknown by a snapshot that is out of date: told 401, clients sign out (G-06)."""
+        if self._clock.now() - self._looked_at > UNSURE_SECONDS:
+            raise DirectoryUnavailable("the database has not been read for a while")
 
     def _in_time(self, principal: Principal) -> bool:
         return principal.expires_at is None or self._clock.now() < principal.expires_at

@@ -1,12 +1,14 @@
 """A process that hears of nothing, on both databases: its next look at the database finds what another one changed."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes
 from typing import Any
 
 import pytest
 
+from keystead.server import background
 from keystead.server.changes import CHANGES, Changes
 from keystead.server.directory import OVERLAP_SECONDS, SnapshotDirectory
 from keystead.testing.clock import FakeClock
@@ -31,9 +33,7 @@ def far(database: object, clock: FakeClock) -> Iterator[SnapshotDirectory]:
 
 
 def directory(clock: FakeClock, changes: Changes) -> Iterator[SnapshotDirectory]:
-    from keystead.server.background import truth
-
-    made = SnapshotDirectory(truth(), clock, changes)
+    made = SnapshotDirectory(background.truth(), clock, changes)
     yield made
     made.close()
 
@@ -69,6 +69,7 @@ def refresh(far: SnapshotDirectory, clock: FakeClock) -> None:
     far.refresh()
 
 
+@pytest.mark.requirement("G-04 unheard")
 def test_a_new_key_works_until_it_is_revoked(
     near: SnapshotDirectory, far: SnapshotDirectory, member: Any, clock: FakeClock
 ) -> None:
@@ -85,6 +86,70 @@ def test_a_new_key_works_until_it_is_revoked(
     assert far.by_key(digest) is not None
     refresh(far, clock)
     assert far.by_key(digest) is None
+
+
+@pytest.mark.requirement("G-04 unheard")
+def test_a_suspension_is_found_and_its_end_too(administrator: Any, member: Any, clock: FakeClock) -> None:
+    from keystead.server.allowed_models import AllowedModels, policy_truth
+    from keystead.server.keys import operations as keys
+    from keystead.server.permits import Permits, permit_truth
+    from keystead.server.suspensions import operations as suspensions
+
+    key, digest = issue(member, moment(clock))
+    ((known, principal),) = keys.facts(key.wire_id)
+    assert known == digest
+    unheard = Changes()
+    with (
+        closing(AllowedModels(policy_truth(), unheard)) as models,
+        closing(Permits(permit_truth(), models, unheard)) as far,
+    ):
+        assert suspensions.suspend(administrator, key.wire_id, "Leaked.", moment(clock))
+        assert far.facts(principal).suspended is None, "it has heard of nothing, or this test shows nothing"
+        far.refresh()
+        assert far.facts(principal).suspended is not None
+        assert suspensions.lift(administrator, key.wire_id, moment(clock))
+        assert far.facts(principal).suspended is not None
+        far.refresh()
+        assert far.facts(principal).suspended is None
+
+
+@pytest.mark.requirement("G-04 no write")
+def test_what_remembers_keys_and_rights_reads_and_never_writes(
+    near: SnapshotDirectory, far: SnapshotDirectory, member: Any, clock: FakeClock, django_queries: Any
+) -> None:
+    """So a request under way with a key that is revoked meanwhile can bring nothing back, whatever is known here."""
+    from keystead.server.allowances import Allowances, limit_truth
+    from keystead.server.allowed_models import AllowedModels, policy_truth
+    from keystead.server.changes import Change
+    from keystead.server.keys import operations
+    from keystead.server.keys.models import ApiKey
+    from keystead.server.permits import Permits, permit_truth
+    from keystead.server.usage.price_list import SHIPPED
+
+    key, digest = issue(member, moment(clock))
+    refresh(far, clock)
+    changes = Changes()
+    with (
+        closing(AllowedModels(policy_truth(), changes)) as models,
+        closing(Permits(permit_truth(), models, changes)) as permits,
+        closing(Allowances(limit_truth(), SHIPPED, clock, changes)) as allowances,
+        closing(SnapshotDirectory(background.truth(), clock, changes)),
+    ):
+        assert operations.revoke(key, member, moment(clock))
+        with django_queries() as asked:
+            known = far.by_key(digest)
+            assert known is not None, "the request under way"
+            permits.of(known)
+            allowances.reserve(known, "0" * 32, "claude-opus-4-5", (9, 9), ("", ""), clock.now())
+            changes.publish(Change("api_key", key.wire_id))
+            changes.publish(Change("member", known.member_id or ""))
+            changes.publish(Change("limit", "spl_1"))
+            for one in (far, permits, allowances):
+                one.refresh()
+        assert far.by_key(digest) is None
+    statements = [one["sql"].split()[0].upper() for one in asked]
+    assert {"SELECT"} <= {*statements} <= {"SELECT", "DECLARE", "BEGIN", "COMMIT", "SET"}
+    assert ApiKey.objects.get(pk=key.pk).revoked_at == moment(clock)
 
 
 def end(member: Any, now: datetime) -> None:

@@ -105,6 +105,7 @@ def test_a_client_that_has_this_version_is_told_so(serve: "Callable[..., Running
     assert other.status == 200
 
 
+@pytest.mark.requirement("G-06 503")
 def test_a_policy_that_cannot_be_read_is_503_and_never_no_policy(serve: "Callable[..., Running]") -> None:
     async def broken(_: "Principal") -> Delivery | None:
         raise DirectoryUnavailable("OperationalError")

@@ -228,6 +228,7 @@ def test_slow_client_slows_the_upstream_down_and_loses_nothing(running: "Running
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("G-06 503")
 def test_directory_trouble_is_503_and_heals(running: "Running") -> None:
     running.directory.trouble = DirectoryUnavailable("database is locked")
     answer = running.ask()

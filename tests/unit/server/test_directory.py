@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from keystead.server.changes import Change, Changes
-from keystead.server.directory import SnapshotDirectory, Truth
+from keystead.server.directory import UNSURE_SECONDS, SnapshotDirectory, Truth
+from keystead.server.gateway import DirectoryUnavailable
 from keystead.server.policy import Principal, PrincipalKind
 
 KEY = Principal(PrincipalKind.API_KEY, "key_1", "org_1", "wrk_1", "mem_1")
@@ -94,6 +95,7 @@ def test_a_key_is_found_by_its_digest_and_nothing_else(directory: SnapshotDirect
     assert directory.by_key(b"other") is None
 
 
+@pytest.mark.requirement("G-04 at once")
 def test_a_revoked_key_is_gone_with_the_change(
     directory: SnapshotDirectory, database: Database, changes: Changes
 ) -> None:
@@ -232,6 +234,7 @@ def test_a_closed_directory_no_longer_listens(
     assert directory.by_key(b"digest") == KEY
 
 
+@pytest.mark.requirement("G-06 snapshot")
 @pytest.mark.parametrize("subject", ["member", "organization"])
 def test_a_database_that_fails_while_it_is_read_takes_nobodys_key(
     directory: SnapshotDirectory, database: Database, changes: Changes, subject: Any
@@ -245,6 +248,24 @@ def test_a_database_that_fails_while_it_is_read_takes_nobodys_key(
 
     assert directory.by_key(b"digest") is not None
     assert directory.by_key(b"second") is not None
+
+
+@pytest.mark.requirement("G-06 unsure")
+def test_while_the_database_cannot_be_read_nobody_is_called_unknown(
+    directory: SnapshotDirectory, database: Database, clock: StoppedClock
+) -> None:
+    """A key or a signing key may be new. Who is known goes on, and what is no credential of ours is nobody's."""
+    assert directory.by_bearer(b"jwt") == SESSION
+    clock.sleep(UNSURE_SECONDS)
+    assert (directory.by_key(b"new"), directory.by_bearer(b"a.b.c")) == (None, None)
+    clock.sleep(1)
+    for ask, credential in [(directory.by_key, b"new"), (directory.by_bearer, b"a.b.c")]:
+        with pytest.raises(DirectoryUnavailable):
+            ask(credential)
+    assert (directory.by_key(b"digest"), directory.by_bearer(b"jwt")) == (KEY, SESSION)
+    assert directory.by_bearer(b"sk-ant-no") is None
+    directory.refresh()
+    assert (directory.by_key(b"new"), directory.by_bearer(b"a.b.c")) == (None, None)
 
 
 def test_a_service_account_that_ended_ends_its_tokens_without_reading_all_keys(

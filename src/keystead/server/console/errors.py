@@ -1,8 +1,10 @@
 """The pages people see when something did not work: what happened, and what to do."""
 
+import sys
 from dataclasses import dataclass
 from typing import Final
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -41,6 +43,11 @@ FAILURE: Final = Fault(
     "Something broke on this server",
     "Nothing you entered is lost on purpose; try again. If it repeats, whoever runs the server finds it in the log.",
 )
+AWAY: Final = Fault(
+    503,
+    "The database does not answer",
+    "Try again shortly. If it lasts, whoever runs the server finds why in the log.",
+)
 
 
 def page(request: HttpRequest, fault: Fault) -> HttpResponse:
@@ -69,7 +76,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 
 def failure(_request: HttpRequest) -> HttpResponse:
-    """Answer 500, without touching the database, which may be what broke."""
+    """Answer 500, or 503 when the database is away; without touching it, for it may be what broke.
+
+    Clients try again after 503 and keep what they have; after 500 or 401 some give up, or sign out (G-06).
+    """
     from django.template.loader import render_to_string
 
-    return HttpResponse(render_to_string("console/error.html", {"fault": FAILURE}), status=FAILURE.status)
+    fault = AWAY if isinstance(sys.exception(), OperationalError | InterfaceError) else FAILURE
+    response = HttpResponse(render_to_string("console/error.html", {"fault": fault}), status=fault.status)
+    if fault is AWAY:
+        response.headers["Retry-After"] = "5"
+    return response

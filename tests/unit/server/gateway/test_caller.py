@@ -120,6 +120,7 @@ def test_vendor_subscription_token_is_refused_by_the_legal_wall() -> None:
     assert "keystead login" in error.message
 
 
+@pytest.mark.requirement("G-06 503")
 @pytest.mark.parametrize("trouble", [DirectoryUnavailable("database is locked"), RuntimeError("canary")])
 def test_trouble_in_the_directory_is_never_a_401(trouble: Exception) -> None:
     error = refusal(None, KEY, Directory(trouble))
