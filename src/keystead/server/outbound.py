@@ -310,6 +310,10 @@ def _allowed(place: _Place, addresses: Sequence[str], within: Reach) -> Address:
     """Return the address to connect to; every one of them must be allowed, for the name's owner chooses the order."""
     parsed = [ipaddress.ip_address(one.partition("%")[0]) for one in addresses]
     for address in parsed:
+        if is_metadata(address):
+            raise NotFetched(
+                f"{place.host} leads to an address of this server's own link or cloud, which is never asked."
+            )
         if not permitted(address, within):
             raise NotFetched(
                 f"{place.host} leads to an address inside this server's own network; whoever runs the server can open "

@@ -4,6 +4,7 @@ The vendors insist on their credential by their own code (``tests/support/vendor
 the table also proves what the gateway shows.
 """
 
+import base64
 import contextlib
 import json
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 from upstreams import upstream
 from vendor_credentials import MACHINES, ROWS, Row, Site, nowhere
-from vendors import EVENTS, MODEL, Vendor, vendor
+from vendors import EVENTS, MODEL, SPEECHES, Vendor, vendor
 
 from keystead.server.cloud_credentials.renewed import NEW
 from keystead.server.gateway import Limits
@@ -161,6 +163,7 @@ def test_what_nobody_knows_yet_passes_and_no_credential_of_the_clients(
     }
     betas = ["anthropic-beta: b-1,b-2", "anthropic-version: 2026-10-21"]
     private = ["api-key: canary", "x-goog-api-key: canary", "cookie: canary=1", "x-amz-security-token: canary"]
+    private += ["x-amz-date: 20200101T000000Z", "x-amz-content-sha256: canary"]
     lines = [f"{name}: {value}" for name, value in passed.items()]
     assert place.ask(*lines, *betas, *private, stream=stream).status == 200
     (asked,) = place.vendor.asked
@@ -169,6 +172,7 @@ def test_what_nobody_knows_yet_passes_and_no_credential_of_the_clients(
         "session-token-canary", ""
     )
     assert place.running.key not in str(asked)
+    assert asked.path == target(row.kind, stream=stream)
     assert asked.headers["accept-encoding"] == "identity"
     assert dict(row.headers).items() <= asked.headers.items()
     sent = asked.body.encode()
@@ -181,6 +185,17 @@ def test_what_nobody_knows_yet_passes_and_no_credential_of_the_clients(
         assert ("model" in json.loads(sent)) is False
         assert "anthropic-version" not in asked.headers
     _betas_are_in_their_place(row, asked.headers, json.loads(sent))
+
+
+def target(kind: Kind, *, stream: bool) -> str:
+    """Return the path that a vendor has for a message, with the vendor's own name of the model."""
+    place = "/v1/projects/p-1/locations/global/publishers/anthropic/models/"
+    return {
+        Kind.BEDROCK: f"/model/vendor%2Fclaude-x%3A0/invoke{'-with-response-stream' if stream else ''}",
+        Kind.VERTEX: f"{place}vendor%2Fclaude-x%3A0:{'streamRawPredict' if stream else 'rawPredict'}",
+        Kind.FOUNDRY: "/anthropic/v1/messages?beta=true",
+        Kind.OPENAI: "/v1/chat/completions",
+    }.get(kind, "/v1/messages?beta=true")
 
 
 def _betas_are_in_their_place(row: Row, headers: dict[str, str], document: dict[str, Any]) -> None:
@@ -370,6 +385,13 @@ def test_a_client_that_leaves_ends_the_vendors_work(at: Callable[..., Place], ro
     (kept,) = running.ledger.wait()
     assert (kept.status, kept.aborted, kept.estimated) == (200, True, True)
     assert kept.input_tokens > 0
+
+
+def test_amazons_stream_is_what_its_own_sdk_reads() -> None:
+    buffer = EventStreamBuffer()
+    buffer.add_data(b"".join(SPEECHES[Kind.BEDROCK].pieces))
+    read = [json.loads(message.payload)["bytes"] for message in buffer]
+    assert [base64.b64decode(one).decode() for one in read] == [data for _, data in EVENTS]
 
 
 def test_the_table_has_every_kind_and_the_stream_every_event() -> None:

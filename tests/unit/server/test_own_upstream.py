@@ -1,8 +1,9 @@
 """The server's own upstream: proven at the start, its key read again, and what is wrong said and never fatal."""
 
+import asyncio
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from keystead.secret import Secret
 from keystead.server import own_upstream, settings
 from keystead.server.own_upstream import ASKED_AGAIN_SECONDS, PROVEN_AGAIN_SECONDS, OwnUpstream
 from keystead.server.settings import ServerSettings
+from keystead.server.upstream_network import NotPermitted
 from keystead.server.upstream_shape import Unsigned
 from keystead.testing.clock import FakeClock
 
@@ -90,6 +92,23 @@ def test_a_network_that_is_away_stops_nothing(tmp_path: Path) -> None:
     assert upstream.remark() == TROUBLE
     assert shown(upstream) == b"x-api-key: good\r\n"
     assert vendor.asked == []
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "[::ffff:169.254.169.254]"])
+def test_where_machines_learn_their_credentials_nothing_is_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    upstream = own(variables(tmp_path, f"http://{host}", "canary"), FakeClock())
+    upstream.look(0)
+    assert upstream.remark() == TROUBLE
+    assert "which is never asked" in caplog.text
+    assert upstream.shape.addresses is not None
+    with pytest.raises(NotPermitted):
+        asyncio.run(_of(upstream.shape.addresses(host.strip("[]"), 80)))
+
+
+async def _of(answer: Awaitable[object]) -> object:
+    return await answer
 
 
 def test_a_rotated_file_counts_without_a_restart_and_is_proven(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import clouds
 import pytest
 from local_server import Asked, LocalServer, local_server
 
@@ -195,6 +196,33 @@ def test_what_takes_long_is_asked_in_the_background_and_again_after_a_while(
     clock.advance(ASKED_AGAIN_SECONDS)
     watched.snapshot.look()
     assert watched.names == []
+
+
+def test_an_application_of_entra_has_its_token_before_it_is_used(
+    watched: Watched,
+    administrator: "Membership",
+    settings: ServerSettings,
+    upstream: LocalServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from keystead.server.upstreams import operations
+
+    issued = {"access_token": "entra.issued", "expires_in": 3600, "token_type": "Bearer"}
+    application = {"tenant_id": "tenant-1", "client_id": "c-1", "client_secret": "s"}
+    with clouds.entra(tmp_path, 200, issued) as (_, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        draft = operations.Draft("Foundry", f"{upstream.url}/anthropic")
+        row = operations.create(administrator, Kind.FOUNDRY, draft, settings, NOW)
+        operations.set_credential(administrator, row, "entra", application, settings, NOW)
+        assert watched.coming == ["Foundry"]
+        watched.snapshot.look()
+    assert watched.shown == [b"authorization: Bearer entra.issued\r\n"]
+    assert [(one.path, one.headers["authorization"]) for one in upstream.asked] == [
+        ("/anthropic/v1/messages/count_tokens", "Bearer entra.issued")
+    ]
+    assert state(row)[0] is False, "this vendor counts no tokens"
 
 
 def test_none_waits_for_a_slower_one_and_what_fails_at_first_is_left_out(
