@@ -130,7 +130,7 @@ class Client:
         winner = resolution.require()
         if isinstance(winner.credential, CloudCredential):
             return self._at_cloud(winner, winner.credential.provider, resolution)
-        return self._authorize(winner)
+        return replace(self._authorize(winner), surface=resolution.declaration.told)
 
     def authorize(self, request: Sendable) -> Sendable:
         """Put this machine's credential on ``request``, in its one header, or sign it, and return the request.
@@ -173,6 +173,9 @@ class Client:
             CredentialRejected: the credential is one that cannot be renewed.
             KeysteadError: the renewal failed.
         """
+        return replace(self._again(refused), surface=refused.surface)
+
+    def _again(self, refused: Authorized) -> Authorized:
         candidate = refused.candidate
         if isinstance(candidate.credential, CloudCredential):
             provider = candidate.credential.provider

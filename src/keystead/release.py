@@ -10,11 +10,14 @@ from keystead.secret import Secret
 from keystead.sources.candidate import Candidate, HelperCommand
 from keystead.sources.federation import BETA
 from keystead.wire import origin as wire_origin
+from keystead.wire import surfaces
 
 if TYPE_CHECKING:
     from keystead.credentials.cloud import Unsigned
     from keystead.sources.cloud_route import Route
 
+GATEWAY: Final = "gateway_session"
+"""The source whose credential is a session with a gateway."""
 FEDERATED = frozenset({"profile", "workload_identity", "active_profile"})
 """The sources whose credential is a token that this machine's identity is exchanged for."""
 
@@ -39,6 +42,7 @@ class Authorized:
         candidate: where it came from, who pays, when it ends.
         generation: of the stored login it comes from; None for other sources.
         route: of a cloud: how the Messages API is spoken there; None where it is spoken as it is.
+        surface: what a gateway is told of where the agent runs (S-14).
     """
 
     header: Header
@@ -47,11 +51,13 @@ class Authorized:
     candidate: Candidate
     generation: int | None = field(default=None, repr=False)
     route: "Route | None" = None
+    surface: surfaces.Surface = surfaces.Surface.UNSAID
 
     def for_url(self, url: str) -> Mapping[str, Secret]:
         """Return the header, by lower-case name, for a request to ``url``.
 
-        A federated token comes with the ``anthropic-beta`` without which the API does not take it.
+        A federated token comes with the ``anthropic-beta`` without which the API does not take it, and a gateway's with
+        the surface, if the process declares one. No other server is told where this agent runs.
 
         Raises:
             PolicyDenied: the credential does not belong to the origin of ``url`` (R-07).
@@ -59,6 +65,8 @@ class Authorized:
         check(self.candidate, url)
         bearer = self.header is Header.AUTHORIZATION
         named = {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
+        if self.surface and self.candidate.source == GATEWAY:
+            return named | {surfaces.HEADER: Secret(self.surface.value)}
         return named | {"anthropic-beta": Secret(BETA)} if self.candidate.source in FEDERATED else named
 
     def headers_for(

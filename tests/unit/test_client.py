@@ -20,6 +20,7 @@ from keystead.errors import (
 )
 from keystead.testing.machine import Machine
 from keystead.testing.store_contract import sample_login
+from keystead.wire.surfaces import Surface
 
 BASE = "https://keys.example.com"
 
@@ -184,3 +185,13 @@ def test_resolving_loads_nothing_heavy(tmp_path: Path) -> None:
 
     assert done.stdout == "\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.requirement("S-14 declared")
+def test_a_renewed_credential_tells_the_same_surface(machine: Machine) -> None:
+    machine.settings({"apiKeyHelper": "echo run >> runs; echo key-$(wc -l < runs)"})
+    client = machine.client(KEYSTEAD_SURFACE="terminal")
+    refused = client.credential()
+    renewed = client.again(refused)
+    assert renewed.secret != refused.secret
+    assert (refused.surface, renewed.surface) == (Surface.LOCAL, Surface.LOCAL)

@@ -11,6 +11,7 @@ from typing import Final
 from keystead.credentials.provenance import Provenance, ProvenanceKind
 from keystead.environment import Environment
 from keystead.errors import ConfigurationError, KeysteadError
+from keystead.wire import surfaces
 
 VARIABLE: Final = "KEYSTEAD_SURFACE"
 REMOTE_VARIABLE: Final = "CLAUDE_CODE_REMOTE"
@@ -44,6 +45,13 @@ class Declaration:
     def __str__(self) -> str:
         """Return it for people; empty for a terminal, which goes without saying."""
         return f"{self.surface} ({self.place})" if self.surface is not Surface.TERMINAL else ""
+
+    @property
+    def told(self) -> surfaces.Surface:
+        """What a gateway is told of it: nothing when nothing declared it."""
+        if self.place is None or self.fault is not None:
+            return surfaces.Surface.UNSAID
+        return surfaces.Surface.REMOTE if self.surface is Surface.REMOTE else surfaces.Surface.LOCAL
 
     def to_json(self) -> dict[str, str | None]:
         """Return it for programs."""

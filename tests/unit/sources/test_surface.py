@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from keystead.credentials import LoginKind
@@ -12,6 +13,7 @@ from keystead.sources.candidate import CandidateState
 from keystead.sources.surface import Surface, declared
 from keystead.testing.machine import Machine
 from keystead.testing.store_contract import sample_login
+from keystead.wire.surfaces import HEADER
 
 KEYS = {
     "ANTHROPIC_API_KEY": "sk-ant-api-1",
@@ -99,3 +101,33 @@ def test_what_is_not_on_is_a_terminal(machine: Machine, value: str) -> None:
 
 def test_every_row_counts_on_a_terminal() -> None:
     assert all(Surface.TERMINAL in source.surfaces for source in SOURCES)
+
+
+@pytest.mark.requirement("S-14 declared")
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, None),
+        ({"CLAUDE_CODE_REMOTE": "false"}, None),
+        ({"KEYSTEAD_SURFACE": "terminal"}, "local"),
+        ({"KEYSTEAD_SURFACE": "desktop"}, "local"),
+        ({"KEYSTEAD_SURFACE": "remote"}, "remote"),
+        ({"CLAUDE_CODE_REMOTE": "true"}, "remote"),
+    ],
+)
+def test_a_gateway_is_told_the_declared_surface_and_nobody_else_is(
+    machine: Machine, variables: dict[str, str], told: str | None
+) -> None:
+    machine.variables.update(variables)
+    client = machine.client()
+    machine.store.save(sample_login(LoginKind.ACCOUNT))
+    login = client.credential()
+    assert HEADER not in login.for_url(f"{login.api_base}/v1/messages")
+    machine.store.save(sample_login(LoginKind.GATEWAY))
+    session = client.credential()
+    assert session.candidate.source == "gateway_session"
+    shown = session.for_url(f"{session.api_base}/v1/messages").get(HEADER)
+    assert (None if shown is None else shown.reveal()) == told
+    by_itself = {HEADER: "local"}
+    request = session.add_to(httpx2.Request("POST", f"{session.api_base}/v1/messages", headers=by_itself))
+    assert request.headers[HEADER] == (told or "local"), "what a program says itself stays where nothing is declared"

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from secrets import token_bytes
-from typing import Final
+from typing import Any, Final
 
 from django import forms
 from django.conf import settings
@@ -31,13 +31,22 @@ class RotationForm(forms.Form):
         help_text="As long as it takes to put the new one everywhere. “At once” if somebody else may know it.",
     )
 
+    def __init__(self, *args: Any, overlaps: bool, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if overlaps:  # a third secret cannot be, so both have to end
+            choice = self.fields["overlap"]
+            assert isinstance(choice, forms.ChoiceField)
+            choice.label, choice.choices, choice.initial = "Both secrets of now work for", OVERLAPS[-1:], "0"
+            choice.help_text = "End the old one first to have the newer one go on for a while."
+
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_members
 def rotate_key(request: HttpRequest, member: Membership, key_id: str) -> HttpResponseBase:
     """Ask how long two secrets are to work, then show the new one: the only page that ever does."""
     key = _found(member, key_id)
-    form = RotationForm(request.POST or None)
+    overlaps = rotation.overlaps(key, now())
+    form = RotationForm(request.POST or None, overlaps=overlaps)
     if form.is_valid():
         overlap = timedelta(seconds=int(form.cleaned_data["overlap"]))
         try:
@@ -51,7 +60,7 @@ def rotate_key(request: HttpRequest, member: Membership, key_id: str) -> HttpRes
         "form": form,
         "key": key,
         "is_mine": key.member_id == member.id,
-        "overlaps": rotation.overlaps(key, now()),
+        "overlaps": overlaps,
     }
     return render(request, "console/key_rotate.html", page, status=UNPROCESSABLE if form.errors else 200)
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.routes import MESSAGES, ROUTES, Format
 from keystead.server.upstream_shape import Kind
+from keystead.wire import surfaces
 
 if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Pool
 
-SURFACE: Final = b"x-keystead-surface"
-"""Where a client may declare its surface."""
-
 Headers = list[tuple[bytes, bytes]]
+
+_SURFACE: Final = surfaces.HEADER.encode()
 
 _READ: Final = frozenset(
     {
@@ -81,7 +81,7 @@ _DROPPED: Final = frozenset(
         b"x-forwarded-host",
         b"x-forwarded-port",
         b"x-forwarded-proto",
-        b"x-keystead-surface",
+        _SURFACE,
         b"x-real-ip",
         b"x-request-id",
     }
@@ -212,7 +212,7 @@ def sort(headers: Headers) -> RequestHead:
     lines = b"".join([b"%b: %b\r\n" % line for line in forward])
     known = dict(headers)
     return RequestHead(
-        read, lines, _text(known, b"user-agent"), _text(known, b"x-claude-code-session-id"), _text(known, SURFACE)
+        read, lines, _text(known, b"user-agent"), _text(known, b"x-claude-code-session-id"), _text(known, _SURFACE)
     )
 
 

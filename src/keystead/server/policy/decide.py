@@ -23,6 +23,7 @@ from keystead.credentials.rules import (
 )
 from keystead.server.policy.model_access import ModelAccess, Unreadable
 from keystead.server.policy.terms import Unaccepted
+from keystead.wire.surfaces import Surface
 
 
 class Credential(StrEnum):
@@ -68,14 +69,6 @@ class Plan(StrEnum):
     METERED = "metered"
     ALLOWANCE = "allowance"
     """A flat rate for the individual use of people."""
-
-
-class Surface(StrEnum):
-    """Where the client says that it runs; it is always declared only."""
-
-    UNSAID = ""
-    LOCAL = "local"
-    REMOTE = "remote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +140,7 @@ class Facts:
         terms: those in force that the organization has not accepted, if any.
         may_use_models: the member's role has that right. The gateway knows nobody else's credentials.
         model: what is asked for.
-        surface: a :class:`Surface`.
+        surface: a :class:`~keystead.wire.surfaces.Surface`, which is always declared only.
     """
 
     credential: str

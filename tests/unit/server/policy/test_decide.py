@@ -24,7 +24,6 @@ from keystead.server.policy.decide import (
     Proof,
     RegisteredClient,
     Rule,
-    Surface,
     Suspension,
     Switches,
     decide,
@@ -35,6 +34,7 @@ from keystead.server.policy.limits import Beyond, Limit, Measure, Period, Scope
 from keystead.server.policy.model_access import ModelAccess, Unreadable
 from keystead.server.policy.plans import Plans
 from keystead.server.policy.terms import Kind, Standing, Unaccepted
+from keystead.wire.surfaces import Surface
 
 pytestmark = pytest.mark.requirement("S-20 decision")
 
