@@ -76,6 +76,27 @@ def test_reports_and_the_table_count_alike(administrator: Any) -> None:
     assert '"0.022500","1","0"' in lines[1]
 
 
+def test_sessions_and_hours_are_told_apart_and_add_up(administrator: Any) -> None:
+    from keystead.server.usage import export, operations
+    from keystead.server.usage.models import UsageEntry
+
+    owner = {"organization_id": administrator.organization_id, "member_id": administrator.id}
+    used = [("a", 0, 1, 1), ("b", 0, 5, 1), ("b", 11, 7, 1), ("", 12, 9, 1), ("c", 12, None, None)]
+    for number, (session, hour, cost, covered) in enumerate(used):
+        priced = {"cost_micro": cost, "covered_micro": covered, "session_id": session}
+        at = {"started_at": THEN.replace(hour=hour)}
+        UsageEntry.objects.create(**row(number, **owner) | priced | at)
+    report = operations.usage_of(administrator, THEN)
+    sessions = [(one.label, one.cost_micro, one.covered_micro, one.beyond) for one in report.by_session]
+    email = "ada@example.com"
+    assert sessions == [(f"b ({email})", 12, 2, 2), (f"a ({email})", 1, 1, 0), (f"c ({email})", 0, 0, 0)]
+    assert report.sessions == 3
+    hours = {one.label: one.cost_micro for one in report.by_time if one.requests}
+    assert hours == {"00:00": 6, "11:00": 7, "12:00": 9}
+    assert len(report.by_time) == 13
+    assert len(export.sessions_as_csv(administrator, THEN, operations.Period.DAY).splitlines()) == 4
+
+
 def test_a_cost_as_large_as_the_ledger_holds_is_stored() -> None:
     from keystead.server.usage.ledger import store
     from keystead.server.usage.models import UsageEntry
