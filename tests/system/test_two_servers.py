@@ -161,7 +161,7 @@ def test_a_key_suspended_at_one_server_is_refused_at_every_one_until_that_is_lif
     site.person.fill(*site.person.open(bases[0] + link), {"reason": "Found in a log."})
     for base in bases:
         _until(base, key, 403)
-        assert "Found in a log." in ask(f"{base}/v1/models", key=key)[1]["error"]["message"]
+        assert "Found in a log" in ask(f"{base}/v1/models", key=key)[1]["error"]["message"]
     place, page = site.person.open(bases[0] + link)
     site.person.fill(
         place, page, {"csrfmiddlewaretoken": first_form(page[page.index("<main") :])[1]["csrfmiddlewaretoken"]}
