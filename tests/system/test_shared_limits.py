@@ -233,7 +233,7 @@ def test_a_flush_or_a_restart_of_the_counter_store_makes_no_budget_free(telling:
     assert late.ask()[0] == 429, "who starts meanwhile counts the ledger"
     telling.redis.start()
     for server in telling.servers[:2]:
-        assert any(opened(f"{server.base}/readyz") == (200, "ready") for _ in range(TRIES))
+        assert comes_to_say(server, 200, "ready")
     assert [one.ask()[0] for one in (first, second, late)] == [429, 429, 429]
     assert telling.redis.url.partition("@")[0].rpartition(":")[2] not in "".join(one.output for one in telling.servers)
 
@@ -246,24 +246,31 @@ def test_without_the_counter_store_limits_fail_as_the_operator_wants(telling: Fl
     Client(closed, limited, "closed").until(200)
     telling.redis.stop()
     try:
-        assert any(opened(f"{closed.base}/readyz")[0] == 503 for _ in range(TRIES))
-        assert opened(f"{closed.base}/readyz") == (503, "the counter store does not answer")
+        assert comes_to_say(closed, 503, "the counter store does not answer")
         Client(closed, limited, "closed").until(503)
         assert Client(closed, free, "closed").ask()[0] == 200, "nothing is limited there"
-        said = "ready; the counter store does not answer: limits go by the ledger"
-        assert any(opened(f"{server.base}/readyz") == (200, said) for _ in range(TRIES))
+        assert comes_to_say(server, 200, "ready; the counter store does not answer: limits go by the ledger")
         assert Client(server, limited, "closed").ask()[0] == 200
     finally:
         telling.redis.start()
     Client(closed, limited, "closed").until(200)
-    assert opened(f"{closed.base}/readyz") == (200, "ready")
+    assert comes_to_say(closed, 200, "ready")
 
 
-def opened(url: str) -> tuple[int, str]:
-    """Return the status and the text of a page."""
-    address = urlsplit(url)
+def comes_to_say(server: RunningServer, status: int, text: str) -> bool:
+    """Whether ``/readyz`` comes to say that."""
+    for _ in range(TRIES):
+        if ready(server) == (status, text):
+            return True
+        threading.Event().wait(0.01)
+    return False
+
+
+def ready(server: RunningServer) -> tuple[int, str]:
+    """Return the status and the text of ``/readyz``."""
+    address = urlsplit(server.base)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE)
     with closing(connection):
-        connection.request("GET", address.path)
+        connection.request("GET", "/readyz")
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
