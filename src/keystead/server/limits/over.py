@@ -84,7 +84,8 @@ def over(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
     opens = counter.room_at(max(cap.amount - wanted, 0), now) or now
     sentence = _spent(cap, counter, wanted, opens)
     if cap.limit.measure is Measure.ALLOWANCE:
-        return Denial(429, "rate_limit_error", sentence, max(1, math.ceil(opens - now)), cap.limit)
+        after = None if wanted > cap.amount else max(1, math.ceil(opens - now))
+        return Denial(429, "rate_limit_error", sentence, after, cap.limit)
     return Denial(429, "billing_error", sentence, None, cap.limit)
 
 

@@ -159,7 +159,7 @@ def told(report: Report) -> list[str]:
     lines = [f"{until}: {report.total.requests} requests, {_money(report.total)}"]
     if report.total.covered_micro:
         billed, covered = amount(report.total.billed_micro), amount(report.total.covered_micro)
-        beyond = f"{report.total.beyond} requests went beyond one"
+        beyond = f"requests that went beyond one: {report.total.beyond}"
         lines.append(f"{billed} {CURRENCY} are billed, flat rates cover {covered} {CURRENCY}; {beyond}.")
     for title, tallies in _told_lists(report):
         lines += ["", title] if tallies else []

@@ -76,6 +76,13 @@ def test_beyond_a_stopped_allowance_the_answer_says_when_it_opens_again(serve: C
     assert server.reserve(2, who=SIGNED_IN) == ""
 
 
+def test_a_request_that_no_window_could_ever_cover_is_not_told_to_wait(serve: Callable[..., Server]) -> None:
+    server = serve(allowance(ANSWER_HELD, Beyond.STOPPED))
+    denial = server.reserve(1, max_tokens=32_000, who=SIGNED_IN)
+    assert (denial.status, denial.kind, denial.retry_after) == (429, "rate_limit_error", None)
+    assert "lower max_tokens. An administrator" in denial.sentence
+
+
 def test_keys_are_billed_and_draw_on_no_allowance(serve: Callable[..., Server]) -> None:
     server = serve(allowance(10**9, Beyond.METERED), limit(10**9))
     assert ask(server, 1, WITH_KEY).covered_micro is None

@@ -227,7 +227,7 @@ def test_the_commands_say_it_to_people_and_programs(
     assert "flat rates" not in shown
     use(administrator, at=today, covered_micro=1_000, session_id="one")
     shown = run(monkeypatch, "usage")
-    assert "0.009000 USD are billed, flat rates cover 0.001000 USD; 1 requests went beyond one." in shown
+    assert "0.009000 USD are billed, flat rates cover 0.001000 USD; requests that went beyond one: 1." in shown
     assert "Agent sessions" in shown
     assert "\x1b" not in shown
     told = json.loads(run(monkeypatch, "usage", "--period", "month", "--json"))
