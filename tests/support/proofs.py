@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import itertools
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import ECKey
 
 
@@ -26,7 +27,7 @@ class Signer:
         claims = {"htm": method, "htu": uri, "iat": int(now), "jti": f"proof-{next(self.number)}", **changes}
         whole = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.key.as_dict(private=False), **(header or {})}
         kept = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(whole, kept, self.key, [whole["alg"]])
+        return jws.serialize_compact(whole, json.dumps(kept), self.key, [whole["alg"]])
 
 
 def token_hash(token: str) -> str:

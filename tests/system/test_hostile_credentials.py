@@ -7,6 +7,7 @@ anything but a value, nothing of it is repeated, and nobody else notices.
 import base64
 import contextlib
 import json
+import re
 import secrets
 import socket
 import urllib.parse
@@ -20,7 +21,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from people import PATIENCE
+from people import PATIENCE, Person
 from postgres import cluster
 from running import RunningServer
 
@@ -63,6 +64,7 @@ class Site:
     server: RunningServer
     places: tuple[Path, ...]
     key: str
+    person: Person
 
     @property
     def port(self) -> int:
@@ -80,10 +82,10 @@ class Site:
                     raw += data
         return (int(raw.split(b" ", 2)[1]) if raw else 0), raw
 
-    def works(self) -> bool:
-        """Return whether the real key is still let in."""
-        kind = b"content-type: application/json"
-        return self.send("POST", "/v1/messages", [b"x-api-key: " + self.key.encode(), kind], QUESTION)[0] == 200
+    def works(self, key: str = "") -> bool:
+        """Return whether a key, or the real one, is let in."""
+        lines = [b"x-api-key: " + (key or self.key).encode(), b"content-type: application/json"]
+        return self.send("POST", "/v1/messages", lines, QUESTION)[0] == 200
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -97,7 +99,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             shared = {"KEYSTEAD_SERVER_DATABASE_URL": address, "KEYSTEAD_SERVER_SECRET_KEY": secrets.token_hex(32)}
             places = (home, Path(address.rpartition("host=")[2]) / "data")
         server = stack.enter_context(RunningServer(home, shared))
-        yield Site(server, places, server.administrator().create_key())
+        person = server.administrator()
+        yield Site(server, places, person.create_key(), person)
 
 
 GATEWAY: Final = [
@@ -206,19 +209,30 @@ def written(secret: str) -> Iterator[bytes]:
     yield "".join(reversed(secret)).encode()
 
 
-@pytest.mark.requirement("G-09 hashes")
+@pytest.mark.requirement("G-09 hashes", "G-05 overlap")
 def test_no_file_of_the_database_has_a_key(site: Site) -> None:
-    """Also not what was refused, which may be another server's or a mistyped one."""
-    person_key, other = site.key, mint(TokenKind.API_KEY, secrets.token_bytes)
-    assert site.works()
-    refused(site, "GET", "/v1/models", [b"x-api-key: " + other.encode()])
-    refused(site, "GET", "/v1/organizations/spend_limits", [b"x-api-key: " + other.encode()])
+    """Neither one that was issued nor either secret of one that was rotated, nor what was refused."""
+    old = site.person.create_key("rotated")
+    new, refused_one = rotated(site.person), mint(TokenKind.API_KEY, secrets.token_bytes)
+    assert all(site.works(key) for key in (site.key, old, new))
+    for path in ("/v1/models", "/v1/organizations/spend_limits"):
+        refused(site, "GET", path, [b"x-api-key: " + refused_one.encode()])
     files = [path for place in site.places for path in place.rglob("*") if path.is_file() and not path.is_socket()]
     content = {path: path.read_bytes() for path in files}
-    assert any(digest(person_key) in data for data in content.values()), "what is stored instead was seen"
-    for secret in (person_key, other):
+    for key in (site.key, old, new):
+        assert any(digest(key) in data for data in content.values()), "what is stored instead was seen"
+    for secret in (site.key, old, new, refused_one):
         found = [path.name for path, data in content.items() if any(form in data for form in written(secret))]
         assert found == []
-    assert not [
-        form for secret in (person_key, other) for form in written(secret) if form.decode() in site.server.output
-    ]
+        assert not [form for form in written(secret) if form.decode() in site.server.output]
+
+
+def rotated(person: Person) -> str:
+    """Return the new secret of the one key that is called so; the old one goes on for a day."""
+    _, page = person.open(person.base + "/keys")
+    link = re.search(r'href="(/keys/key_[0-9a-f]+/rotate)">Rotate<span class="hidden"> rotated<', page)
+    assert link
+    _, page = person.fill(*person.open(person.base + link[1]), {"overlap": "86400"})
+    found = re.search(r"ksk_[0-9A-Za-z]{40,}", page)
+    assert found
+    return found[0]

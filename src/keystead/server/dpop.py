@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from joserfc import jwt
 from joserfc.jwk import Key
 
-from keystead.server.assertions import ALGORITHMS, LEEWAY, UNREADABLE, is_time, read, usable_key
+from keystead.server.assertions import ALGORITHMS, LEEWAY, UNREADABLE, are_text, is_time, read, usable_key
 
 MAX_AGE: Final = 60
 """Seconds after which a proof is too old; :data:`LEEWAY` comes on top, on either side."""
@@ -93,6 +93,8 @@ def verify(proof: str, expected: Expected, now: float) -> Proof:
         claims = jwt.decode(proof, key, [str(algorithm)]).claims
     except UNREADABLE as error:
         raise BadProof("The signature of the proof does not verify.") from error
+    if not are_text(claims):
+        raise BadProof("A claim of the proof has a NUL, or half a character.")
     _for_request(claims, expected)
     return Proof(thumbprint, _jti(claims), _nonce(claims), _until(claims, now))
 

@@ -68,6 +68,9 @@ def test_an_address_is_compared_without_query_and_default_port(uri: str) -> None
         ("POST", URI, {"jti": "x" * 257}, "jti"),
         ("POST", URI, {"jti": 5}, "jti"),
         ("POST", URI, {"nonce": 5}, "nonce"),
+        ("POST", URI, {"nonce": "\ud800"}, "half a character"),
+        ("POST", URI, {"jti": "\udfff"}, "half a character"),
+        ("POST", URI, {"jti": "a\0b"}, "NUL"),
     ],
 )
 def test_a_proof_for_another_request_or_time_does_not_hold(
