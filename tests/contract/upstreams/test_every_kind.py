@@ -314,6 +314,21 @@ def test_a_vendor_that_thinks_too_long_is_passed_by(at: Callable[..., Place], ro
     assert (len(first.vendor.asked), len(second.vendor.asked)) == (1, 1)
 
 
+@every(SPOKEN)
+@pytest.mark.requirement("G-01 failover")
+def test_after_the_first_event_nobody_else_is_asked(at: Callable[..., Place], row: Row) -> None:
+    second = at(row)
+    first = at(row, behind=(second.upstream,))
+    first.vendor.dies_after = len(first.vendor.whole_answer(stream=True)) - 20
+    received, complete = relayed(first, body(stream=True))
+    assert received.startswith(b"HTTP/1.1 200")
+    assert not complete
+    assert second.vendor.asked == []
+    (kept,) = first.running.ledger.wait()
+    assert (kept.upstream, kept.aborted) == ("first", True)
+    assert kept.input_tokens > 0
+
+
 def test_an_event_stream_that_dies_within_its_first_message_has_not_begun(at: Callable[..., Place]) -> None:
     row = next(row for row in ROWS if row.kind is Kind.BEDROCK)
     second = at(row)
