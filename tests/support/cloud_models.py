@@ -18,6 +18,7 @@ from keystead.testing.messages_api.answers import encode_event, message
 from keystead.testing.messages_api.answers import events as events_of
 from keystead.testing.messages_api.scenarios import Scenario
 from keystead.wire import event_stream, sse
+from keystead.wire.http1 import ChunkedBody
 
 MODEL: Final = "claude-x"
 AMAZONS: Final = "anthropic.claude-x-v1:0"
@@ -125,3 +126,38 @@ FORMATS: Final = {
     "foundry": Spoken(lambda *_: "/anthropic/v1/messages", _messages_body, _read_sse, DEPLOYMENT),
 }
 """By name."""
+
+OWN: Final = ("bedrock", "vertex", "foundry")
+CLOUDS: Final = {"bedrock": Kind.BEDROCK, "vertex": Kind.VERTEX, "foundry": Kind.FOUNDRY}
+AS_IT_IS: Final = "claude-sonnet-4-5-20250929"
+"""A model that the Messages API's fake knows, and what the clouds call it."""
+CALLED: Final = {
+    "bedrock": f"us.anthropic.{AS_IT_IS}-v1:0",
+    "vertex": "claude-sonnet-4-5@20250929",
+    "foundry": AS_IT_IS,
+    "messages": AS_IT_IS,
+}
+
+
+def ask(running: Any, spoken: Spoken, *lines: str, stream: bool = False, **more: Any) -> Any:
+    """Ask a running gateway in a format, and return its answer."""
+    target, body = spoken.question(stream=stream, **more)
+    return running.ask(body, *lines, target=target)
+
+
+def payload(answer: Any) -> bytes:
+    """Return the body of an answer, without chunks."""
+    body: bytes = answer.body
+    return ChunkedBody().feed(body) if "transfer-encoding" in answer.headers else body
+
+
+def message_of(name: str, answer: Any) -> str:
+    """Return the words of an error, having checked that it is in the shape that clients of the format read."""
+    document = json.loads(answer.body)
+    assert document["type"] == "error"
+    if name == "bedrock":
+        assert document["message"] == document["error"]["message"]
+        assert answer.headers["x-amzn-errortype"].endswith("Exception")
+        assert answer.headers["x-amzn-requestid"]
+    text: str = document["error"]["message"]
+    return text

@@ -214,6 +214,32 @@ def test_amazons_own_client_sends_its_bearer_by_tls(
     assert (row.model, row.streamed, row.aborted) == (MODEL, True, False)
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked", "close", "split=1"])
+def test_amazons_own_client_counts_tokens(running: "Running", amazons: Any, framing: str) -> None:
+    running.api.behaviour = framing if "=" in framing else f"framing={framing}"
+    asked = QUESTION[:-1] + ', "temperature": 1.0, "anthropic_beta": ["b-1"], "tools": []}'
+    answer = amazons.count_tokens(modelId=PROFILE, input={"invokeModel": {"body": asked}})
+    assert answer["inputTokens"] > 0
+    (recorded,) = running.api.requests
+    assert json.loads(recorded.body) == {"model": MODEL, "messages": HELLO, "tools": []}
+    assert (recorded.target, recorded.headers["anthropic-beta"]) == ("/v1/messages/count_tokens", "b-1")
+    assert running.ledger.rows == []
+
+
+def test_amazons_own_client_reads_why_no_tokens_are_counted(running: "Running", amazons: Any) -> None:
+    def refused(about: dict[str, Any]) -> tuple[int, str]:
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            amazons.count_tokens(modelId=AMAZONS, input=about)
+        return caught.value.response["ResponseMetadata"]["HTTPStatusCode"], caught.value.response["Error"]["Code"]
+
+    invalid = (400, "ValidationException")
+    assert refused({"converse": {"messages": [{"role": "user", "content": [{"text": "x"}]}]}}) == invalid
+    assert refused({"invokeModel": {"body": b"[]"}}) == invalid
+    assert running.api.requests == []
+    running.api.behaviour = "error=429"
+    assert refused({"invokeModel": {"body": QUESTION}}) == (429, "ThrottlingException")
+
+
 def test_amazons_own_client_reads_its_errors(running: "Running", amazons: Any) -> None:
     def error_of(ask: Callable[[], Any]) -> Mapping[str, str]:
         with pytest.raises(botocore.exceptions.ClientError) as caught:

@@ -274,6 +274,20 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
         request.in_messages_form(body, b"", "m", stream=False)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{}", b'{"input":1}', b'{"input":{"converse":{}}}', b'{"input":{"invokeModel":{"body":""}}}',
+        b'{"input":{"invokeModel":{"body":"?"}}}', b'{"input":{"invokeModel":{"body":"e30"}}}',
+        b'{"input":{"invokeModel":{"body":"W10="}}}',
+    ],
+)  # fmt: skip
+def test_a_count_of_nothing_that_is_known_is_refused(body: bytes) -> None:
+    with pytest.raises(Refusal) as refused:
+        request.counted(body, b"", "m", stream=False)
+    assert refused.value.status == 400
+
+
 # -- addresses --------------------------------------------------------------------------------------------------------
 
 MODELS = [

@@ -82,8 +82,7 @@ def test_every_address_in_a_clouds_format_is_one() -> None:
     for address in clients.ADDRESSES:
         path = address.format(model="m", project="p-1", location="eu")
         assert clients.is_own(path.encode())
-        dialect = next(one for beginning, one in clients.DIALECTS.items() if path.encode().startswith(beginning))
-        assert dialect.address(path, b"").target.startswith(b"/v1/messages")
+        assert clients.dialect_of(path.encode()).address(path, b"").target.startswith(b"/v1/messages")
 
 
 def test_nothing_of_the_control_plane_lies_where_a_clouds_format_begins() -> None:

@@ -7,6 +7,7 @@ around the exchange; the rows are here.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from keystead.server.gateway import refusals
@@ -18,20 +19,24 @@ from keystead.server.gateway.ports import Kind
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
 
-__all__ = ["ADDRESSES", "DIALECTS", "begin", "is_own"]
+__all__ = ["ADDRESSES", "DIALECTS", "begin", "dialect_of", "is_own"]
 
-DIALECTS: Final[Mapping[bytes, Dialect]] = {
-    b"/model/": Dialect(Kind.BEDROCK, addresses.of_bedrock, request.in_messages_form, bedrock.render, bedrock.Answers),
-    b"/projects/": Dialect(Kind.VERTEX, addresses.of_vertex, request.in_messages_form, vertex.render),
-    b"/v1/projects/": Dialect(Kind.VERTEX, addresses.of_vertex, request.in_messages_form, vertex.render),
-    b"/anthropic/": Dialect(Kind.FOUNDRY, addresses.of_foundry, request.renamed, refusals.render),
+_AMAZONS: Final = Dialect(Kind.BEDROCK, addresses.of_bedrock, request.in_messages_form, bedrock.render, bedrock.Answers)
+_GOOGLE: Final = Dialect(Kind.VERTEX, addresses.of_vertex, request.in_messages_form, vertex.render)
+DIALECTS: Final[Mapping[tuple[bytes, bytes], Dialect]] = {
+    (b"/model/", b"/count-tokens"): replace(_AMAZONS, turn=request.counted, answers=bedrock.Counts),
+    (b"/model/", b""): _AMAZONS,
+    (b"/projects/", b""): _GOOGLE,
+    (b"/v1/projects/", b""): _GOOGLE,
+    (b"/anthropic/", b""): Dialect(Kind.FOUNDRY, addresses.of_foundry, request.renamed, refusals.render),
 }
-"""By how the path begins."""
-_BEGINNINGS: Final = tuple(DIALECTS)
+"""By how the path begins and ends; the first that does counts."""
+_BEGINNINGS: Final = tuple(beginning for beginning, _ in DIALECTS)
 _GOOGLES: Final = "projects/{project}/locations/{location}/publishers/anthropic/models/{model}"
 ADDRESSES: Final[Mapping[str, str]] = {
     "/model/{model}/invoke": "Amazon Bedrock",
     "/model/{model}/invoke-with-response-stream": "Amazon Bedrock",
+    "/model/{model}/count-tokens": "Amazon Bedrock",
     f"/{_GOOGLES}:rawPredict": "Google Cloud",
     f"/{_GOOGLES}:streamRawPredict": "Google Cloud",
     f"/v1/{_GOOGLES}:rawPredict": "Google Cloud",
@@ -47,7 +52,13 @@ def is_own(path: bytes) -> bool:
     return path.startswith(_BEGINNINGS)
 
 
+def dialect_of(path: bytes) -> Dialect:
+    """Return the row of a path for which :func:`is_own` holds."""
+    return next(
+        dialect for (first, last), dialect in DIALECTS.items() if path.startswith(first) and path.endswith(last)
+    )
+
+
 def begin(gateway: "Gateway", client: Client, path: bytes) -> OwnFormatExchange:
     """Return the exchange of a request in a cloud's format, for whose path :func:`is_own` holds."""
-    dialect = next(dialect for beginning, dialect in DIALECTS.items() if path.startswith(beginning))
-    return OwnFormatExchange(gateway, client, dialect)
+    return OwnFormatExchange(gateway, client, dialect_of(path))

@@ -22,12 +22,12 @@ _ARN: Final = re.compile(
 _LONGEST_NAME: Final = 256
 _PLACE: Final = re.compile(r"[A-Za-z0-9](?:\.?[A-Za-z0-9_:-])*")
 """A project or a location."""
-_BEDROCK: Final = re.compile(r"/model/([^/]+)/(invoke|invoke-with-response-stream)")
+_BEDROCK: Final = re.compile(r"/model/([^/]+)/(invoke|invoke-with-response-stream|count-tokens)")
 _VERTEX: Final = re.compile(
     r"(?:/v1)?/projects/([^/]+)/locations/([^/]+)/publishers/anthropic/models/([^/]+):(rawPredict|streamRawPredict)"
 )
 _COUNTER: Final = "count-tokens"
-"""The "model" of Google's that counts tokens; the one that they are counted for is in the body."""
+"""What Amazon does with a model to count tokens; with Google it is a model, and theirs is in the body."""
 _MESSAGES: Final = b"/v1/messages"
 _COUNT: Final = b"/v1/messages/count_tokens"
 
@@ -49,14 +49,19 @@ class Address(NamedTuple):
 
 
 def of_bedrock(path: str, _query: bytes) -> Address:
-    """Return what ``/model/{id}/invoke`` and ``/model/{id}/invoke-with-response-stream`` say.
+    """Return what ``/model/{id}/invoke``, ``…/invoke-with-response-stream`` and ``…/count-tokens`` say.
 
     Raises:
         Refusal: 404, it is another address; 400, the model's name is none.
     """
     found = _BEDROCK.fullmatch(path)
     if found is None:
-        raise _unknown("POST /model/{id}/invoke and /model/{id}/invoke-with-response-stream, each id percent-encoded")
+        raise _unknown(
+            "POST /model/{id}/invoke, /model/{id}/invoke-with-response-stream and /model/{id}/count-tokens, each id "
+            "percent-encoded"
+        )
+    if found[2] == _COUNTER:
+        return Address(_COUNT, metered=False, model=_model(found[1]), stream=False)
     return Address(_MESSAGES, model=_model(found[1]), stream=found[2] != "invoke")
 
 

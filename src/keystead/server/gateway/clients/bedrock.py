@@ -130,10 +130,13 @@ class Answers:
             self._framed = not self._client.is_old()
             self._client.write(_start(head, _STREAM + (b"\r\ntransfer-encoding: chunked" if self._framed else b"")))
         else:
-            self._step = self._client.write
-            self._client.write(b"HTTP/1.1 %d %b%b\r\n\r\n" % (head.status, head.fields, _names(head)) + rest)
-            return
+            self._begin_document()
         self._step(rest)
+
+    def _begin_document(self) -> None:
+        """Begin an answer that is no stream and no error."""
+        head, self._step = self._head, self._client.write
+        self._client.write(b"HTTP/1.1 %d %b%b\r\n\r\n" % (head.status, head.fields, _names(head)))
 
     def _relay(self, data: bytes) -> None:
         """Pass a piece of a stream on."""
@@ -197,6 +200,46 @@ class Answers:
             self._client.cut()
             return
         self._client.finished(close=True)
+
+
+class Counts(Answers):
+    """The same for a number of tokens, which Amazon calls otherwise."""
+
+    __slots__ = ()
+
+    def _begin_document(self) -> None:
+        self._step = self._count
+
+    def _count(self, data: bytes) -> None:
+        """Keep a piece of the document; it is told once it is complete."""
+        if self._ended:
+            return
+        self._text += self._body.feed(data)
+        if len(self._text) > _LARGEST_ERROR:
+            raise MalformedResponse("its number of tokens is too long")
+        if self._body.done:
+            self._say()
+
+    def _say(self) -> None:
+        try:
+            tokens = int(fields.Fields.parse(self._text, "answer").number("input_tokens"))
+        except fields.Malformed as error:
+            raise MalformedResponse(f"its number of tokens cannot be read: {error}") from error
+        self._ended = True
+        body = b'{"inputTokens":%d}' % tokens
+        about = b"\r\ncontent-type: application/json\r\ncontent-length: %d" % len(body)
+        self._client.write(_start(self._head, about) + body)
+
+    def finished(self, *, close: bool) -> None:
+        if self._step == self._count and not self._ended:
+            self._say()
+        super().finished(close=close)
+
+    def cut(self) -> None:
+        if self._step == self._count and not self._ended:  # nothing has gone out
+            self._client.refuse(Refusal(502, "The upstream gave no number of tokens that can be read."))
+        else:
+            super().cut()
 
 
 def _start(head: ResponseHead, about_body: bytes) -> bytes:

@@ -1,11 +1,14 @@
 """Bringing a request in a cloud's format into Messages form. Every character that is not about the format stays."""
 
+import base64
+import binascii
 import json
 import re
 from typing import Final, NamedTuple
 
 from keystead.server.gateway.refusals import Refusal
 from keystead.wire import model_scan
+from keystead.wire.fields import Fields, Malformed
 from keystead.wire.members import members
 
 _VERSION: Final = b"2023-06-01"
@@ -13,6 +16,10 @@ _VERSION: Final = b"2023-06-01"
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OF_FORMAT: Final = frozenset({"anthropic_beta", "anthropic_version", "model", "stream", "user_profile_id"})
 """What a cloud has in the body; the Messages API has it in headers, and the path's part of it in the body."""
+_OF_ANSWER: Final = frozenset(
+    {"max_tokens", "metadata", "service_tier", "stop_sequences", "temperature", "top_k", "top_p"}
+)
+"""What is about the answer, and so none of a question's that asks for a number."""
 _DROPPED: Final = (b"accept", b"anthropic-beta", b"anthropic-version", b"content-type")
 """Headers that are left out, or made anew."""
 
@@ -43,7 +50,23 @@ def model_of(body: bytes) -> str:
     return facts.model
 
 
-def in_messages_form(body: bytes, lines: bytes, model: str, *, stream: bool | None) -> Request:
+def counted(body: bytes, lines: bytes, model: str, *, stream: bool | None) -> Request:
+    """Return Amazon's question for a number of tokens in Messages form; what it is about is a body within the body.
+
+    Raises:
+        Refusal: 400, it is about no body for ``invoke``, or that is none.
+    """
+    try:
+        asked = Fields.parse(body, "request").object("input").object("invokeModel").text("body")
+        inner = base64.b64decode(asked, validate=True)
+    except (Malformed, binascii.Error) as error:
+        raise Refusal(400, "The tokens of input.invokeModel.body are counted, in base64. Send that.") from error
+    return in_messages_form(inner, lines, model, stream=stream, without=_OF_FORMAT | _OF_ANSWER)
+
+
+def in_messages_form(
+    body: bytes, lines: bytes, model: str, *, stream: bool | None, without: frozenset[str] = _OF_FORMAT
+) -> Request:
     """Return a request of Amazon's or Google's format in Messages form.
 
     Args:
@@ -51,13 +74,14 @@ def in_messages_form(body: bytes, lines: bytes, model: str, *, stream: bool | No
         lines: the client's headers that are sent on, each with its line end.
         model: what to call the model.
         stream: whether the address asks for a stream.
+        without: the members that are left out, or become headers.
 
     Raises:
         Refusal: 400, the body is not a JSON object in UTF-8.
     """
     first = [f'"model":{json.dumps(model)}', *(['"stream":true'] if stream else [])]
     try:
-        own, others = _taken_apart(body)
+        own, others = _taken_apart(body, without)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "The request body is not a JSON object in UTF-8. Send one.") from error
     turned = ("{" + ",".join([*first, *others]) + "}").encode("utf-8")
@@ -81,17 +105,17 @@ def renamed(body: bytes, lines: bytes, model: str, *, stream: bool | None) -> Re
     return Request(body if model_of(body) == model else model_scan.renamed(body, model), lines)
 
 
-def _taken_apart(body: bytes) -> tuple[dict[str, list[str]], list[str]]:
+def _taken_apart(body: bytes, without: frozenset[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the texts that the members about the format have, by name; and the other members as they stand there."""
     own: dict[str, list[str]] = {name: [] for name in _OF_FORMAT}
     others = []
     for one in members(body):
-        if one.name in _OF_FORMAT:
+        if one.name not in without:
+            others.append(one.text)
+        elif one.name in own:
             value = json.loads(one.value)
             values = value if isinstance(value, list) else [value]
             own[one.name] += [text for text in values if isinstance(text, str)]
-        else:
-            others.append(one.text)
     return own, others
 
 

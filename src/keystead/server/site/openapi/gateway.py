@@ -138,7 +138,7 @@ def _of_cloud(path: str, cloud: str) -> dict[str, Any]:
         for name, schema in _PLACES.items()
         if f"{{{name}}}" in path
     ]
-    free = path.endswith("count_tokens")
+    free = path.endswith(("count_tokens", "count-tokens"))
     operation = _relayed(path, routes.Route(routes.MESSAGES, metered=not free))
     said = operation["responses"]["200"]
     said["content"] = said["content"] | {_AMAZONS_STREAM: {}}
