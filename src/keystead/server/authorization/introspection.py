@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from keystead.server.authorization import access_tokens, sign_ins
-from keystead.server.authorization.checks import standing
+from keystead.server.authorization.checks import standing, suspended
 from keystead.server.authorization.models import Client, Grant, RefreshToken
 from keystead.server.authorization.refusals import unauthenticated
 from keystead.wire import tokens
@@ -15,7 +15,7 @@ _TOLD: Final = ("iss", "aud", "sub", "client_id", "scope", "iat", "exp", "jti", 
 
 
 def introspect(token: str, client: Client | None, now: datetime) -> dict[str, Any]:
-    """Return the claims of a living token, or that it is inactive: unknown, ended and not yours look alike.
+    """Return the claims of a living token, or that it is inactive: unknown, ended, suspended and not yours look alike.
 
     Raises:
         Refusal: ``invalid_client``: the client did not authenticate.
@@ -37,7 +37,9 @@ def introspect(token: str, client: Client | None, now: datetime) -> dict[str, An
 
 def _refresh_token(token: str, client: Client, now: datetime) -> dict[str, Any]:
     """Tell of a refresh token, to the client that it was given to only."""
-    mine = RefreshToken.objects.select_related("grant").filter(grant__client=client, used_at=None, expires_at__gt=now)
+    mine = RefreshToken.objects.select_related("grant__client", "grant__membership__person").filter(
+        grant__client=client, used_at=None, expires_at__gt=now
+    )
     found = mine.filter(digest=tokens.digest(token)).first()
     if found is None or not _lives(found.grant, now):
         return INACTIVE
@@ -52,7 +54,8 @@ def _refresh_token(token: str, client: Client, now: datetime) -> dict[str, Any]:
 
 
 def _lives(grant: Grant, now: datetime) -> bool:
-    return grant.revoked_at is None and grant.expires_at > now and standing.holds(grant)
+    ended = grant.revoked_at is not None or grant.expires_at <= now
+    return not ended and standing.holds(grant) and not suspended.is_suspended(grant)
 
 
 def _may_know(client: Client, grant: Grant) -> bool:

@@ -13,6 +13,7 @@ from every_grant import (
     installed,
     jwt_bearer,
     refresh,
+    signed_in,
     token_exchange,
 )
 
@@ -116,6 +117,18 @@ def test_a_suspended_client_gets_no_token(installation: Installation, grant: Gra
     assert answer[1]["error_description"].startswith("This client is suspended: Sold a sign-in.")
     lift(installation, client)
     installation.ask(**form)
+
+
+@pytest.mark.requirement("S-23 tokens")
+def test_the_tokens_of_before_are_told_as_inactive_for_as_long(installation: Installation, member: str) -> None:
+    token = signed_in(installation)[0]
+    asked = {"token": token, **installation.exchanger}
+    assert installation.ask("introspect", **asked)["active"]
+    for subject in (member, "keystead-cli"):
+        suspend(installation, subject)
+        assert installation.ask("introspect", **asked) == {"active": False}
+        lift(installation, subject)
+        assert installation.ask("introspect", **asked)["active"]
 
 
 @pytest.mark.requirement("S-23 tokens")

@@ -39,6 +39,11 @@ def check(grant: Grant, grant_type: str) -> None:
         raise _REFUSALS.get(grant_type, invalid_grant)(_sentence(found))
 
 
+def is_suspended(grant: Grant) -> bool:
+    """Return whether the member, service account or client of a sign-in is suspended in its organization."""
+    return _found(grant) is not None
+
+
 def _found(grant: Grant) -> Suspension | None:
     standing = _STANDING.get("all", suspensions.standing)
     if not standing:
