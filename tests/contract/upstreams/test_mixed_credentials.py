@@ -76,3 +76,14 @@ def test_no_other_header_lets_anybody_in_or_goes_further(running: "Running", nam
     assert [row.principal_id for row in running.ledger.wait()] == ["key_2"]
     (asked,) = running.api.requests
     assert key not in repr((asked.target, asked.raw_headers, asked.body))
+
+
+@pytest.mark.requirement("G-07 one credential")
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions", "/model/keystead-test-1/invoke"])
+@pytest.mark.parametrize("secret", [KEY, BEARER, FOREIGN[1], "sk-ant-api03-keyOfTheVendor"])
+def test_a_credential_in_the_address_goes_nowhere(running: "Running", path: str, secret: str) -> None:
+    answer = running.ask(None, target=f"{path}?beta=true&key={secret}", key=KEY)
+    assert answer.status == 400
+    assert "credential in the request's address" in answer.raw.decode()
+    assert secret not in answer.raw.decode()
+    assert running.api.requests == []

@@ -1,5 +1,6 @@
 """A client's request headers: what is read, what is forwarded, what is dropped, what is refused."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -7,6 +8,7 @@ from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.routes import MESSAGES, ROUTES, Format
 from keystead.server.upstream_shape import Kind
 from keystead.wire import surfaces
+from keystead.wire.tokens import TokenKind
 
 if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Pool
@@ -87,6 +89,10 @@ _DROPPED: Final = frozenset(
     }
 )
 _NOT_FORWARDED: Final = _READ | _DROPPED
+_CREDENTIAL: Final = re.compile(
+    rb"(?:%b|sk-ant-)[0-9A-Za-z]|eyJ[\w-]+\.eyJ" % b"|".join(kind.value.encode() for kind in TokenKind)
+)
+"""What the tokens of this server and the vendor's credentials look like."""
 
 
 class OwnFormat(NamedTuple):
@@ -173,7 +179,7 @@ def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
     Raises:
         Refusal: 400 or 405, it cannot be relayed.
     """
-    only_post(method)
+    check_line(method, target)
     head = sort(headers)
     head.target = target.partition(b"#")[0]
     route = ROUTES[head.target.partition(b"?")[0]]
@@ -181,14 +187,20 @@ def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
     return head
 
 
-def only_post(method: bytes) -> None:
-    """Refuse every other method.
+def check_line(method: bytes, target: bytes) -> None:
+    """Refuse every method but POST, and an address with a credential in it: the query goes upstream as it came (G-07).
 
     Raises:
-        Refusal: 405.
+        Refusal: 400 or 405.
     """
     if method != b"POST":
         raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
+    if _CREDENTIAL.search(target):
+        raise Refusal(
+            400,
+            "There is a credential in the request's address, where logs keep it. Send it in x-api-key or as a bearer "
+            "in Authorization, and replace this one.",
+        )
 
 
 def sort(headers: Headers) -> RequestHead:

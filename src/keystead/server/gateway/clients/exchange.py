@@ -16,7 +16,7 @@ from keystead.server.gateway.clients.request import Request, model_of
 from keystead.server.gateway.exchange import Exchange
 from keystead.server.gateway.ports import Kind
 from keystead.server.gateway.refusals import Refusal
-from keystead.server.gateway.request_head import Headers, OwnFormat, RequestHead, only_post, sort
+from keystead.server.gateway.request_head import Headers, OwnFormat, RequestHead, check_line, sort
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny
 from keystead.wire.model_scan import RequestFacts
@@ -74,7 +74,7 @@ class OwnFormatExchange(Exchange):
         Raises:
             Refusal: 400, 404 or 405, it cannot be relayed.
         """
-        only_post(method)
+        check_line(method, target)
         head = sort(headers)
         head.target = target.partition(b"#")[0]
         path, _, query = head.target.partition(b"?")
