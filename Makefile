@@ -12,7 +12,7 @@ run:  ## start the server; sets itself up the first time
 test:  ## every check and every test, and what they need
 	@scripts/need pg_ctlcluster postgresql
 	@scripts/need chromium chromium && scripts/need node nodejs && scripts/need npm npm && scripts/need xmlsec1 xmlsec1
-	@scripts/need nginx nginx && scripts/need redis-server redis-server
+	@scripts/need nginx nginx && scripts/need redis-server redis-server && scripts/need curl curl
 	@scripts/need dbus-daemon dbus && scripts/need gnome-keyring-daemon gnome-keyring && scripts/need strace strace
 	@scripts/bootstrap dev
 	@scripts/peers

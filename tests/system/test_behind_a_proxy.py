@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -210,7 +209,6 @@ def test_pages_work_and_a_stream_arrives_as_it_is_sent(site: Site, key: str) -> 
             assert answer.readline() == b"event: message_start\n"
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_streams_arrive_by_http_2_as_they_are_sent(site: Site, key: str, tmp_path: Path) -> None:
     """Two streams that never end share one connection, and each has begun to arrive at its client."""
     question = {"role": "user", "content": "x-keystead-fake: hang=3"}
