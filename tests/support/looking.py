@@ -29,6 +29,7 @@ def sign_in(page: "Page") -> None:
 
 def judge(page: "Page", name: str) -> None:
     """Check the page's structure, its width, and (with axe-core) the WCAG 2.2 A and AA rules a machine can check."""
+    page.wait_for_load_state()  # a click waits until the next page is underway, not until it is all there
     if SHOTS:
         page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
     assert page.get_by_role("main").count() == 1
