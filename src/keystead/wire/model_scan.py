@@ -2,9 +2,8 @@
 
 A policy decides on the model that this module reads, while the upstream acts on the one *it* reads; so every
 body on which two JSON parsers could disagree is refused (duplicate keys, a key in other capitals, another encoding
-than UTF-8), and the fast path is taken only where there is nothing to disagree about: the key's name occurs once in
-the whole body with a value that could be a model, in plain letters. Then either it is the top-level one, or there is
-none and the upstream refuses the request.
+than UTF-8), and the fast path is taken only where there is nothing to disagree about: every byte of the body is
+accounted for by its top-level members, no two of one name, and the model is in plain letters.
 """
 
 import json
@@ -13,44 +12,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import msgspec
 
-def _any_case(name: str) -> str:
-    """Return a pattern for a name in capitals or not: twice as fast as to ignore case, where a body has many quotes."""
-    return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in name)
+from keystead.wire.members import plain, replaced
 
-
-_LIMIT_NAME: Final = f"{_any_case('ax_')}(?:{_any_case('completion_')}|{_any_case('output_')})?{_any_case('tokens')}"
-_NAMES: Final = re.compile(f'"[mMsS](?:{_any_case("odel")}|{_any_case("tream")}|{_LIMIT_NAME})"'.encode("ascii"))
-"""The names that are looked for, as parsers take them that do not mind upper and lower case. They begin with a quote,
-because looking for one character is what goes fast, and then with one of two letters, because most strings do not."""
-_NO_MATTER: Final = re.compile(rb"[ \t\r\n]*(?:[],}]|:[ \t\r\n]*[{[])")
-"""What follows a name that is itself a value, or whose value is an object or a list: no parser takes that for a model,
-and the schemas of an agent's tools are full of it."""
-_ESCAPED: Final = b"\\u00"
-_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
-_BEGUN: Final = re.compile(rb'"[a-z_]{0,9}\Z', re.IGNORECASE)
-"""How far into a string a letter of one of those names can stand."""
-_LONGEST: Final = 10
-_MODEL_KEY: Final = b'"model"'
-_NUMBER: Final = rb"([0-9]{1,9})"
+_MODEL: Final = re.compile(rb'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"')
+_NUMBER: Final = re.compile(rb"[0-9]{1,9}")
+_STREAM: Final = {b"true": True, b"false": False, b"null": False}
+"""Values where nothing needs a second look."""
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """What the formats call the largest number of tokens of an answer: Messages and older OpenAI, chat, responses."""
-_LIMIT_KEYS: Final = tuple(f'"{name}"'.encode() for name in _LIMITS)
-_VALUES: Final = {
-    name: re.compile(rb"[ \t\r\n]*:[ \t\r\n]*%b[ \t\r\n]*[,}]" % value)
-    for name, value in {
-        _MODEL_KEY: rb'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"',
-        b'"stream"': rb"(true|false)",
-        **dict.fromkeys(_LIMIT_KEYS, _NUMBER),
-    }.items()
-}
-"""What follows a name where nothing needs a second look."""
 _TOO_MANY: Final = 10**9
-_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]', re.DOTALL)
-"""What a JSON text is made of, as far as its structure goes; numbers and words have none."""
-_BLANK: Final = b" \t\r\n"
+_PARTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | dict[str, msgspec.Raw])
+_ESCAPED: Final = b"\\u006"
+"""How a letter of the name begins that is spelled with an escape."""
 _CONVERSATION: Final = frozenset({"messages", "metadata", "system"})
 """Fields in which a ``model`` is what somebody said, and not one to be used."""
+_HARMLESS: Final = _CONVERSATION | {"model", "stream", *_LIMITS}
+"""Fields that name no other model."""
 
 
 class RequestFacts(NamedTuple):
@@ -82,35 +61,30 @@ def scan(body: bytes) -> RequestFacts | BodyFault:
 
 
 def _fast(body: bytes) -> RequestFacts | None:
-    """Return the facts when they are beyond doubt, else None. One pass: a body of an agent is hundreds of kilobytes."""
-    values: dict[bytes, bytes] = {}
-    for key in _NAMES.finditer(body):
-        name, end = key[0], key.end()
-        value = _VALUES[name].match(body, end) if name in _VALUES and name not in values else None
-        if value is not None:
-            values[name] = value[1]
-        elif _NO_MATTER.match(body, end) is None:  # in other capitals, twice, or with a value that is to be looked at
-            return None
-    model = values.get(_MODEL_KEY)
-    if model is None or not _looks_like_object(body) or _spelled_with_escapes(body):
+    """Return the facts when they are beyond doubt, else None: a body of an agent is hundreds of kilobytes."""
+    values = plain(body)
+    if values is None:
         return None
-    limits = [int(values[name]) for name in _LIMIT_KEYS if name in values]
-    stream = values.get(b'"stream"') == b"true"
-    return RequestFacts(model.decode("ascii"), stream, (), max(limits) if limits else None)
+    for name, value in values.items():
+        if name not in _HARMLESS and (name.lower() == "model" or _may_name_one(bytes(value))):
+            return None
+    model = _MODEL.fullmatch(values.get("model", b""))
+    stream = _STREAM.get(bytes(values["stream"])) if "stream" in values else False
+    if model is None or stream is None:
+        return None
+    limits = [int(bytes(values[name])) for name in _LIMITS if name in values and _NUMBER.fullmatch(values[name])]
+    return RequestFacts(model[1].decode("ascii"), stream, (), max(limits) if limits else None)
 
 
-def _spelled_with_escapes(body: bytes) -> bool:
-    """Return whether one of the names may be there with a letter of it escaped."""
-    first = body.find(_ESCAPED)
-    letters = () if first < 0 else _ESCAPED_LETTER.finditer(body, first)
-    return any(_BEGUN.search(body, max(0, one.start() - _LONGEST), one.start()) for one in letters)
-
-
-def _looks_like_object(body: bytes) -> bool:
-    """Return whether it starts and ends as a JSON object; a NUL would mean UTF-16 or UTF-32."""
-    start = body if body.startswith(b"{") else body[:64].lstrip(_BLANK)
-    end = body if body.endswith(b"}") else body[-64:].rstrip(_BLANK)
-    return start.startswith(b"{") and end.endswith(b"}") and start[1:2] != b"\0"
+def _may_name_one(value: bytes) -> bool:
+    """Return whether a part of a request names a model, as tools can; the schemas in them are full of that word."""
+    if value[0] not in b"[{" or (b'"model"' not in value and _ESCAPED not in value):
+        return False
+    try:
+        parts = _PARTS.decode(value)
+    except (ValueError, RecursionError):
+        return True
+    return any("model" in part for part in ([parts] if isinstance(parts, dict) else parts))
 
 
 class _Pairs:
@@ -138,31 +112,7 @@ def renamed(body: bytes, model: str) -> bytes:
         body: one that :func:`scan` found no fault with.
         model: what to write there.
     """
-    start, end = _place_of_model(body)
-    return b"%b%b%b" % (body[:start], json.dumps(model).encode("ascii"), body[end:])
-
-
-def _place_of_model(body: bytes) -> tuple[int, int]:
-    """Return where the value of the top-level ``model`` begins and ends, its quotes included."""
-    keys = [key for key in _NAMES.finditer(body) if key[0] == _MODEL_KEY and not _NO_MATTER.match(body, key.end())]
-    if len(keys) == 1 and not _spelled_with_escapes(body):
-        found = _VALUES[_MODEL_KEY].match(body, keys[0].end())
-        if found is not None:
-            return found.start(1) - 1, found.end(1) + 1
-    depth, name, is_name = 0, b"", True
-    for token in _TOKEN.finditer(body):
-        text = token[0]
-        if text in b"{[":
-            depth += 1
-        elif text in b"}]":
-            depth -= 1
-        elif text in b":,":
-            is_name = text == b","
-        elif depth == 1 and is_name:
-            name = text
-        elif depth == 1 and json.loads(name) == "model":
-            return token.span()
-    raise ValueError("the body has no model; scan would have found a fault with it")
+    return replaced(body, "model", model)
 
 
 def _thorough(body: bytes) -> RequestFacts | BodyFault:

@@ -229,7 +229,7 @@ def test_every_other_member_keeps_its_text(others: dict[str, str], stream: bool,
     own = {"anthropic_version": '"vertex-2023-10-16"', "stream": "true", "model": '"own"', "anthropic_beta": '["b"]'}
     text = "{" + ",".join(f'{gap}"{name}"{gap}:{gap}{text}{gap}' for name, text in (own | others).items()) + "}"
     turned = request.in_messages_form(text.encode(), b"", "m", stream=stream)
-    found = [(one.name, one.value) for one in members(turned.body)]
+    found = [(one.name, one.value.decode()) for one in members(turned.body)]
     first = [("model", '"m"')] + ([("stream", "true")] if stream else [])
     assert found == first + list(others.items())
     assert turned.version == "vertex-2023-10-16"

@@ -79,12 +79,12 @@ def in_messages_form(
     Raises:
         Refusal: 400, the body is not a JSON object in UTF-8.
     """
-    first = [f'"model":{json.dumps(model)}', *(['"stream":true'] if stream else [])]
+    first = [b'"model":%b' % json.dumps(model).encode("ascii"), *([b'"stream":true'] if stream else [])]
     try:
         own, others = _taken_apart(body, without)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "The request body is not a JSON object in UTF-8. Send one.") from error
-    turned = ("{" + ",".join([*first, *others]) + "}").encode("utf-8")
+    turned = b"{%b}" % b",".join([*first, *others])
     kept, passed = _split(lines)
     version = own["anthropic_version"][0] if own["anthropic_version"] else ""
     betas = [name.strip() for value in passed[b"anthropic-beta"] for name in value.split(b",")]
@@ -105,13 +105,13 @@ def renamed(body: bytes, lines: bytes, model: str, *, stream: bool | None) -> Re
     return Request(body if model_of(body) == model else model_scan.renamed(body, model), lines)
 
 
-def _taken_apart(body: bytes, without: frozenset[str]) -> tuple[dict[str, list[str]], list[str]]:
+def _taken_apart(body: bytes, without: frozenset[str]) -> tuple[dict[str, list[str]], list[bytes]]:
     """Return the texts that the members about the format have, by name; and the other members as they stand there."""
     own: dict[str, list[str]] = {name: [] for name in _OF_FORMAT}
     others = []
     for one in members(body):
         if one.name not in without:
-            others.append(one.text)
+            others.append(body[one.start : one.end])
         elif one.name in own:
             value = json.loads(one.value)
             values = value if isinstance(value, list) else [value]
