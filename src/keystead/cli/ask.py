@@ -64,12 +64,13 @@ def ask(surroundings: Surroundings, question: str, model: str | None) -> None:
     if not _stream(access, asked, network, is_terminal):
         # one renewal or helper run, then it is final (R-09); what is signed was signed anew
         if not isinstance(access, Authorized):
-            raise _rejected(access, "")
+            raise rejected(access, "")
         if not _stream(client.again(access), asked, network, is_terminal):
-            raise _rejected(access, " twice")
+            raise rejected(access, " twice")
 
 
-def _rejected(access: Access, times: str) -> CredentialRejected:
+def rejected(access: Access, times: str) -> CredentialRejected:
+    """Return that a credential was refused, and the fix."""
     refused = f"{access.candidate.title} ({access.candidate.provenance})"
     cloud, login = "Run keystead status --verify to see what the cloud says.", "Run keystead login to sign in again."
     return CredentialRejected(f"{access.api_base} refused {refused}{times}.", hint=cloud if access.route else login)
@@ -113,7 +114,7 @@ def _first_model(client: Client, access: Access, network: Transport) -> tuple[st
         authorized = client.again(authorized)
         response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
     if response.status != 200:
-        raise _failure(response.status, response.headers, response.body, authorized)
+        raise failure(response.status, response.headers, response.body, authorized)
     try:
         offered = messages.parse_models(response.body)
     except Malformed as error:
@@ -144,7 +145,7 @@ def _stream(access: Access, question: Question, network: Transport, is_terminal:
         if access.is_refused(response.status):
             return False
         if response.status != 200:
-            raise _failure(response.status, response.headers, _body(response), access)
+            raise failure(response.status, response.headers, _body(response), access)
         parser = dialects.stream_parser(response.headers.get("content-type", ""))
         if parser is None:
             raise ServerFailure(f"{access.api_base} did not stream its answer.", hint="Check the base URL.")
@@ -192,7 +193,8 @@ def _body(response: StreamedResponse) -> bytes:
     return bytes(body)
 
 
-def _failure(status: int, headers: Mapping[str, str], body: bytes, access: Access) -> KeysteadError:
+def failure(status: int, headers: Mapping[str, str], body: bytes, access: Access) -> KeysteadError:
+    """Return what an answer other than 200 means, by the table of error types."""
     error = dialects.parse_error(status, headers, body) if access.route else messages.parse_error(body)
     if error is None:
         return ServerFailure(

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     Command("revoke", "keystead.cli.revoke:revoke", "End the sign-in on the server; keep it here until that worked."),
     Command("status", "keystead.cli.status:status", "Say which credential is used, who pays, and why no other."),
     Command("explain", "keystead.cli.explain:explain", "Explain the decision, and what another client would send."),
+    Command("limits", "keystead.cli.limits:limits", "Ask the gateway what is left of your limits."),
     Command("expect", "keystead.cli.expect:expect", "Declare who pays here; anything else is refused.", profiled=False),
     Command("token", "keystead.cli.token:token", "Print the token, renewed when needed."),
     Command("whoami", "keystead.cli.whoami:whoami", "Say whose credential is used: account, organization, who pays."),

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from keystead.clock import Clock
 from keystead.server.changes import Change, Changes
-from keystead.server.limits import counted, sums
+from keystead.server.limits import counted, line, sums
 from keystead.server.limits.counted import Count
 from keystead.server.limits.others import Heard, Others
 from keystead.server.limits.over import STALE, Denial, near, over
@@ -297,6 +297,14 @@ class Allowances:
         now = self._clock.now()
         with self._lock:
             return [(cap, counter.look(now)) for cap, _, counter in self._plan_of(principal, now).checks]
+
+    def standing(self, principal: Principal, now: float) -> Denial | tuple[line.Line, ...]:
+        """Return every cap of a caller with what is used of it, or why that cannot be known."""
+        with self._lock:
+            checks = self._plan_of(principal, now).checks
+            if checks and self._closed and self._is_stale(now):
+                return STALE
+            return tuple(line.counted(cap, counter, now) for cap, _, counter in checks)
 
     def _is_stale(self, now: float) -> bool:
         """Return whether the counters are too old to be believed."""

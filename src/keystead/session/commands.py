@@ -104,10 +104,11 @@ COMMANDS: Final = (
     SlashCommand("/login", "[OPTIONS]", "Sign in; the options of keystead login.", _verb("login"), ("--device",)),
     SlashCommand("/logout", "[OPTIONS]", "Sign out here and on the server.", _verb("logout"), ("--local",)),
     SlashCommand("/status", "[OPTIONS]", "Say which credential is used and why.", _verb("status"), ("--verify",)),
+    SlashCommand("/limits", "[OPTIONS]", "Ask the gateway what is left of your limits.", _verb("limits"), ("--json",)),
     SlashCommand("/config", "[NAME yes|no]", "Show or change the settings.", _config,
                  (f"{keys.TOGGLE} yes", f"{keys.TOGGLE} no")),
     SlashCommand("/model", "[NAME]", "Choose the model, or say which is used.", _model, ("default",)),
     SlashCommand("/help", "", "Show this.", _help),
     SlashCommand("/exit", "", "Leave.", _exit),
 )  # fmt: skip
-_ALIASES: Final = {"/quit": "/exit", "/?": "/help"}
+_ALIASES: Final = {"/quit": "/exit", "/?": "/help", "/usage": "/limits"}

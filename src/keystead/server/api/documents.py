@@ -1,28 +1,21 @@
 """Spend limits as programs read and write them, in the documented shapes, and allowances in shapes like these."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from keystead.errors import UsageError
 from keystead.server.audit.models import AuditEvent
 from keystead.server.limits.facts import rule_of
+from keystead.server.limits.line import Line
 from keystead.server.limits.models import Limit
 from keystead.server.limits.operations import Draft, cents
 from keystead.server.limits.over import WARN_AT
-from keystead.server.limits.report import Line, Seat
-from keystead.server.policy.limits import MICRO_PER_CENT, SHARED, Beyond, Measure, Period, Scope
+from keystead.server.limits.report import Seat
+from keystead.server.policy.limits import MICRO_PER_CENT, SHARED, SUBJECTS, Beyond, Measure, Period, Scope, source_of
 from keystead.server.usage.prices import CURRENCY
 from keystead.wire import ids
 
 Document = dict[str, Any]
-NAMES: Final = {
-    Scope.USER: "user_id",
-    Scope.GROUP: "rbac_group_id",
-    Scope.WORKSPACE: "workspace_id",
-    Scope.KEY: "api_key_id",
-}
-"""Where each scope says what it names."""
 CALLED: Final = {Measure.SPEND: "spend_limit", Measure.ALLOWANCE: "allowance"}
 """What programs call the object of each measure of money."""
 _FIELDS: Final = {
@@ -66,7 +59,7 @@ def _scope(given: Any) -> tuple[Scope, str]:
     if not isinstance(given, dict) or given.get("type") not in set(Scope):
         raise UsageError(f"scope.type is none of {kinds}.", hint='Such as {"type": "organization"}.')
     scope = Scope(given["type"])
-    field = NAMES.get(scope)
+    field = SUBJECTS.get(scope)
     if field is None:
         return scope, ""
     subject = given.get(field)
@@ -89,7 +82,7 @@ def of_limit(limit: Limit) -> Document:
     return {
         "type": CALLED[rule.measure],
         "id": rule.id,
-        "scope": _scope_of(rule.scope, rule.subject),
+        "scope": source_of(rule.scope, rule.subject),
         **more,
         "amount": None if rule.amount is None else str(rule.amount // MICRO_PER_CENT),
         "currency": CURRENCY,
@@ -120,7 +113,7 @@ def of_line(seat: Seat, line: Line) -> Document:
         "currency": CURRENCY,
         "period": limit.period.value,
         f"{called}_id": limit.id,
-        "source": _scope_of(limit.scope, limit.subject),
+        "source": source_of(limit.scope, limit.subject),
         **more,
         "remaining": str((line.left or 0) // MICRO_PER_CENT),
         "resets_at": resets_at,
@@ -141,7 +134,7 @@ def of_event(event: AuditEvent) -> Document:
         f"{called}_id": event.target,
         "actor": {"type": "user_actor", "user_id": event.actor},
         "created_at": _time(event.at),
-        "scope": _scope_of(Scope(str(event.details["scope"])), str(event.details["subject"])),
+        "scope": source_of(Scope(str(event.details["scope"])), str(event.details["subject"])),
         **more,
         "period": event.details["period"],
         "amount_before": _cents(event.details["before"]),
@@ -151,11 +144,6 @@ def of_event(event: AuditEvent) -> Document:
 
 def _cents(micro: Any) -> str | None:
     return None if micro is None else str(int(micro) // MICRO_PER_CENT)
-
-
-def _scope_of(scope: Scope, subject: str) -> Mapping[str, str]:
-    field = NAMES.get(scope)
-    return {"type": scope.value} if field is None else {"type": scope.value, field: subject}
 
 
 def _time(moment: datetime) -> str:

@@ -14,6 +14,7 @@ from keystead.errors import KeysteadError, UsageError
 from keystead.server.console.access import for_those_who, now
 from keystead.server.keys.models import ApiKey
 from keystead.server.limits import facts, operations, report
+from keystead.server.limits.line import Line
 from keystead.server.limits.models import Limit
 from keystead.server.limits.operations import Draft
 from keystead.server.organizations import memberships
@@ -176,7 +177,7 @@ def remove(request: HttpRequest, member: Membership, limit: Limit) -> HttpRespon
     return render(request, "console/limit_remove.html", {"row": row})
 
 
-def _said(seat: report.Seat) -> list[tuple[str, report.Line]]:
+def _said(seat: report.Seat) -> list[tuple[str, Line]]:
     return [(what_of(line.cap.limit), line) for line in seat.lines]
 
 

@@ -14,13 +14,12 @@ from keystead.server.console.charts import chart
 from keystead.server.console.limits import what_of
 from keystead.server.keys.models import ApiKey
 from keystead.server.limits import report
-from keystead.server.limits.report import Line
+from keystead.server.limits.line import Line
 from keystead.server.organizations import memberships
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.policy.limits import Scope
-from keystead.server.policy.windows import bounds
 from keystead.server.usage import export
 from keystead.server.usage import operations as ledger
 from keystead.wire import ids
@@ -124,11 +123,10 @@ def _said(line: Line, keys: dict[str, str]) -> str:
 
 
 def _resets(line: Line, at: float) -> str:
-    if line.used is None:
+    when = line.resets(at)
+    if when is None:
         return ""
-    if line.is_window:
-        return "" if line.resets_at is None else f"little by little from {_moment(line.resets_at, at)}"
-    return _moment(bounds(line.cap.limit.period, at)[1], at)
+    return f"little by little from {_moment(when, at)}" if line.is_window else _moment(when, at)
 
 
 def _moment(when: float, now: float) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from keystead.server.gateway.ports import Upstream
 from keystead.server.gateway.refusals import Refusal
+from keystead.server.limits.line import Line
 from keystead.server.limits.over import Denial
 from keystead.server.policy import Principal
 from keystead.server.usage.record import UsageRecord
@@ -26,6 +27,10 @@ class Unlimited:
     def settle(self, record: UsageRecord) -> UsageRecord:
         """Count nothing."""
         return record
+
+    def standing(self, *_: object) -> tuple[Line, ...]:
+        """Return that nothing holds."""
+        return ()
 
 
 UNLIMITED: Final = Unlimited()
@@ -50,10 +55,11 @@ def reserve(
         return found
     if gateway.observer is not None:
         gateway.observer.limited(found)
-    return _refusal(found)
+    return refusal(found)
 
 
-def _refusal(denial: Denial) -> Refusal:
+def refusal(denial: Denial) -> Refusal:
+    """Return what the caller is told of a denial."""
     after = denial.retry_after
     headers = [] if after is None else [("retry-after", str(after))]
     if after is None or after > _PATIENCE:

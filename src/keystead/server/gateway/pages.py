@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from keystead.server.gateway import listing, otlp, request_head
+from keystead.server.gateway import listing, otlp, request_head, standing
 from keystead.server.gateway.caller import Caller, of_request, unavailable
 from keystead.server.gateway.ports import DirectoryUnavailable
 from keystead.server.gateway.refusals import JSON, Refusal, envelope, response_headers
 from keystead.server.gateway.request_head import RequestHead
 from keystead.server.gateway.routes import ROUTES
+from keystead.wire import limits
 
 if TYPE_CHECKING:
     from keystead.server.gateway import Gateway
@@ -56,6 +57,7 @@ class Pages:
             ("GET", "/readyz"): self._readyz,
             ("GET", "/protocol"): self._protocol,
             ("GET", "/v1/models"): self._models,
+            ("GET", limits.PATH): self._limits,
             ("GET", "/managed/settings"): self._settings,
             **{("POST", path): self._telemetry for path in otlp.SIGNALS},
             ("HEAD", "/"): self._hello,
@@ -131,6 +133,13 @@ class Pages:
         caller, head = self._authenticate(scope)
         status, body = await listing.of_caller(self._gateway, caller.principal, head, scope["query_string"])
         return Page(body, JSON, status=status)
+
+    async def _limits(self, scope: Scope, _receive: Receive) -> Page:
+        """Say what is left of the caller's limits; every request changes it, so nobody keeps it."""
+        caller, _ = self._authenticate(scope)
+        warning = (("x-keystead-warning", caller.warning),) if caller.warning else ()
+        body = standing.of_caller(self._gateway, caller.principal)
+        return Page(body, JSON, ("cache-control", "no-store"), *warning)
 
     async def _telemetry(self, scope: Scope, receive: Receive) -> Page:
         """Take telemetry of a caller who is known, and say that it was taken."""

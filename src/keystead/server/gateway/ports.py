@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from keystead.server.limits.line import Line
 from keystead.server.limits.over import Denial
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny, Permit
@@ -113,6 +114,9 @@ class Allowances(Protocol):
         Returns:
             The record, with what of its cost an allowance covers.
         """
+
+    def standing(self, principal: Principal, now: float, /) -> Denial | tuple[Line, ...]:
+        """Return every limit that holds for a caller with what is used of it, or why that cannot be known."""
 
 
 class Ledger(Protocol):

@@ -5,43 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keystead.server.keys.models import ApiKey
-from keystead.server.limits import counted, facts
+from keystead.server.limits import counted, facts, line
+from keystead.server.limits.line import Line, nearest_first
 from keystead.server.limits.models import Limit
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership, Organization
 from keystead.server.policy import limits as rules
 from keystead.server.policy.limits import MONEY, Caller, Cap, Measure, Scope
-from keystead.server.policy.windows import WIDTHS, Counter
+from keystead.server.policy.windows import Counter
 from keystead.wire import ids
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One cap and what is used of it.
-
-    Attributes:
-        used: micro-units; None for what is counted in no ledger, such as requests per minute.
-        resets_at: Unix seconds at which some of what is used counts no more; None when nothing is used.
-    """
-
-    cap: Cap
-    used: int | None
-    resets_at: float | None = None
-
-    @property
-    def left(self) -> int | None:
-        """How much is left of it; None where it is not known what is used."""
-        return None if self.used is None else max(self.cap.amount - self.used, 0)
-
-    @property
-    def percent(self) -> int:
-        """How much of it is used, of a hundred."""
-        return 0 if self.used is None else self.used * 100 // max(self.cap.amount, 1)
-
-    @property
-    def is_window(self) -> bool:
-        """Whether its period reaches back from now, so that what is used leaves it little by little."""
-        return self.cap.limit.period in WIDTHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +40,7 @@ def holding(member: Membership, now: datetime) -> tuple[Line, ...]:
     """
     book = _Book(member.organization, now)
     lines = (*book.of(member), *book.of_keys(member))
-    return tuple(sorted(lines, key=lambda line: (line.used is None, -line.percent)))
+    return nearest_first(lines)
 
 
 class _Book:
@@ -105,7 +77,7 @@ class _Book:
             return Line(cap, None)
         counter = Counter(period, self._at)
         counter.reset(self._spent.get((cap.counted, measure, period), ()), self._at)
-        return Line(cap, counter.used, counter.room_at(counter.used - 1, self._at) if counter.used else None)
+        return line.counted(cap, counter, self._at)
 
 
 def pots(organization: Organization, now: datetime) -> dict[str, int]:

@@ -83,6 +83,14 @@ SHARED: Final = {
 MONEY: Final = frozenset({Measure.SPEND, Measure.ALLOWANCE})
 """What is counted in micro-units and kept in the ledger."""
 
+SUBJECTS: Final = {
+    Scope.USER: "user_id",
+    Scope.GROUP: "rbac_group_id",
+    Scope.WORKSPACE: "workspace_id",
+    Scope.KEY: "api_key_id",
+}
+"""Where each scope says on the wire what it names."""
+
 ALLOWING: Final = frozenset({Scope.ORGANIZATION, Scope.GROUP, Scope.USER})
 """Whom an allowance can be for: people, each."""
 
@@ -161,6 +169,12 @@ def effective(limits: Iterable[Limit]) -> Limit | None:
         if of_scope:
             return min(of_scope, key=lambda one: (one.amount is None, one.amount or 0, one.id))
     return None
+
+
+def source_of(scope: Scope, subject: str) -> dict[str, str]:
+    """Return whom a limit was set for, as programs are told."""
+    field = SUBJECTS.get(scope)
+    return {"type": scope.value} if field is None else {"type": scope.value, field: subject}
 
 
 def _is_meant(limit: Limit, caller: Caller) -> bool:

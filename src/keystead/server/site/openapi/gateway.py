@@ -6,6 +6,7 @@ from typing import Any, Final
 from keystead.server.gateway import clients, otlp, routes
 from keystead.server.gateway.refusals import TYPES
 from keystead.server.site.openapi.schemas import FLAG, TEXT, Schema, body_of, ref, shape
+from keystead.wire import limits
 
 _JSON: Final = "application/json"
 _WHOEVER: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"key": []}, {"dpop": []}]
@@ -78,6 +79,19 @@ def _models() -> dict[str, Any]:
     }
 
 
+def _limits() -> dict[str, Any]:
+    answer = {
+        "description": "Each limit, the nearest first; money in whole cents.",
+        "content": body_of(_JSON, schema=ref("Limits")),
+    }
+    return {
+        "tags": ["gateway"],
+        "summary": "What is left of the limits that hold for the caller.",
+        "security": _WHOEVER,
+        "responses": {"200": answer, **refused(400, 401, 403), **_FAILED},
+    }
+
+
 def _settings() -> dict[str, Any]:
     answer = {"description": "The settings.", "headers": _ETAG, "content": body_of(_JSON, schema={"type": "object"})}
     unchanged = {"description": "The caller has them.", "headers": _ETAG}
@@ -112,6 +126,7 @@ PAGES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("get", "/readyz"): _page("Whether requests can be answered.", "text/plain", TEXT, responses=_UNREADY),
     ("get", "/protocol"): _page("The gateway protocol, for people.", "text/markdown", TEXT),
     ("get", "/v1/models"): _models(),
+    ("get", limits.PATH): _limits(),
     ("get", "/managed/settings"): _settings(),
     **{("post", path): _telemetry(signal) for path, signal in otlp.SIGNALS.items()},
     ("head", "/"): _page("Whether a gateway is here.", "text/plain", TEXT, **_HELLO),

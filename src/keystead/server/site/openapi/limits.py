@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from keystead.server.api import urls
-from keystead.server.api.documents import CALLED, NAMES
-from keystead.server.policy.limits import ALLOWING, PERIODS, Beyond, Measure, Scope
+from keystead.server.api.documents import CALLED
+from keystead.server.policy.limits import ALLOWING, PERIODS, SUBJECTS, Beyond, Measure, Scope
 from keystead.server.site.openapi.gateway import refused
 from keystead.server.site.openapi.schemas import FLAG, TEXT, Schema, body_of, shape
 
@@ -20,7 +20,7 @@ _AMOUNT: Final = {"type": ["string", "null"]}
 
 
 def _scope(scopes: Iterable[Scope]) -> Schema:
-    names = {NAMES[one]: TEXT for one in scopes if one in NAMES}
+    names = {SUBJECTS[one]: TEXT for one in scopes if one in SUBJECTS}
     return shape("type", type={"enum": list(scopes)}, **names)
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from keystead.server.gateway.refusals import TYPES
+from keystead.server.policy.limits import SUBJECTS, Beyond, Measure, Period, Scope
 
 Schema = dict[str, Any]
 
@@ -29,6 +30,27 @@ def body_of(*media_types: str, schema: Schema) -> dict[str, Any]:
 
 
 _GATEWAY_TYPES: Final = sorted({*TYPES.values(), "api_error"})
+
+_NULLABLE: Final[Schema] = {"type": ["string", "null"]}
+_LIMIT: Final = shape(
+    "type limit_id measure period source shared beyond amount used remaining percent_used currency resets_at"
+    " is_gradual is_warning",
+    type={"const": "limit"},
+    limit_id=TEXT,
+    measure={"enum": list(Measure)},
+    period={"enum": list(Period)},
+    source=shape("type", type={"enum": list(Scope)}, **dict.fromkeys(SUBJECTS.values(), TEXT)),
+    shared=FLAG,
+    beyond={"enum": list(Beyond)},
+    amount=TEXT,
+    used=TEXT,
+    remaining=TEXT,
+    percent_used={"type": "integer", "minimum": 0},
+    currency=_NULLABLE,
+    resets_at=_NULLABLE,
+    is_gradual=FLAG,
+    is_warning=FLAG,
+)
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "OAuthError": shape("error", error=TEXT, error_description=TEXT),
@@ -99,6 +121,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         registration_client_uri=ADDRESS,
         registration_access_token=TEXT,
     ),
+    "Limits": shape("type data", type={"const": "limits"}, data={"type": "array", "items": _LIMIT}),
     "Models": shape(
         "data has_more first_id last_id",
         data={"type": "array", "items": shape("id type", id=TEXT, type={"const": "model"}, display_name=TEXT)},
