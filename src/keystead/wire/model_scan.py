@@ -28,7 +28,7 @@ _ESCAPED: Final = b"\\u006"
 """How a letter of the name begins that is spelled with an escape."""
 _CONVERSATION: Final = frozenset({"messages", "metadata", "system"})
 """Fields in which a ``model`` is what somebody said, and not one to be used."""
-_HARMLESS: Final = _CONVERSATION | {"model", "stream", *_LIMITS}
+_HARMLESS: Final = _CONVERSATION | {"model", "stream"}
 """Fields that name no other model."""
 
 

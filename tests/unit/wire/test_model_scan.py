@@ -175,6 +175,28 @@ def test_the_models_that_parts_name_are_found_and_what_was_said_is_not() -> None
     assert scan(json.dumps(document).encode()) == RequestFacts("good", False, ("second", "third"))
 
 
+NAMES = st.sampled_from(["model", "Model", "mod\\u0065l", "stream", "max_tokens", "tools", "messages", "é"])
+VALUES = [
+    "7",
+    "true",
+    "null",
+    '"m"',
+    '"x\\"model\\":"',
+    '[{"model":"z"}]',
+    '{"mod\\u0065l":"z"}',
+    '[{"a":{"model":{}}}]',
+    "[]",
+]
+
+
+@given(st.lists(st.tuples(NAMES, st.sampled_from(VALUES)), max_size=5), st.sampled_from(["", " ", "  "]))
+def test_what_is_read_at_one_glance_is_what_a_second_look_finds(more: list[tuple[str, str]], gap: str) -> None:
+    """The same with a line end behind it, which no SDK writes, is read the thorough way."""
+    members = [f'"{name}":{gap}{value}' for name, value in [("model", '"m"'), *more]]
+    body = ("{" + f",{gap}".join(members) + "}").encode()
+    assert scan(body) == scan(body + b"\n")
+
+
 def test_reason_quotes_nothing_of_the_body() -> None:
     fault = scan(b'{"canary": canary}')
     assert isinstance(fault, BodyFault)
