@@ -53,6 +53,11 @@ class Authorized:
     route: "Route | None" = None
     surface: surfaces.Surface = surfaces.Surface.UNSAID
 
+    @property
+    def told(self) -> surfaces.Surface:
+        """What its server is told of where the agent runs: a gateway the surface, any other nothing."""
+        return self.surface if self.candidate.source == GATEWAY else surfaces.Surface.UNSAID
+
     def for_url(self, url: str) -> Mapping[str, Secret]:
         """Return the header, by lower-case name, for a request to ``url``.
 
@@ -65,8 +70,8 @@ class Authorized:
         check(self.candidate, url)
         bearer = self.header is Header.AUTHORIZATION
         named = {self.header.value: Secret(f"Bearer {self.secret.reveal()}") if bearer else self.secret}
-        if self.surface and self.candidate.source == GATEWAY:
-            return named | {surfaces.HEADER: Secret(self.surface.value)}
+        if self.told:
+            return named | {surfaces.HEADER: Secret(self.told.value)}
         return named | {"anthropic-beta": Secret(BETA)} if self.candidate.source in FEDERATED else named
 
     def headers_for(

@@ -19,6 +19,7 @@ from keystead.sources.surface import Declaration
 from keystead.stores import TokenStore
 from keystead.stores.approvals import Approvals
 from keystead.stores.expectations import Expectation, Expectations
+from keystead.wire import surfaces
 
 _SURFACE: Final = f"Run `keystead login`, or change {surface.VARIABLE} if this is another surface."
 _THERE: Final = (CandidateState.OUTRANKED, CandidateState.DECLINED, CandidateState.REFUSED)
@@ -139,7 +140,7 @@ def _notes(store: TokenStore) -> tuple[str, ...]:
 def _unsent(configuration: Configuration) -> list[str]:
     """Name what other clients would send beside or instead of the winner (R-34)."""
     value = configuration.variable("ANTHROPIC_CUSTOM_HEADERS").value
-    if value is None:
+    if value is None or surfaces.is_line(value.text):  # which `keystead run` gives a program
         return []
     return [f"{value.name} is set; Keystead does not send its headers, other clients may send a credential in them"]
 

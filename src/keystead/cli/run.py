@@ -14,8 +14,11 @@ from keystead.sources import SOURCES
 from keystead.sources.api_key_reference import variable_of
 from keystead.sources.cloud import CLOUDS
 from keystead.sources.configuration import GUARDED, Configuration
+from keystead.wire import surfaces
 
 _VARIABLES: Final = {Header.AUTHORIZATION: "ANTHROPIC_AUTH_TOKEN", Header.X_API_KEY: "ANTHROPIC_API_KEY"}
+_HEADERS: Final = "ANTHROPIC_CUSTOM_HEADERS"
+"""Header lines that agents and the vendor's SDKs add to each request to the base URL; a credential may be in one."""
 _SCRUBBED: Final = GUARDED | {name for source in SOURCES for name in source.reads}
 """Every variable that could bring another credential, another address or a cloud switch into the child."""
 
@@ -37,6 +40,10 @@ def run(surroundings: Surroundings, command: tuple[str, ...]) -> None:
     variables = own_variables(configuration, surroundings.selection.variables())
     resolution = checked(surroundings, client)
     cloud = client.cloud(resolution)
+    headers = variables.get(_HEADERS)
+    if headers and not surfaces.is_line(headers):
+        said = f"{_HEADERS} is not passed on, since a header can hold another credential"
+        click.echo(f"keystead: {sentence(said)}", err=True)
     if cloud is None:
         become(command, child_variables(variables, client.credential(resolution)))
     for note in cloud.notes:
@@ -51,12 +58,18 @@ def own_variables(configuration: Configuration, chosen: Mapping[str, str]) -> di
 
 
 def child_variables(variables: Mapping[str, str], authorized: Authorized) -> dict[str, str]:
-    """Return the environment of the child."""
+    """Return the environment of the child.
+
+    A gateway is told the surface as by Keystead's own requests, by the one header line that the child is given; no
+    line that was there before is passed on.
+    """
     kept = {name: value for name, value in variables.items() if name not in _SCRUBBED}
-    return kept | {
-        "ANTHROPIC_BASE_URL": authorized.api_base,
-        _VARIABLES[authorized.header]: authorized.secret.reveal(),
-    }
+    told = {_HEADERS: surfaces.line(authorized.told)} if authorized.told else {}
+    return (
+        kept
+        | told
+        | {"ANTHROPIC_BASE_URL": authorized.api_base, _VARIABLES[authorized.header]: authorized.secret.reveal()}
+    )
 
 
 def cloud_variables(variables: Mapping[str, str], configuration: Configuration, cloud_id: str) -> dict[str, str]:

@@ -12,3 +12,13 @@ class Surface(StrEnum):
     UNSAID = ""
     LOCAL = "local"
     REMOTE = "remote"
+
+
+def line(surface: Surface) -> str:
+    """Return the header as a line, such as ``x-keystead-surface: remote``."""
+    return f"{HEADER}: {surface.value}"
+
+
+def is_line(text: str) -> bool:
+    """Whether a text is what :func:`line` gives of a surface, and nothing else."""
+    return text in {line(one) for one in Surface if one}
