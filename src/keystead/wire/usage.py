@@ -5,7 +5,7 @@ document. Both take the body in any pieces and keep only what they still need.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 _MARK: Final = b'"usage"'
@@ -25,6 +25,8 @@ _INNER: Final = {
     "server_tool_use": ("web_search_requests", "web_searches"),
 }
 """What stands in an object of its own inside ``usage``: its name there, and here."""
+_APART: Final = frozenset({"compaction", "advisor_message"})
+"""Work within a request that is paid for, but not in the counts of ``usage`` itself: only among its ``iterations``."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class TokenCounts:
     Attributes:
         cache_write: for whatever time.
         cache_write_1h: those of ``cache_write`` that are kept for an hour.
+        apart: the part of the first five that an upstream names beside its own counts, for a summary or an adviser.
     """
 
     input: int = 0
@@ -42,11 +45,20 @@ class TokenCounts:
     cache_write: int = 0
     cache_write_1h: int = 0
     web_searches: int = 0
+    apart: "TokenCounts | None" = field(default=None, compare=False, repr=False)
 
-    def take(self, usage: Any) -> None:
-        """Take over the counts of a ``usage`` object; they are cumulative, so a later one replaces an earlier."""
+    def take(self, usage: Any) -> bool:
+        """Take over the counts of a ``usage`` object; returns whether there are any in it.
+
+        They are cumulative, so a later one replaces an earlier. A nought replaces only the answer's: that is how some
+        upstreams fill in the other ones at the end of a stream.
+        """
         if not isinstance(usage, dict):
-            return
+            return False
+        found = False
+        iterations = usage.get("iterations")
+        if iterations is not None and self.apart is not None:
+            self._add(self.apart, -1)
         for wire_name, value in usage.items():
             name = _FIELDS.get(wire_name)
             if name is None:
@@ -55,7 +67,31 @@ class TokenCounts:
                     continue
                 name, value = inner[1], value.get(inner[0])
             if type(value) is int and value >= 0:
-                setattr(self, name, value)
+                found = True
+                if value or name == "output":
+                    setattr(self, name, value)
+        if iterations is not None:
+            self.apart = _apart(iterations)
+            self._add(self.apart)
+        return found
+
+    def _add(self, more: "TokenCounts", sign: int = 1) -> None:
+        for name in _TOKENS:
+            setattr(self, name, getattr(self, name) + sign * getattr(more, name))
+
+
+_TOKENS: Final = (*_FIELDS.values(), "cache_write_1h")
+
+
+def _apart(iterations: Any) -> TokenCounts:
+    """Return what the iterations that are not in the counts of their ``usage`` add up to."""
+    total = TokenCounts()
+    for one in iterations if isinstance(iterations, list) else ():
+        if isinstance(one, dict) and str(one.get("type")) in _APART:
+            part = TokenCounts()
+            part.take({name: value for name, value in one.items() if name != "iterations"})
+            total._add(part)
+    return total
 
 
 class UsageReader(Protocol):
@@ -104,31 +140,36 @@ class StreamUsage:
             data, self._tail = data[:cut], data[cut:]
             if len(self._tail) > _LONGEST_LINE:
                 self._tail = b""
-        self._bytes += len(data)
-        self._events += data.count(b"\n\n")
         if _MARK in data:
-            self._read(data)
+            data = self._read(data)
         elif not self.seen and _ERROR in data:  # before anything was begun: nothing was used, and that is certain
             self.seen = self.final = True
+        self._bytes += len(data)
+        self._events += data.count(b"\n\n")
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes) -> bytes:
+        """Read whole lines; returns those that the floor is of."""
+        at = begin = 0
         for line in data.split(b"\n"):
-            if _MARK in line and line.startswith(b"data:"):
-                self._take(line[5:])
+            at += len(line) + 1
+            if _MARK in line and line.startswith(b"data:") and self._take(line[5:]):
+                begin = at
+        return data[begin:]
 
-    def _take(self, text: bytes) -> None:
+    def _take(self, text: bytes) -> bool:
+        """Take what an event says; returns whether the answer begins after it."""
         try:
             event = json.loads(text)
         except (ValueError, RecursionError):
-            return
+            return False
         kind = event.get("type") if isinstance(event, dict) else None
         if kind == "message_start" and isinstance(event.get("message"), dict):
-            self.counts.take(event["message"].get("usage"))
-            self._bytes = self._events = 0
-            self.seen = True
-        elif kind == "message_delta":
-            self.counts.take(event.get("usage"))
+            self.seen = self.counts.take(event["message"].get("usage"))
+            self._bytes, self._events = -1, 0  # the empty line that ends this event is still to come
+            return True
+        if kind == "message_delta" and self.counts.take(event.get("usage")):
             self.seen = self.final = True
+        return False
 
     def finish(self) -> None:
         if self._tail:
@@ -173,13 +214,12 @@ class DocumentUsage:
 
 
 def document_counts(body: bytes) -> TokenCounts | None:
-    """Return the counts in a whole JSON document, or None when it says nothing about usage."""
+    """Return the counts in a whole JSON document, or None when it says none."""
     usage = usage_of_document(body)
     if usage is None:
         return None
     counts = TokenCounts()
-    counts.take(usage)
-    return counts
+    return counts if counts.take(usage) else None
 
 
 def usage_of_document(body: bytes) -> dict[str, Any] | None:

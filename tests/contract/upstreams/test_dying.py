@@ -114,6 +114,26 @@ def test_alone(serve: "Callable[..., Running]", framing: str, status: int) -> No
         rows = running.ledger.wait(len(head + body) + 1)
     assert len({row.id for row in rows}) == len(rows) == len(head + body) + 1
     assert [row.aborted for row in rows] == [len(head) <= n < len(head + body) for n in range(len(rows))]
+    used = [row.input_tokens > 0 for row in rows]
+    assert used == [status == 200 and row.status == 200 for row in rows], "an error is not paid for"
+
+
+@pytest.mark.requirement("G-01 stream error")
+def test_a_stream_that_ends_with_an_error_counts_what_went_out(serve: "Callable[..., Running]") -> None:
+    """The last word on usage never comes, and the first one says a token or so."""
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    said = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 4000}}
+    events = [*EVENTS[:2], encode_event(said), encode_event(error)]
+    body = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events) + b"0\r\n\r\n"
+    with Dying(HEAD % (200, b"text/event-stream", b"transfer-encoding: chunked") + body) as dying:
+        running = serve(upstreams=[upstream(dying.base_url, "a")])
+        dying.bytes = len(dying.answer)
+        _, whole = relayed(running)
+        (row,) = running.ledger.wait()
+    assert whole
+    assert (row.status, row.aborted, row.estimated) == (200, False, True)
+    assert row.input_tokens > 0
+    assert 950 <= row.output_tokens <= 1050
 
 
 @pytest.mark.requirement("G-01 any byte", "G-01 failover")

@@ -205,6 +205,21 @@ def test_client_that_leaves_before_the_answer_is_counted_by_its_question(running
     assert row.input_tokens == len(asked) // 4
 
 
+def test_client_that_leaves_while_it_waits_in_line_has_used_nothing(serve: Callable[..., "Running"]) -> None:
+    running = serve(Limits(upstream_connections=1))
+    first, second = body("x-keystead-fake: late=30"), body("x-keystead-fake: late=31")
+    with running.connect() as connection:
+        connection.sendall(running.head(length=len(first)) + first)
+        running.api.wait_for(lambda requests: len(requests) == 1)
+        with running.connect() as another:
+            another.sendall(running.head("expect: 100-continue", length=len(second)))
+            assert another.recv(65536).startswith(b"HTTP/1.1 100 ")
+            another.sendall(second)
+        (row,) = running.ledger.wait()
+        assert (row.status, row.aborted, row.estimated, row.input_tokens) == (499, True, False, 0)
+        assert len(running.api.requests) == 1
+
+
 def test_slow_client_slows_the_upstream_down_and_loses_nothing(running: "Running") -> None:
     asked = body("x-keystead-fake: words=600, size=50000", stream=True)
     with running.connect() as connection:

@@ -55,11 +55,38 @@ def test_cached_input_is_counted_apart(given_input: int, cached: int, output: in
         (CHAT_USAGE_CACHED, TokenCounts(20, 5, 30)),
         (RESPONSE_USAGE, TokenCounts(30, 7, 10)),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}, TokenCounts(0, 0, 9)),
-        ({"prompt_tokens": -1, "completion_tokens": True, "prompt_tokens_details": []}, TokenCounts()),
+        ({"prompt_tokens": 0, "completion_tokens": True, "prompt_tokens_details": []}, TokenCounts()),
+        ({"prompt_tokens": -1, "completion_tokens": True, "prompt_tokens_details": []}, None),
+        ({}, None),
     ],
 )
-def test_odd_counts_do_not_become_negative(usage: dict[str, Any], counts: TokenCounts) -> None:
+def test_odd_counts_are_never_negative_and_none_are_none(usage: dict[str, Any], counts: TokenCounts | None) -> None:
     assert document_counts(json.dumps({"usage": usage}).encode()) == counts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "total", "reasoning", "output"),
+    [
+        (50, 5, 55, 2, 5),  # within the answer's tokens
+        (32, 9, 135, 94, 103),  # beside them, and in the total
+        (10, 4, None, 3, 4),
+        (10, 4, 3, 0, 4),
+    ],
+)
+def test_reasoning_counts_wherever_the_upstream_puts_it(
+    prompt: int, completion: int, total: int | None, reasoning: int, output: int
+) -> None:
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    usage |= {"completion_tokens_details": {"reasoning_tokens": reasoning}}
+    assert document_counts(json.dumps({"usage": usage}).encode()) == TokenCounts(prompt, output)
+
+
+def test_what_was_written_to_the_cache_counts_apart() -> None:
+    details = {"cached_tokens": 100, "cache_write_tokens": 300}
+    usage = {"input_tokens": 1000, "input_tokens_details": details, "output_tokens": 7, "total_tokens": 1007}
+    assert document_counts(json.dumps({"usage": usage}).encode()) == TokenCounts(600, 7, 100, 300)
+    usage |= {"input_tokens_details": {"cached_tokens": 900, "cache_write_tokens": 300}}
+    assert document_counts(json.dumps({"usage": usage}).encode()) == TokenCounts(0, 7, 900, 100)
 
 
 @given(st.binary(max_size=300))

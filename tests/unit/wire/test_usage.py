@@ -133,6 +133,14 @@ def test_floor_of_a_long_stream_is_near_the_truth() -> None:
     assert 9_500 <= reader.floor() <= 10_000
 
 
+@given(st.lists(st.integers(0, 10**6), max_size=9))
+def test_floor_does_not_depend_on_how_the_stream_is_cut(positions: list[int]) -> None:
+    start = event("message_start", message={"usage": {"input_tokens": 5, "output_tokens": 1}})
+    reader = StreamUsage()
+    feed(reader, cut(event("ping") + start + delta("x" * 4000) + event("ping"), positions))
+    assert 950 <= reader.floor() <= 1000
+
+
 def test_the_hour_of_the_cache_and_the_searches_are_told_inside_objects_of_their_own() -> None:
     start = {
         "input_tokens": 5,
@@ -165,3 +173,61 @@ def test_a_stream_that_is_an_error_from_the_start_used_nothing(positions: list[i
     reader = StreamUsage()
     assert feed(reader, cut(begun, positions)) == TokenCounts(7, 1)
     assert not reader.final
+
+
+@pytest.mark.parametrize("usage", [{}, {"input_tokens": "12"}, {"input_tokens": -1, "output_tokens": None}, {"odd": 1}])
+@pytest.mark.parametrize("separators", [None, (",", ":")])
+def test_usage_without_a_count_says_nothing(usage: dict[str, Any], separators: tuple[str, str] | None) -> None:
+    """Or it would be a request that used nothing, for certain (G-01)."""
+    document = DocumentUsage()
+    feed(document, [json.dumps({"content": [], "usage": usage}, separators=separators).encode()])
+    stream = StreamUsage()
+    feed(stream, [event("message_start", message={"usage": usage}) + event("message_delta", usage=usage)])
+    for reader in (document, stream):
+        assert (reader.seen, reader.final, reader.counts) == (False, False, TokenCounts())
+
+
+def test_a_stream_without_its_last_word_is_seen_but_not_final() -> None:
+    stream = StreamUsage()
+    feed(stream, [event("message_start", message={"usage": {"input_tokens": 5, "output_tokens": 1}}), delta("x" * 400)])
+    feed(stream, [event("error", error={"type": "overloaded_error", "message": "Overloaded"})])
+    assert (stream.seen, stream.final, stream.counts) == (True, False, TokenCounts(5, 1))
+
+
+def test_noughts_at_the_end_of_a_stream_take_back_nothing_but_the_answer() -> None:
+    start = {"input_tokens": 5, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 9, "output_tokens": 1}
+    last = {"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0, "output_tokens": 0}
+    stream = event("message_start", message={"usage": start}) + event("message_delta", usage=last)
+    assert feed(StreamUsage(), [stream]) == TokenCounts(5, 0, 7, 9)
+
+
+def iteration(kind: Any, *counts: int, **more: Any) -> dict[str, Any]:
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    return {"type": kind, **dict(zip(names, counts, strict=True)), **more}
+
+
+ITERATIONS = [
+    iteration("compaction", 180_000, 3_500, 20, 30, cache_creation={"ephemeral_1h_input_tokens": 10}),
+    iteration("message", 23_000, 1_000, 0, 0),
+    iteration("advisor_message", 800, 1_600, 0, 0, model="claude-opus-5"),
+    iteration("fallback_message", 9, 9, 9, 9, model="claude-opus-5"),
+    iteration([], 9, 9, 9, 9),
+]
+WITH_ITERATIONS = TokenCounts(23_000 + 180_800, 1_000 + 5_100, 20, 30, 10)
+
+
+@given(st.booleans(), st.integers(1, 3), st.lists(st.integers(0, 10**6), max_size=20))
+def test_summaries_and_advisers_within_a_request_count(again: bool, times: int, positions: list[int]) -> None:
+    """Their tokens are paid for, and stand among the iterations only; however often they are said."""
+    last = {"output_tokens": 1_000, "iterations": ITERATIONS} | ({"input_tokens": 23_000} if again else {})
+    stream = event("message_start", message={"usage": {"input_tokens": 23_000, "output_tokens": 1}})
+    stream += event("message_delta", usage=last) * times
+    assert feed(StreamUsage(), cut(stream, positions)) == WITH_ITERATIONS
+    document = json.dumps({"usage": {"input_tokens": 23_000, **last}}, separators=(",", ":")).encode()
+    assert feed(DocumentUsage(), cut(document, positions)) == WITH_ITERATIONS
+
+
+@pytest.mark.parametrize("odd", [None, 1, "x", {}, [None, 3, [], {"type": "compaction"}], [{"iterations": [[]]}]])
+def test_odd_iterations_count_nothing(odd: Any) -> None:
+    document = json.dumps({"usage": {"input_tokens": 5, "iterations": odd}}).encode()
+    assert feed(DocumentUsage(), [document]) == TokenCounts(5)

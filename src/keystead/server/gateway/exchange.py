@@ -330,9 +330,9 @@ class Exchange(Metered):
         if reader is None:
             self._record(NOTHING)
             self._heed(self._status)
-        elif reader.seen:
+        elif reader.final:
             self._record(reader.counts)
-        else:  # it used something and did not say what
+        else:  # it used something and did not say what, or failed on the way and said so
             self._record(self._least(reader), estimated=True)
         self.client.finished(close=self._close)
 
@@ -347,7 +347,7 @@ class Exchange(Metered):
         if attempts is not None:
             self._blame()
         if self._status:
-            self._record_abort()
+            self._record_abort(used=self._status < 400)
             self.client.cut()
         elif attempts is not None and attempts.left:
             self._ask_next(attempts)
@@ -391,10 +391,15 @@ class Exchange(Metered):
         if self.gone:
             return
         self.gone = True
+        used = self._status < 400 if self._status else self._is_asking()
         self._leave()
         if self.dispatched:
             self._status = self._status or 499
-            self._record_abort()
+            self._record_abort(used=used)
+
+    def _is_asking(self) -> bool:
+        """Return whether an upstream has the request and has not refused it."""
+        return self.connection is not None and (self._attempts is None or self._attempts.reading is None)
 
     def _leave(self) -> None:
         """Give up the connection, or the place in line for one."""

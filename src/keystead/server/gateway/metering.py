@@ -75,9 +75,16 @@ class Metered:
             written = self._head.format
             self._reader = written.stream() if self._streamed else written.document()
 
-    def _record_abort(self) -> None:
-        """Write down what the upstream counted before the end or, if it did not, at least what must have been used."""
+    def _record_abort(self, *, used: bool) -> None:
+        """Write down what the upstream counted before the end or, if it did not, at least what must have been used.
+
+        Args:
+            used: whether anything can have been: nothing is by a request that was not sent, or that was refused.
+        """
         reader = self._reader
+        if not used:
+            self._record(NOTHING, aborted=True)
+            return
         if reader is not None and reader.final:
             self._record(reader.counts, aborted=True)
             return
