@@ -97,6 +97,9 @@ def test_the_pages_of_each_kind(page: "Page", administrator: "Membership", look:
     press(page, "button", "Continue")
     page.get_by_text("Nothing is sent there before its credential is set.").wait_for()
     judge(page, f"{look}-{kind}-page")
+    if kind in ("bedrock", "vertex", "foundry"):
+        page.locator("section[aria-labelledby=names] summary").click()
+        judge(page, f"{look}-{kind}-names")
     own = page.url
     methods = METHODS[Kind(kind)]
     assert page.get_by_role("link", name=methods[0].label, exact=True).count() == 1

@@ -12,12 +12,13 @@ from keystead.secret import Secret
 from keystead.testing.messages_api import MessagesApi
 
 CANARY = "connected-upstream-canary"
+MAPPED = "by your own names for models"
 
 
 def connect(person: Person, address: str, key: str) -> str:
     """Connect an upstream in the console; returns the page that shows it after its test."""
     new = f"{person.base}/upstreams/new/messages"
-    shown, _ = person.fill(*person.open(new), {"name": "Ours", "base_url": address})
+    shown, _ = person.fill(*person.open(new), {"name": "Ours", "base_url": address, "models": "ours = theirs"})
     form = f"{shown}/credential/api_key"
     shown, page = person.fill(*person.open(form), {"key": key})
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
@@ -55,7 +56,12 @@ def test_requests_go_where_the_administrator_connected_them(tmp_path: Path) -> N
         )
         assert (home / ".local/share/keystead/server/secret-key").read_text() != before
         tested = machine.keystead("server", "upstream-test", "Ours")
-        assert (tested.returncode, tested.stdout) == (0, "Ours: It answered GET /v1/models.\n")
+        assert tested.returncode == 0
+        assert tested.stdout == f"Ours: It answered GET /v1/models.\n  ours -> theirs  ({MAPPED})\n"
+        named = machine.keystead("server", "upstream-test", "Ours", "--model", "claude-opus-5")
+        assert "\n  claude-opus-5 -> claude-opus-5  (as it is)\n" in named.stdout
+        shown = machine.keystead("server", "upstreams", "--names").stdout
+        assert f"  ours -> theirs  ({MAPPED})\n  Any other name goes as it is.\n" in shown
         with RunningServer(home, {"KEYSTEAD_SERVER_UPSTREAM_URL": "none"}) as server:
             assert "none of its own; organizations connect theirs" in server.output
             assert ask(server.base, key) == "message"

@@ -22,12 +22,13 @@ SEALING_SCHEMA: Final = "keystead.sealing-key/1"
 
 @click.command()
 @click.option("--organization", help="Whose, by name, when there are several organizations.")
-@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {UPSTREAMS_SCHEMA}.")
-def upstreams(organization: str | None, *, wants_json: bool, **given: Any) -> None:
+@click.option("--names", "wants_names", is_flag=True, help="Show what each is sent for a model's name, and why.")
+@click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {UPSTREAMS_SCHEMA}; with the names.")
+def upstreams(organization: str | None, *, wants_names: bool, wants_json: bool, **given: Any) -> None:
     """List an organization's upstreams in their order, and what was last found of each."""
     opened(given)
     from keystead.server.organizations import operations as organizations
-    from keystead.server.upstreams import operations
+    from keystead.server.upstreams import naming, operations
 
     whose = organizations.named(organization)
     rows = list(operations.of_organization(whose))
@@ -41,9 +42,15 @@ def upstreams(organization: str | None, *, wants_json: bool, **given: Any) -> No
         click.echo(f"{row.name}  {row.kind}  {row.base_url}  {_state(row)}")
         if row.checked_at is not None:
             click.echo(f"  {row.checked_at:%Y-%m-%d %H:%M} UTC: {row.checked_result}")
+        if wants_names:
+            for named in naming.all_of(row):
+                click.echo(f"  {named.name} -> {named.sent}  ({named.why})")
+            click.echo(f"  Any other name goes {naming.AS_IT_IS}.")
 
 
 def _facts(row: "Upstream") -> dict[str, Any]:
+    from keystead.server.upstreams import naming
+
     return {
         "id": row.wire_id,
         "name": row.name,
@@ -54,6 +61,8 @@ def _facts(row: "Upstream") -> dict[str, Any]:
         "version": row.version,
         "checked_at": None if row.checked_at is None else row.checked_at.isoformat(),
         "checked_result": row.checked_result or None,
+        "profile": row.profile or None,
+        "names": [named._asdict() for named in naming.all_of(row)],
     }
 
 
@@ -68,25 +77,30 @@ def _state(row: "Upstream") -> str:
 @click.command("upstream-test")
 @click.argument("name")
 @click.option("--organization", help="Whose, by name, when there are several organizations.")
+@click.option("--model", default="", help="A model by the name that agents use, where the test has to name one.")
 @click.option("--json", "wants_json", is_flag=True, help=f"Print JSON, schema {TEST_SCHEMA}.")
-def upstream_test(name: str, organization: str | None, *, wants_json: bool, **given: Any) -> None:
+def upstream_test(name: str, organization: str | None, model: str, *, wants_json: bool, **given: Any) -> None:
     """Ask the upstream NAME once, as requests do, and say what became of it; the exit code is 1 when it does not work.
 
-    References such as env: are read in this command's own environment.
+    It says too what the upstream is sent for a model's name, and why. References such as env: are read in this
+    command's own environment.
     """
     settings = settings_of(Environment.capture(), **given)
     now = opened(given)
     from keystead.server.organizations import operations as organizations
-    from keystead.server.upstreams import credentials, operations
+    from keystead.server.upstreams import credentials, naming, operations, trial
 
     upstream = operations.named(organizations.named(organization), name)
-    outcome = credentials.tried(upstream, settings)
+    named = naming.of(upstream, model or trial.usual_model(upstream.model_names, upstream.serves))
+    outcome = credentials.tried(upstream, settings, named.name)
     operations.note(upstream, works=outcome.works, result=outcome.sentence, now=now)
     if wants_json:
-        facts = {"name": upstream.name, "works": outcome.works, "result": outcome.sentence}
+        facts = {"name": upstream.name, "works": outcome.works, "result": outcome.sentence, "model": named._asdict()}
         click.echo(json.dumps({"schema": TEST_SCHEMA, **facts}, indent=2, ensure_ascii=False))
     else:
         click.echo(f"{upstream.name}: {outcome.sentence}")
+        if model or named.sent != named.name:
+            click.echo(f"  {named.name} -> {named.sent}  ({named.why})")
     sys.exit(0 if outcome.works else 1)
 
 

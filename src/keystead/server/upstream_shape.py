@@ -104,7 +104,9 @@ class Upstream:
         kind: how it is asked.
         base_url: ``https://host[:port][/prefix]``; ``http`` is accepted for a test upstream and private networks.
         credential: replaces the caller's. None sends none.
-        models: the upstream's model identifier by the client's; one that is not there is sent as it is.
+        models: the upstream's model identifier by the client's, as an administrator wrote them down.
+        known: the same for what is not there, as the vendors have published it
+            (:mod:`~keystead.server.cloud_names`); a name that is in neither is sent as it is.
         serves: models that it is asked for, as entries of :class:`~keystead.server.policy.model_access.ModelAccess`;
             empty is every model.
         headers: sent with every request, such as ``anthropic-workspace-id``; names in lower case.
@@ -120,6 +122,7 @@ class Upstream:
     base_url: str
     credential: UpstreamCredential | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, str] = field(default_factory=dict)
     serves: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     region: str = ""

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from django import forms
 
+from keystead.server.cloud_names import PROFILES, REGION_ALONE
 from keystead.server.upstream_shape import Kind
 from keystead.server.upstreams import addresses, methods
 from keystead.server.upstreams.methods import Field, Method
@@ -24,6 +25,12 @@ KINDS: Final = {
 """What a person calls each kind, and a sentence."""
 
 
+def _profile_label(prefix: str, where: str) -> str:
+    """Return what a person chooses; Amazon's own word for it is told, as its console shows that one."""
+    label = where[0].upper() + where[1:]
+    return f"{label} ({prefix}.)" if prefix and prefix != REGION_ALONE else label
+
+
 class UpstreamForm(forms.Form):
     """Where an upstream is, and what it is asked for; the rules are the domain's."""
 
@@ -39,6 +46,12 @@ class UpstreamForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs=PLAIN),
     )
+    profile = forms.ChoiceField(
+        label="Where requests may be processed",
+        choices=[(prefix, _profile_label(prefix, where)) for prefix, where in PROFILES.items()],
+        required=False,
+        help_text="The inference profile that is put before each model's identifier.",
+    )
     project = forms.CharField(
         label="Project",
         max_length=64,
@@ -53,7 +66,7 @@ class UpstreamForm(forms.Form):
         label="Names for models",
         max_length=100_000,
         required=False,
-        help_text="Where it calls a model otherwise. One per line, ours = theirs.",
+        help_text="Where it calls a model otherwise than is usual there. One per line, ours = theirs.",
         widget=forms.Textarea(attrs={"rows": 3, "class": "code", **PLAIN}),
     )
     serves = forms.CharField(
@@ -83,6 +96,8 @@ class UpstreamForm(forms.Form):
             del self.fields["region"]
         else:
             self.fields["region"].help_text = f"Such as {addresses.sample_region(kind)}."
+        if kind is not Kind.BEDROCK:
+            del self.fields["profile"]
         if kind is not Kind.VERTEX:
             del self.fields["project"]
         usual = addresses.usual(kind, "REGION")
@@ -115,6 +130,7 @@ class UpstreamForm(forms.Form):
             given["serves"],
             given["headers"],
             given["first_byte_seconds"],
+            given.get("profile", ""),
         )
 
 
@@ -124,6 +140,7 @@ def as_typed(upstream: Upstream) -> dict[str, Any]:
         "name": upstream.name,
         "base_url": upstream.base_url,
         "region": upstream.region,
+        "profile": upstream.profile,
         "project": upstream.project,
         "models": "\n".join(f"{ours} = {theirs}" for ours, theirs in upstream.model_names.items()),
         "serves": "\n".join(upstream.serves),

@@ -11,11 +11,12 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from keystead.errors import ConfigurationError, KeysteadError
+from keystead.server import cloud_names
 from keystead.server.console.access import for_those_who, now
 from keystead.server.console.upstream_forms import KINDS, CredentialForm, UpstreamForm, as_typed
 from keystead.server.organizations.models import Membership
 from keystead.server.upstream_shape import Kind
-from keystead.server.upstreams import credentials, methods, operations
+from keystead.server.upstreams import credentials, methods, naming, operations
 from keystead.server.upstreams.methods import Method
 from keystead.server.upstreams.models import Upstream
 
@@ -100,6 +101,8 @@ def edit(request: HttpRequest, member: Membership, upstream: Upstream) -> HttpRe
         "kind": KINDS[kind][0],
         "methods": usable(kind),
         "credential": _described(upstream),
+        "names": naming.together(naming.all_of(upstream)),
+        "names_of": cloud_names.VERSION,
         "method": next((row.label for row in methods.METHODS[kind] if row.id == upstream.method), ""),
     }
     return render(request, "console/upstream.html", page, status=_status(form))

@@ -241,7 +241,7 @@ class Pool:
         upstream: what was configured.
         adapter: how its kind is asked.
         credential: what it is shown.
-        models: its names for models.
+        models: its names for models: the administrator's, then what is known of its cloud.
         prefix: path of the base URL, before every target.
         host: value of the Host header.
         head: the lines that are the same every time, but for the credential's.
@@ -255,7 +255,7 @@ class Pool:
         parts = place_of(upstream.base_url)
         self.upstream = upstream
         self.adapter = adapter
-        self.models = upstream.models
+        self.models = {**upstream.known, **upstream.models}
         self.credential = upstream.credential or NO_CREDENTIAL
         self.prefix = upstream.prefix.encode("ascii")
         self.host = parts.netloc.encode("ascii")

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from keystead.errors import UsageError
+from keystead.server.cloud_names import PROFILES
 from keystead.server.outbound import Reach, permitted
 from keystead.server.upstream_shape import Kind
 from keystead.server.upstreams.methods import check_lawful
@@ -95,6 +96,22 @@ def check_project(kind: Kind, project: str) -> str:
     if project and not _PROJECT.fullmatch(project):
         raise UsageError("project is not the id of a Google Cloud project.", hint="Such as models-prod.")
     return project
+
+
+def check_profile(kind: Kind, profile: str) -> str:
+    """Return where requests may be processed; nothing but for Bedrock, whose inference profiles say it.
+
+    Raises:
+        UsageError: there is no such profile.
+    """
+    if kind is not Kind.BEDROCK:
+        return ""
+    if profile not in PROFILES:
+        raise UsageError(
+            f"profile: {profile[:60]!r} is no inference profile of Amazon's.",
+            hint=f"Choose one of {', '.join(filter(None, PROFILES))}, or none for the region's geography.",
+        )
+    return profile
 
 
 def check_base_url(text: str, within: Reach) -> str:

@@ -7,7 +7,7 @@ from typing import Final, cast
 from keystead.environment import Environment
 from keystead.errors import ConfigurationError, KeysteadError
 from keystead.secret import Secret
-from keystead.server import cloud_credentials, outbound
+from keystead.server import cloud_credentials, cloud_names, outbound
 from keystead.server.fixed_credential import NO_CREDENTIAL, FixedCredential, Header
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_shape import (
@@ -107,6 +107,7 @@ def shape(upstream: Upstream, credential: UpstreamCredential, addresses: Address
         upstream.base_url,
         credential,
         models=upstream.model_names,
+        known=cloud_names.names(Kind(upstream.kind), upstream.region, upstream.profile),
         serves=tuple(upstream.serves),
         headers=tuple(upstream.headers.items()),
         region=upstream.region,
@@ -127,8 +128,11 @@ def _shown(value: str, secret: bool) -> str:
     return value if not secret or is_reference(value) else "kept, encrypted"
 
 
-def tried(upstream: Upstream, server: ServerSettings) -> trial.Outcome:
-    """Read an upstream's credential and ask it; a reference that is a command may take up to a minute."""
+def tried(upstream: Upstream, server: ServerSettings, model: str = "") -> trial.Outcome:
+    """Read an upstream's credential and ask it; a reference that is a command may take up to a minute.
+
+    ``model`` is as in :func:`.trial.ask`.
+    """
     try:
         asked = shape(upstream, made(upstream, read(upstream, server), server))
         if isinstance(asked.credential, RenewedCredential):
@@ -137,4 +141,4 @@ def tried(upstream: Upstream, server: ServerSettings) -> trial.Outcome:
         return trial.Outcome(works=False, sentence=f"{error.message} {error.hint}" if error.hint else error.message)
     except CredentialUnavailable as error:
         return trial.Outcome(works=False, sentence=f"Its credential cannot be had: {error}")
-    return trial.ask(asked, outbound.upstream_reach(server))
+    return trial.ask(asked, outbound.upstream_reach(server), model)

@@ -15,6 +15,8 @@ class Upstream(models.Model):
         kind: a value of :class:`~keystead.server.upstream_shape.Kind`.
         base_url: without a slash at its end.
         region: of a cloud, and the next its project; empty elsewhere.
+        profile: where Bedrock may process a request, a key of :data:`~keystead.server.cloud_names.PROFILES`; empty for
+            the geography of its region.
         model_names: the upstream's model identifier by the client's.
         serves: entries of the models it is asked for; empty is every model.
         headers: name and value of lines that every request gets; never a credential.
@@ -36,6 +38,7 @@ class Upstream(models.Model):
     base_url = models.CharField(max_length=500)
     region = models.CharField(max_length=64, blank=True)
     project = models.CharField(max_length=64, blank=True)
+    profile = models.CharField(max_length=16, blank=True, default="")
     model_names = models.JSONField(default=dict)
     serves = models.JSONField(default=list)
     headers = models.JSONField(default=dict)

@@ -44,6 +44,7 @@ class Draft:
     serves: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     first_byte_seconds: float | None = None
+    profile: str = ""
 
 
 def require(member: Membership) -> None:
@@ -258,6 +259,7 @@ def _checked(kind: Kind, draft: Draft, server: ServerSettings) -> dict[str, Any]
         "base_url": addresses.check_base_url(base_url, outbound.upstream_reach(server)),
         "region": region,
         "project": addresses.check_project(kind, draft.project),
+        "profile": addresses.check_profile(kind, draft.profile),
         "model_names": addresses.check_models(draft.models),
         "serves": addresses.check_serves(draft.serves),
         "headers": addresses.check_headers(kind, draft.headers),

@@ -1,7 +1,7 @@
 """One small real request to an upstream, and what its answer means: the test button, and the proof at the start."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -50,15 +50,16 @@ class Question:
         return "POST" if self.body else "GET"
 
 
-def ask(upstream: Upstream, within: Reach) -> Outcome:
+def ask(upstream: Upstream, within: Reach, model: str = "") -> Outcome:
     """Ask the upstream, through the same guard as its requests.
 
     Args:
         upstream: with its credential.
         within: what the operator has opened.
+        model: where a model has to be named, a client's name of it; empty for the usual one.
     """
     try:
-        for question in questions(upstream):
+        for question in questions(upstream, model):
             answer = outbound.ask(
                 question.method,
                 upstream.base_url + question.path,
@@ -76,9 +77,15 @@ def ask(upstream: Upstream, within: Reach) -> Outcome:
     return verdict(answer.status, question)
 
 
-def questions(upstream: Upstream) -> list[Question]:
+def usual_model(models: Iterable[str], serves: Iterable[str]) -> str:
+    """Return the model that is asked for: the first that an administrator named, or the one that every account has."""
+    return next(iter((*models, *serves)), _USUAL_MODEL)
+
+
+def questions(upstream: Upstream, model: str = "") -> list[Question]:
     """Return what is asked, one after the other until an address is there."""
-    model = next(iter(upstream.models.values()), "") or next(iter(upstream.serves), _USUAL_MODEL)
+    model = model or usual_model(upstream.models, upstream.serves)
+    model = upstream.models.get(model) or upstream.known.get(model, model)
     messages = {"messages": [{"role": "user", "content": "."}]}
     counting = Question("/v1/messages/count_tokens", _body({"model": model, **messages}))
     listing = Question("/v1/models?limit=1")

@@ -164,3 +164,29 @@ def test_every_kind_is_offered_and_the_gateway_can_ask_it(browser: Any) -> None:
 
     offered = browser.get("/upstreams/new").content.decode()
     assert {kind for kind in Kind if f"/upstreams/new/{kind}" in offered} == ADAPTERS.keys() == set(Kind)
+
+
+def test_the_page_says_what_names_become_and_where_requests_may_be_processed(browser: Any) -> None:
+    assert "Where requests may be processed" not in text(browser.get("/upstreams/new/vertex"))
+    page = add(browser, "bedrock", base_url="", region="eu-central-1", models="claude-opus-5-5 = ours")
+    address = page.headers["location"]
+    shown = browser.get(address)
+    assert "claude-opus-5-5 ours by your own names for models" in text(shown)
+    assert "claude-opus-5 eu.anthropic.claude-opus-5 the profile of the European Union, by the region" in text(shown)
+    given = {"name": "Ours", "region": "eu-central-1", "base_url": the_only().base_url, "version": "1"}
+    assert browser.post(address, given | {"profile": "mars"}).status_code == 422
+    assert browser.post(address, given | {"profile": "global"}).status_code == 302
+    assert "claude-opus-5 global.anthropic.claude-opus-5 the profile of every commercial region, as chosen" in text(
+        browser.get(address)
+    )
+    add(browser, name="Plain")
+    assert "What names become" not in text(browser.get(add(browser, name="Other").headers["location"]))
+
+
+def test_the_test_of_a_cloud_asks_by_the_clouds_name(browser: Any) -> None:
+    with local_server({"*": (400, "application/json", {"message": "messages: too short"})}) as server:
+        page = add(browser, "bedrock", base_url=server.url, region="eu-central-1", serves="claude-sonnet-4-5")
+        browser.post(f"{page.headers['location']}/credential/api_key", {"key": "k"})
+        browser.post(f"{page.headers['location']}/test")
+    assert the_only().works
+    assert server.asked[0].path == "/model/eu.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke"

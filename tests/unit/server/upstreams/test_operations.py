@@ -9,6 +9,7 @@ import pytest
 
 from keystead.errors import ConfigurationError, PolicyDenied, UsageError
 from keystead.server.changes import CHANGES, Change
+from keystead.server.fixed_credential import NO_CREDENTIAL
 from keystead.server.settings import ServerSettings
 from keystead.server.upstream_shape import Kind
 
@@ -158,3 +159,35 @@ def test_an_outcome_of_an_older_state_is_not_kept(administrator: "Membership") -
     operations.tested(administrator, upstream, works=False, result="It refused.", now=NOW)
     kept = Upstream.objects.get()
     assert (kept.works, kept.checked_result, kept.enabled) == (False, "It refused.", False)
+
+
+def test_where_bedrock_may_process_requests_is_chosen_from_amazons_profiles(administrator: "Membership") -> None:
+    add(administrator, "A", Kind.BEDROCK, region="eu-central-1", profile="global")
+    add(administrator, "B", Kind.VERTEX, region="global", project="p-1", profile="global")
+    with pytest.raises(UsageError, match="profile: 'mars' is no inference profile") as refused:
+        add(administrator, "C", Kind.BEDROCK, region="eu-central-1", profile="mars")
+    assert "Choose one of region, us, eu," in (refused.value.hint or "")
+    assert names(administrator) == ["A", "B"]
+
+
+def test_what_a_name_becomes_is_the_administrators_word_then_the_clouds(administrator: "Membership") -> None:
+    from keystead.server.upstreams import credentials, naming
+
+    mine = {"claude-opus-5-5": "arn:aws:bedrock:eu-central-1:1:application-inference-profile/x"}
+    upstream = add(administrator, kind=Kind.BEDROCK, region="eu-central-1", models=mine)
+    assert naming.of(upstream, "claude-opus-5-5")[1:] == (mine["claude-opus-5-5"], "by your own names for models")
+    assert naming.of(upstream, "claude-opus-5") == (
+        "claude-opus-5",
+        "eu.anthropic.claude-opus-5",
+        "the profile of the European Union, by the region",
+    )
+    assert naming.of(upstream, "claude-opus-4-1").why == (
+        "the region alone: no profile within the geography of eu-central-1 is known"
+    )
+    assert naming.of(upstream, "claude-opus-99") == ("claude-opus-99", "claude-opus-99", "as it is")
+    listed = naming.all_of(upstream)
+    assert listed[0].name == "claude-opus-5-5"
+    assert len(listed) == len({one.name for one in listed})
+    shape = credentials.shape(upstream, NO_CREDENTIAL)
+    assert (shape.models, shape.known["claude-opus-5"]) == (mine, "eu.anthropic.claude-opus-5")
+    assert naming.all_of(add(administrator, "Plain")) == []

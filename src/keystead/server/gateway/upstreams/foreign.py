@@ -51,11 +51,13 @@ def request(pool: "Pool", head: RequestHead, path: str, body: bytes, dropped: fr
 
 
 def model_of(pool: "Pool", head: RequestHead, facts: RequestFacts) -> str:
-    """Return this cloud's name for the model: the administrator's, else the one of a client that speaks its format."""
-    known = pool.models.get(facts.model)
-    if known is None and head.own is not None and head.own.kind is pool.upstream.kind:
+    """Return this cloud's name for the model.
+
+    The administrator's comes first, then the one of a client that speaks its format, then the one that is known.
+    """
+    if head.own is not None and head.own.kind is pool.upstream.kind and facts.model not in pool.upstream.models:
         return head.own.model
-    return known or facts.model
+    return pool.models.get(facts.model, facts.model)
 
 
 def version_of(pool: "Pool", head: RequestHead) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from keystead.server.gateway.ports import Unsigned
 from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.upstreams import foreign
 from keystead.wire import model_scan
 from keystead.wire.model_scan import RequestFacts
 
@@ -16,8 +17,8 @@ _SMALL: Final = 16_384
 
 def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -> Sequence[bytes]:
     """Return the request with the upstream's credential in place of the client's, and its name for the model."""
-    model = pool.models.get(facts.model)
-    if model is not None:
+    model = facts.model if not pool.models and head.own is None else foreign.model_of(pool, head, facts)
+    if model != facts.model:
         body = model_scan.renamed(body, model)
     lines, length = head.upstream_lines(pool), len(body)
     end = b"\r\n\r\n" if pool.credential.fixed is not None else _signature(pool, head, body)
