@@ -41,6 +41,13 @@ def book(*rows: Price) -> PriceBook:
         ("claude-3-haiku-20240307", Usage(1), "0.000000"),
         ("claude-3-haiku-20240307", Usage(2), "0.000001"),
         ("claude-opus-4-6", Usage(web_searches=1), "0.010000"),
+        ("claude-fable-5", Usage(cache_read=1_000_000), "1.000000"),
+        ("claude-fable-5-1", Usage(cache_read=1_000_000), "0.250000"),
+        ("claude-fable-5-2", Usage(1_000_000, 1_000_000, 1_000_000, 2_000_000, 1_000_000), "74.200000"),
+        ("claude-mythos-5-1", Usage(cache_read=1_000_000), "0.250000"),
+        ("claude-sonnet-5-5", Usage(cache_read=1_000_000, output=1_000_000), "10.100000"),
+        ("claude-haiku-5-5", Usage(60_000, 10_000, 20_000, 20_000, 10_000), "0.014450"),
+        ("claude-haiku-5-5", Usage(60_001, 10_000, 20_000, 20_000, 10_000), "0.072251"),
     ],
 )
 def test_the_shipped_list_gives_these_costs(model: str, usage: Usage, dollars: str) -> None:
@@ -54,10 +61,16 @@ def test_every_shipped_row_is_whole_numbers_and_finds_itself() -> None:
     for row in SHIPPED.prices:
         assert all(type(rate) is int and rate >= 0 for rate in row.rates)
         day = (row.since - date(1970, 1, 1)).days
-        assert SHIPPED.find(row.upstream, row.model.removesuffix("*"), day, 0) == (row, True)
+        assert SHIPPED.find(row.upstream, row.model.removesuffix("*"), day, row.prompt_over + 1) == (row, True)
 
 
-@pytest.mark.parametrize("model", ["claude-opus-4-9", "claude-opus-50", "claude-sonnet-5-5", "gpt-x", "", "=1+1"])
+def test_a_price_that_fell_is_another_from_that_day_on() -> None:
+    days = [(day - date(1970, 1, 1)).days for day in (date(2026, 10, 6), date(2026, 10, 7))]
+    costs = [SHIPPED.cost("anthropic", "claude-sonnet-5-5", day, Usage(cache_read=1_000_000)).micro for day in days]
+    assert costs == [200_000, 100_000]
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-9", "claude-opus-50", "claude-sonnet-5-6", "gpt-x", "", "=1+1"])
 def test_a_model_without_a_row_of_its_own_is_an_estimate(model: str) -> None:
     cost = SHIPPED.cost("anthropic", model, DAY, ONE)
     assert cost.is_estimate
