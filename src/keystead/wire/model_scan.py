@@ -30,6 +30,8 @@ _CONVERSATION: Final = frozenset({"messages", "metadata", "system"})
 """Fields in which a ``model`` is what somebody said, and not one to be used."""
 _HARMLESS: Final = _CONVERSATION | {"model", "stream"}
 """Fields that name no other model."""
+_INSTEAD: Final = frozenset({"fallback", "fallback_models", "fallbacks", "models"})
+"""Fields by which servers of these formats are told what to ask where the model does not answer: texts, or objects."""
 
 
 class RequestFacts(NamedTuple):
@@ -66,7 +68,9 @@ def _fast(body: bytes) -> RequestFacts | None:
     if values is None:
         return None
     for name, value in values.items():
-        if name not in _HARMLESS and (name.lower() == "model" or _may_name_one(bytes(value))):
+        if name in _HARMLESS:
+            continue
+        if name.lower() == "model" or name.lower() in _INSTEAD or _may_name_one(bytes(value)):
             return None
     model = _MODEL.fullmatch(values.get("model", b""))
     stream = _STREAM.get(bytes(values["stream"])) if "stream" in values else False
@@ -149,6 +153,8 @@ def _facts(document: Any) -> RequestFacts | BodyFault:
     model, stream = document["model"], document.get("stream")
     if not isinstance(model, str) or not model or len(model) > 256:
         return BodyFault("model: must be a string of 1 to 256 characters.")
+    if not model.isprintable():  # neither a database nor a log takes all of the others, and no model is called so
+        return BodyFault("model: must be a name of printable characters.")
     if not isinstance(stream, bool | None):
         return BodyFault("stream: must be true or false.")
     limits = [document.get(name) for name in _LIMITS]
@@ -157,9 +163,30 @@ def _facts(document: Any) -> RequestFacts | BodyFault:
 
 
 def _others(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the models that parts of a request name, such as a tool that asks another model."""
+    """Yield the models that parts of a request name: a tool that asks another one, or what is asked instead."""
     for name, value in document.items():
+        if name.lower() in _INSTEAD:
+            yield from _asked_instead(value)
+            continue
         parts = value if isinstance(value, list) else [value]
         for part in parts if name not in _CONVERSATION else ():
             if isinstance(part, dict) and isinstance(part.get("model"), str):
                 yield part["model"]
+
+
+def _asked_instead(value: Any) -> Iterator[str]:
+    """Yield the models of a field that says what is asked where the model does not answer.
+
+    Known are a name, a list of names, a list of objects with a ``model``, and lists of names by the model's name.
+    """
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict) and isinstance(part.get("model"), str):
+            yield part["model"]
+        elif isinstance(part, dict):
+            yield from (name for names in part.values() if isinstance(names, list) for name in names if _is_text(name))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

@@ -14,7 +14,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["model", "stream", "a"]), inner),
     max_leaves=12,
 )
-NAME = st.text(st.characters(min_codepoint=33, max_codepoint=1000), min_size=1, max_size=40)
+NAME = st.text(st.characters(min_codepoint=33, max_codepoint=1000).filter(str.isprintable), min_size=1, max_size=40)
 
 
 @given(NAME, st.booleans(), st.dictionaries(st.text(max_size=8), JSON, max_size=4), st.booleans(), st.data())
