@@ -160,7 +160,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.awaiting(self._gateway.limits.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._surplus and self._exchange is None:  # a trailer says nothing that is acted upon
+        if self._in_head:  # a trailer says nothing that is acted upon, whoever answers
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
