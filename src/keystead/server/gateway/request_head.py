@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from urllib.parse import parse_qsl
 
 from keystead.server.gateway.refusals import Refusal
 from keystead.server.gateway.routes import MESSAGES, ROUTES, Format
@@ -68,6 +69,13 @@ _DROPPED: Final = frozenset(
         b"x-ms-token-aad-access-token",
         b"x-ms-token-aad-id-token",
         b"x-original-authorization",
+        # what has some servers act as if another method or address had been asked than the one that is checked here
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-rewrite-url",
         # about this connection only (RFC 9110 section 7.6.1)
         b"keep-alive",
         b"proxy-authenticate",
@@ -93,6 +101,12 @@ _CREDENTIAL: Final = re.compile(
     rb"(?:%b|sk-ant-)[0-9A-Za-z]|eyJ[\w-]+\.eyJ" % b"|".join(kind.value.encode() for kind in TokenKind)
 )
 """What the tokens of this server and the vendor's credentials look like."""
+_USUAL_TYPE: Final = b"content-type: application/json\r\n"
+_CONTENT_TYPE: Final = re.compile(rb"^content-type: ([^\r\n]*)\r\n", re.MULTILINE)
+_JSON: Final = re.compile(rb'application/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.IGNORECASE)
+_MAY_NAME_MODELS: Final = re.compile(rb"[?&;](?:[dfm]|%[46][46d])", re.IGNORECASE)
+_NAMES_MODELS: Final = ("deployment", "fallback", "model")
+"""How parameters begin that some servers read a model from, and prefer to the body's."""
 
 
 class OwnFormat(NamedTuple):
@@ -180,7 +194,7 @@ def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
         Refusal: 400 or 405, it cannot be relayed.
     """
     check_line(method, target)
-    head = sort(headers)
+    head = as_json(sort(headers))
     head.target = target.partition(b"#")[0]
     route = ROUTES[head.target.partition(b"?")[0]]
     head.format, head.metered = route.format, route.metered
@@ -188,7 +202,8 @@ def of_messages(method: bytes, target: bytes, headers: Headers) -> RequestHead:
 
 
 def check_line(method: bytes, target: bytes) -> None:
-    """Refuse every method but POST, and an address with a credential in it: the query goes upstream as it came (G-07).
+    """Refuse every method but POST, and an address with a credential or a model in its query, which goes upstream as
+    it came (G-07): the model that is judged is the body's, or the one in the path.
 
     Raises:
         Refusal: 400 or 405.
@@ -201,6 +216,28 @@ def check_line(method: bytes, target: bytes) -> None:
             "There is a credential in the request's address, where logs keep it. Send it in x-api-key or as a bearer "
             "in Authorization, and replace this one.",
         )
+    if _MAY_NAME_MODELS.search(target) and _names_models(target.partition(b"?")[2].decode("latin-1")):
+        raise Refusal(400, "The request's address names a model in its query. Name it in the body alone.")
+
+
+def _names_models(query: str) -> bool:
+    named = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    return any(name.lower().startswith(_NAMES_MODELS) for name, _ in named)
+
+
+def as_json(head: RequestHead) -> RequestHead:
+    """Return the head with the body called what it was read as: JSON in UTF-8.
+
+    Told another media type, another charset or two of them, a server could read the body as something else, such as a
+    form in which another model stands.
+    """
+    lines = head.forward
+    if lines.count(b"content-type: ") == 1 and (lines.startswith(_USUAL_TYPE) or b"\r\n" + _USUAL_TYPE in lines):
+        return head
+    said = _CONTENT_TYPE.findall(lines)
+    if len(said) != 1 or not _JSON.fullmatch(said[0]):
+        head.forward = _CONTENT_TYPE.sub(b"", lines) + _USUAL_TYPE
+    return head
 
 
 def sort(headers: Headers) -> RequestHead:
@@ -213,7 +250,10 @@ def sort(headers: Headers) -> RequestHead:
     forward: Headers = []
     for name, value in headers:
         if name not in _NOT_FORWARDED:
-            forward.append((name, value))
+            if (
+                b"_" not in name
+            ):  # what WSGI and CGI take for the same name with "-", and so for one that is not passed on
+                forward.append((name, value))
         elif name in _READ:
             if name in read:
                 raise Refusal(400, f"The header {name.decode('ascii')} was sent twice. Send it once.")

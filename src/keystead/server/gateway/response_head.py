@@ -7,18 +7,33 @@ from typing import Final
 from keystead.wire.http1 import ResponseHead
 
 _NOT_RELAYED: Final = (
+    # about the upstream's own connection, host or cookies
     b"alt-svc",
+    b"clear-site-data",
     b"connection",
     b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-connection",
-    b"set-cookie",
+    b"nel",
+    b"proxy-[^:]*",
+    b"refresh",
+    b"report-to",
+    b"reporting-endpoints",
+    b"set-cookie2?",
     b"strict-transport-security",
     b"trailer",
     b"upgrade",
+    # where the upstream wants to be signed in to; a client of ours would take that for where it signs in
+    b"authentication-info",
+    b"www-authenticate",
+    # what an edge before this server acts upon, which then serves a file or an address of its own
+    b"x-accel-[^:]*",
+    b"x-lighttpd-send-[^:]*",
+    b"x-reproxy-url",
+    b"x-sendfile[^:]*",
+    # said by this server alone
+    b"x-keystead-warning",
     b"x-request-id",
 )
-"""Headers of the answer that are about the upstream's own connection, host or cookies."""
+"""Headers of the answer that end here, as patterns."""
 
 
 def _lines_of(names: Iterable[bytes]) -> "re.Pattern[bytes]":

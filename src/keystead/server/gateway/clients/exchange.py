@@ -16,7 +16,7 @@ from keystead.server.gateway.clients.request import Request, model_of
 from keystead.server.gateway.exchange import Exchange
 from keystead.server.gateway.ports import Kind
 from keystead.server.gateway.refusals import Refusal
-from keystead.server.gateway.request_head import Headers, OwnFormat, RequestHead, check_line, sort
+from keystead.server.gateway.request_head import Headers, OwnFormat, RequestHead, as_json, check_line, sort
 from keystead.server.policy import Principal
 from keystead.server.policy.decide import Deny
 from keystead.wire.model_scan import RequestFacts
@@ -75,7 +75,7 @@ class OwnFormatExchange(Exchange):
             Refusal: 400, 404 or 405, it cannot be relayed.
         """
         check_line(method, target)
-        head = sort(headers)
+        head = as_json(sort(headers))
         head.target = target.partition(b"#")[0]
         path, _, query = head.target.partition(b"?")
         self._address = self._dialect.address(path.decode("latin-1"), query)
