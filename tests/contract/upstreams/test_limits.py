@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cloud_models import FORMATS
+from upstreams import upstream
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.server.allowances import Allowances, LimitTruth
@@ -16,8 +18,9 @@ from keystead.server.policy.limits import Beyond, Limit, Measure, Period, Scope
 from keystead.server.telemetry.exposition import text
 from keystead.server.telemetry.metrics import Metrics, State
 from keystead.server.usage.price_list import SHIPPED
-from keystead.server.usage.prices import PriceBook
+from keystead.server.usage.prices import Price, PriceBook, Rates
 from keystead.server.usage.record import cost_of
+from keystead.testing.messages_api import MessagesApi
 
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
@@ -41,7 +44,7 @@ def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Runn
             return Ledger([{}] * (len(borders) - 1) + [{("mem_1", measure, period): [(now, spent)]}], {})
 
         truth = LimitTruth(lambda: {"org_1": [row]}, lambda _: {}, ledger)
-        made.append(Allowances(truth, BOOK, SYSTEM_CLOCK, Changes()))
+        made.append(Allowances(truth, more.pop("book", BOOK), SYSTEM_CLOCK, Changes()))
         return serve(allowances=made[-1], **more), made[-1]
 
     yield start
@@ -129,6 +132,23 @@ def test_beyond_a_metered_flat_rate_the_ledger_says_what_is_covered_and_keys_are
     rows = running.ledger.wait(3)
     assert [row.covered_micro for row in rows] == [1, 0, None]
     assert all(cost_of(row, BOOK).micro > 1 for row in rows)
+
+
+@pytest.mark.requirement("G-02 reservation")
+def test_a_request_holds_what_it_may_cost_at_the_upstream_that_is_asked_first(
+    under: "Callable[..., tuple[Running, Allowances]]", api: MessagesApi
+) -> None:
+    """Which need not be the first there is: that one may not serve the model."""
+    dear, cheap = (Rates(*[dollars * 10**6] * 5) for dollars in (900_000, 1))
+    rows = [Price("dear", "*", date(2024, 1, 1), dear), Price("cheap", "*", date(2024, 1, 1), cheap)]
+    upstreams = [upstream(api.base_url, "dear", serves=("opus",)), upstream(api.base_url, "cheap")]
+    running, allowances = under(
+        1_000_000, Measure.SPEND, Period.MONTHLY, upstreams=upstreams, book=PriceBook(rows, SHIPPED.default)
+    )
+    assert running.ask().status == 200
+    (row,) = running.ledger.wait()
+    assert row.upstream == "cheap"
+    assert 0 < used(allowances) < 1_000
 
 
 @pytest.mark.requirement("G-03 once")

@@ -137,15 +137,17 @@ class Exchange(Metered):
         self._model, self._stream = facts.model, facts.stream
         principal = self._check(facts)
         upstreams = choice.of_caller(gateway, principal)
+        first = upstreams[0]
+        if len(upstreams) > 1 or not choice.is_plain(first, self._head):  # there is something to choose
+            self._attempts = Attempts(self._candidates(principal, upstreams), facts, body)
+            first = self._attempts.left[0]
         if self._head.metered:
-            self._reserve(principal, facts.max_tokens, upstreams[0])
-        if len(upstreams) == 1 and choice.is_plain(upstreams[0], self._head):  # nothing to choose
-            self.dispatched = True
-            self._try(upstreams[0], facts, body)
+            self._reserve(principal, facts.max_tokens, first)
+        self.dispatched = True  # and nothing in between: whoever holds something is settled from here on
+        if self._attempts is None:
+            self._try(first, facts, body)
         else:
-            self._attempts = attempts = Attempts(self._candidates(principal, upstreams), facts, body)
-            self.dispatched = True
-            self._ask_next(attempts)
+            self._ask_next(self._attempts)
 
     def _reserve(self, principal: Principal, most: int | None, first: Upstream) -> None:
         """Hold what this may use of the caller's limits; what is refused is written down.

@@ -1,6 +1,7 @@
 """The server itself: HTTP/1.1 on an :mod:`asyncio` protocol, one task per request."""
 
 import asyncio
+import contextlib
 import hmac
 import itertools
 import json
@@ -326,7 +327,8 @@ class _Answer:
     def _reset(self) -> None:
         """Cut the connection with a reset rather than an orderly end."""
         raw = self.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # the other end was quicker
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _head(self, status: int, streamed: bool, framing: str, length: int) -> bytes:
