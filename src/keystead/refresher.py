@@ -106,9 +106,7 @@ class Refresher:
         if login is None:
             raise NoCredential("The sign-in was removed in the meantime.", hint="Run `keystead login`.")
         if login.retired_at is not None:
-            raise CredentialRejected(
-                f"{login.issuer} has ended this sign-in.", hint="Run `keystead login` to sign in again."
-            )
+            raise _ended(login)
         return login
 
     def _not_due(self, kind: LoginKind, rejected: int | None) -> Login | None:
@@ -147,9 +145,9 @@ class Refresher:
         now = self._clock.now()
         try:
             tokens = conversation.run(refresh.refresh(login, now), self._transport_factory(), self._clock)
-        except CredentialRejected:
+        except CredentialRejected as error:
             self._store.save(replace(login, retired_at=now))
-            raise
+            raise _ended(login) from error
         except KeysteadError as error:
             if backoff is not None and (pause := backoff.failed(login.token_endpoint, error)) is not None:
                 error.hint = _when(pause, self._clock.now())
@@ -200,6 +198,11 @@ def _turn(
                 made = look()
                 break
         yield made
+
+
+def _ended(login: Login) -> CredentialRejected:
+    fix = "Run `keystead login` to sign in again, or `keystead logout` to go on without it."
+    return CredentialRejected(f"{login.issuer} has ended this sign-in.", hint=fix)
 
 
 def _require_no_pause(login: Login, pause: "Pause | None", now: float) -> None:

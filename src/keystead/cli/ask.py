@@ -41,6 +41,8 @@ _ERRORS: Final[Mapping[str, tuple[type[KeysteadError], str]]] = {
     "api_error": (ServerFailure, "Try again in a while."),
 }
 """Error type of the API -> class of ours, and the fix."""
+_OUTSIDE: Final = "availableModels"
+"""What a gateway names when a policy leaves the model out."""
 _LARGEST_ERROR: Final = 1 << 20
 
 
@@ -206,6 +208,8 @@ def failure(status: int, headers: Mapping[str, str], body: bytes, access: Access
 
 def _translate(error: ApiError, access: Access, retry_after: str | None) -> KeysteadError:
     kind, hint = _ERRORS.get(error.type, (KeysteadError, "Run keystead status to see what was asked."))
+    if kind is ConfigurationError and _OUTSIDE in error.message:
+        hint = "Choose another model with --model, or ask the administrator of the organization for this one."
     if kind is RateLimited and retry_after and retry_after.isascii() and retry_after.isdigit():
         hint = f"Try again in {int(retry_after)} s."
     return kind(f"{access.api_base} says {error.type}: {error.message}", hint=hint)

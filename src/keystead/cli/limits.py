@@ -1,7 +1,7 @@
 """``keystead limits``: what is left of the limits that hold here, as the gateway says it now."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,9 +9,11 @@ import click
 
 from keystead.cli.ask import failure, rejected
 from keystead.cli.exits import visible
-from keystead.cli.paper import Paper
+from keystead.cli.paper import Paper, relative
 from keystead.cli.purse import checked
 from keystead.cli.surroundings import Surroundings
+from keystead.client import Client
+from keystead.drivers.transport import Transport
 from keystead.errors import ServerFailure
 from keystead.release import Access, Authorized
 from keystead.secret import Secret
@@ -46,7 +48,8 @@ def limits(surroundings: Surroundings, *, wants_json: bool) -> None:
     A server that does not tell is said to be one; that is no error. Exit code: 0 answered, 4 no usable credential, 75
     the server cannot be asked now, 77 refused by a rule.
     """
-    access, found = ask(surroundings)
+    client = surroundings.client()
+    access, found = ask(client, client.access(checked(surroundings, client)), surroundings.network)
     now = surroundings.clock.now()
     if wants_json:
         click.echo(json.dumps(document(access, found), indent=2))
@@ -55,17 +58,17 @@ def limits(surroundings: Surroundings, *, wants_json: bool) -> None:
         click.echo("\n".join(lines(access, found, now, paper)), color=paper.colour)
 
 
-def ask(surroundings: Surroundings) -> tuple[Access, tuple[Standing, ...] | None]:
+def ask(
+    client: Client, access: Access, transport: Callable[[], Transport]
+) -> tuple[Access, tuple[Standing, ...] | None]:
     """Return whom was asked, and each limit that holds, the nearest first; None where the server tells none.
 
     Raises:
-        KeysteadError: there is no credential, it is refused, or the server gives no answer.
+        KeysteadError: the credential is refused, or the server gives no answer.
     """
-    client = surroundings.client()
-    access = client.access(checked(surroundings, client))
     if access.route is not None or not isinstance(access, Authorized):
         return access, None  # a cloud has no such address
-    network = surroundings.network()
+    network = transport()
     response = network.send(_request(access))
     if access.is_refused(response.status):
         access = client.again(access)
@@ -149,6 +152,8 @@ def said(one: Standing, now: float) -> str:
     parts = [f"{one.percent}% used", left] if is_money else [f"{one.used} of {one.amount} used"]
     if one.resets_at is not None and is_money:
         parts.append(f"resets {'from ' if one.is_gradual else ''}{_moment(one.resets_at, now)}")
+    if one.resets_at is not None and not is_money and not one.remaining:
+        parts.append(f"again {relative(one.resets_at, now)}")
     if one.beyond == "metered":
         parts.append("then billed")
     elif is_money and not one.remaining:

@@ -31,7 +31,7 @@ def require_auth(
 
     For a job that would otherwise skip what needs a credential and go green. Fields are those of keystead expect.
     Nobody is asked, and without --verify nothing is sent. Exit code: 0 there is one, 4 none or a rejected one, 75 it
-    could not be verified, 78 another one than required, or a broken one.
+    could not be verified, 77 refused by a rule, 78 another one than required, or a broken one.
     """
     surroundings: Surroundings = context.obj
     required = parse(fields)

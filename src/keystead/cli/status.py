@@ -151,9 +151,23 @@ def facts(winner: Candidate, now: float, answer: "Verification | None" = None) -
         ("Billing", _BILLING_WORDS[winner.billing]),
         ("Expires", f"{moment(winner.expires_at)}, {relative(winner.expires_at, now)}" if winner.expires_at else ""),
         ("State", f"{answer.verdict}: {answer.reason}" if answer else _state(winner)),
+        ("Limits", _limits(answer, now)),
         ("Sent to", f"{winner.api_base} in the header {winner.header}" if winner.api_base and winner.header else ""),
         ("Upstream", _upstream(winner.upstream)),
     ]
+
+
+def _limits(answer: "Verification | None", now: float) -> str:
+    """Return the nearest limit, and how many there are besides."""
+    if answer is None or answer.limits is None:
+        return ""
+    if not answer.limits:
+        return "none"
+    from keystead.cli.limits import called, said
+
+    nearest, *others = answer.limits
+    more = f"; keystead limits shows {len(others)} more" if others else ""
+    return visible(f"{called(nearest)} {said(nearest, now)}{more}")
 
 
 def _account(account: Account | None) -> str:

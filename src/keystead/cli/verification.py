@@ -7,14 +7,24 @@ list of models, which costs nothing. A helper runs and a sign-in is renewed as t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keystead.cli.surroundings import Surroundings
 from keystead.credentials import Account, CloudCredential, Login, OAuthTokens
-from keystead.errors import CloudNotReady, ExpectationFailed, KeysteadError, SignInRequired, TemporaryFailure
-from keystead.release import Authorized
+from keystead.errors import (
+    CloudNotReady,
+    ExpectationFailed,
+    KeysteadError,
+    PolicyDenied,
+    SignInRequired,
+    TemporaryFailure,
+)
+from keystead.release import GATEWAY, Authorized
 from keystead.secret import Secret
 from keystead.sources.candidate import Candidate
+
+if TYPE_CHECKING:
+    from keystead.wire.limits import Standing
 
 _LOCK_PATIENCE: Final = 10.0
 
@@ -22,17 +32,20 @@ _LOCK_PATIENCE: Final = 10.0
 class Verdict(StrEnum):
     """What came of asking.
 
-    VERIFIED: accepted just now. REJECTED: refused. UNVERIFIABLE: nobody who could know has answered.
+    VERIFIED: accepted just now. REJECTED: not accepted. REFUSED: known, and a rule of the server lets it do nothing.
+    UNVERIFIABLE: nobody who could know has answered.
     """
 
     VERIFIED = "verified"
     REJECTED = "rejected"
+    REFUSED = "refused"
     UNVERIFIABLE = "unverifiable"
 
 
 EXIT_CODES: Final[Mapping[Verdict, int]] = {
     Verdict.VERIFIED: 0,
     Verdict.REJECTED: SignInRequired.exit_code,
+    Verdict.REFUSED: PolicyDenied.exit_code,
     Verdict.UNVERIFIABLE: TemporaryFailure.exit_code,
 }
 
@@ -45,20 +58,23 @@ class Verification:
         reason: why it is that, a clause without a final dot.
         candidate: as it was asked about, with the account its issuer names now.
         warnings: sentences about what is not as it was stored.
+        limits: what is left of those that hold, the nearest first; None where nobody tells.
     """
 
     verdict: Verdict
     reason: str
     candidate: Candidate
     warnings: tuple[str, ...] = ()
+    limits: "tuple[Standing, ...] | None" = None
 
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.verdict]
 
-    def to_json(self) -> dict[str, str | list[str]]:
+    def to_json(self) -> dict[str, Any]:
         """Return the shape of ``verification`` in ``--json`` outputs."""
-        return {"state": self.verdict, "reason": self.reason, "warnings": list(self.warnings)}
+        limits = None if self.limits is None else [one.to_json() for one in self.limits]
+        return {"state": self.verdict, "reason": self.reason, "warnings": list(self.warnings), "limits": limits}
 
 
 def verify(surroundings: Surroundings, winner: Candidate) -> Verification:
@@ -114,7 +130,27 @@ def _at_issuer(surroundings: Surroundings, authorized: Authorized) -> Verificati
     if warnings:
         _correct(surroundings, authorized, account)
     reason = f"{metadata.issuer} accepts it"
-    return Verification(Verdict.VERIFIED, reason, replace(candidate, account=account), warnings)
+    found = Verification(Verdict.VERIFIED, reason, replace(candidate, account=account), warnings)
+    return _at_gateway(surroundings, found) if candidate.source == GATEWAY else found
+
+
+def _at_gateway(surroundings: Surroundings, accepted: Verification) -> Verification:
+    """Add what the gateway says beside its issuer: that a rule lets the caller do nothing, or what is left.
+
+    One that says nothing of it, or cannot be asked, takes nothing from the issuer's word.
+    """
+    from keystead.cli import limits
+
+    client = surroundings.client()
+    try:
+        _, found = limits.ask(client, client.credential(), surroundings.network)
+    except SignInRequired as error:
+        return replace(accepted, verdict=Verdict.REJECTED, reason=error.message.rstrip("."))
+    except PolicyDenied as error:
+        return replace(accepted, verdict=Verdict.REFUSED, reason=error.message.rstrip("."))
+    except KeysteadError:
+        return accepted
+    return replace(accepted, limits=found)
 
 
 def _once_more(surroundings: Surroundings, authorized: Authorized, ask: Callable[[Authorized], Account]) -> Account:
@@ -172,4 +208,8 @@ def _at_api(surroundings: Surroundings, authorized: Authorized) -> Verification:
         if not offers:  # a portal's or proxy's page, in whatever format
             return Verification(Verdict.UNVERIFIABLE, f"{base} answered with something other than models", candidate)
         return Verification(Verdict.VERIFIED, f"{base} accepts it", candidate)
-    return Verification(Verdict.UNVERIFIABLE, f"{base} answered with HTTP {response.status}", candidate)
+    error = messages.parse_error(response.body)
+    if response.status == 403 and error is not None:
+        return Verification(Verdict.REFUSED, f"{base} says {error.message.rstrip('.')}", candidate)
+    said = f": {error.message.rstrip('.')}" if error is not None else ""
+    return Verification(Verdict.UNVERIFIABLE, f"{base} answered with HTTP {response.status}{said}", candidate)

@@ -23,7 +23,8 @@ SCHEMA = "keystead.whoami/1"
 def whoami(context: click.Context, *, verify: bool, wants_json: bool) -> None:
     """Say whose credential is used: account, organization with its id, who pays.
 
-    Without --verify nothing is sent. Exit code: 0 known or verified, 4 none or rejected, 75 it could not be verified.
+    Without --verify nothing is sent. Exit code: 0 known or verified, 4 none or rejected, 75 it could not be verified,
+    77 refused by a rule.
     """
     surroundings: Surroundings = context.obj
     winner = surroundings.client().resolve().require()

@@ -56,8 +56,13 @@ def bound(candidate: Candidate, base: BaseUrl) -> Candidate:
     return replace(
         candidate,
         billing=BillingClass.GATEWAY,
-        payer=f"whoever the gateway at {base.origin} charges ({base_url.VARIABLE} from {base.place})",
+        payer=f"whoever the gateway at {base.origin} charges ({_set_by(base)})",
     )
+
+
+def _set_by(base: BaseUrl) -> str:
+    place = base.place or ""
+    return place if base_url.VARIABLE in place else f"{base_url.VARIABLE} from {place}"
 
 
 def check_own_token(secret: Secret, name: str, *, custom: bool) -> None:

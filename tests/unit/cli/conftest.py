@@ -80,6 +80,7 @@ class Issuer:
                 },
             ),
             "POST /oauth/revoke": Response(200, {}, b""),
+            "GET /v1/me/limits": json_response(404, {}),
         }
 
     def answer(self, route: str, answer: "Response | Exception | Callable[[Request], Response]") -> None:

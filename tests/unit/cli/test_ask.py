@@ -124,6 +124,12 @@ def test_an_error_of_the_api_is_told_with_its_exit_code(ready: "Machine", status
     assert len(asked(ready)) == 1
 
 
+def test_a_model_outside_the_policy_says_who_can_allow_it(ready: "Machine") -> None:
+    words = "model b is not in your role's availableModels allowlist"
+    ready.issuer.answer("POST /v1/messages", error(400, "invalid_request_error", words))
+    assert "ask the administrator of the organization for this one" in ready.run("-p", "hi", "--model", "b").err
+
+
 def test_a_refused_sign_in_is_renewed_once(ready: "Machine") -> None:
     answers = [error(401, "authentication_error")]
     done = b"".join(sse.dump(messages.dump_event(event)) for event in (TextDelta("ok"), Finished()))

@@ -95,6 +95,13 @@ def test_what_is_used_up_says_what_follows(ready: "Machine", window: Standing, b
     assert said in " ".join(ready.run("limits").out.split())
 
 
+def test_a_rate_that_is_reached_says_when_there_is_room_again(
+    ready: "Machine", rate: Standing, clock: FakeClock
+) -> None:
+    tell(ready, replace(rate, used=60, remaining=0, percent=100, resets_at=clock.now() + 47))
+    assert "60 of 60 used, again in 47 seconds (for you)" in ready.run("limits").out
+
+
 def test_programs_get_it_as_it_came(ready: "Machine", window: Standing) -> None:
     tell(ready, window)
     document = json.loads(ready.run("limits", "--json").out)

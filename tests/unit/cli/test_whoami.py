@@ -17,13 +17,16 @@ from keystead.secret import Secret
 from keystead.stores.file import FileStore
 from keystead.testing.clock import FakeClock
 from keystead.testing.transport import json_response
-from keystead.wire import messages
+from keystead.wire import limits, messages
 from keystead.wire.http import Request, Response
+from keystead.wire.limits import Standing
+from keystead.wire.messages import ApiError
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Machine
 
 JSON = {"content-type": "application/json"}
+SUSPENDED = messages.dump_error(ApiError("permission_error", "Your membership is suspended: on leave."))
 SAME = {"sub": "per_0", "email": "old@example.com", "organization": {"id": "org_0", "name": "Old Ltd"}}
 
 
@@ -133,6 +136,8 @@ def test_each_answer_about_a_sign_in_has_its_state_and_exit_code(
         (Response(200, JSON, b"{}"), "unverifiable", 75),
         (Response(401, JSON, b"{}"), "rejected", 4),
         (Response(403, JSON, b"{}"), "unverifiable", 75),
+        (Response(403, JSON, SUSPENDED), "refused", 77),
+        (Response(529, JSON, messages.dump_error(ApiError("overloaded_error", "busy"))), "unverifiable", 75),
         (ServerUnreachable("gone"), "unverifiable", 75),
     ],
 )
@@ -189,6 +194,48 @@ def test_after_a_change_outside_the_account_shown_is_the_one_the_server_names(ma
     kept = machine.surroundings.store.load(LoginKind.GATEWAY)
     assert kept is not None
     assert kept.tokens == login.tokens
+
+
+@pytest.mark.requirement("R-06 verify")
+@pytest.mark.parametrize(
+    ("answer", "state", "code"),
+    [
+        (Response(403, JSON, SUSPENDED), "refused", 77),
+        (Response(401, JSON, messages.dump_error(ApiError("authentication_error", "no"))), "rejected", 4),
+        (Response(404, JSON, b"{}"), "verified", 0),
+        (Response(503, JSON, b""), "verified", 0),
+        (Response(200, {"content-type": "text/html"}, b"<html>"), "verified", 0),
+        (ServerUnreachable("gone"), "verified", 0),
+    ],
+)
+def test_what_the_gateway_says_of_an_accepted_sign_in_counts(
+    machine: "Machine", login: Login, answer: Response | Exception, state: str, code: int
+) -> None:
+    machine.surroundings.store.save(login)
+    machine.issuer.answer("GET /oauth/userinfo", json_response(200, SAME))
+    machine.issuer.answer("GET /v1/me/limits", answer)
+
+    outcome = machine.run("status", "--verify", "--json")
+
+    assert outcome.code == code
+    assert json.loads(outcome.out)["verification"]["state"] == state
+    if state == "refused":
+        assert "Your membership is suspended: on leave" in " ".join(machine.run("whoami", "--verify").out.split())
+
+
+def test_a_verified_status_names_the_nearest_limit(machine: "Machine", login: Login) -> None:
+    near = Standing(
+        "spl_1", "spend", "monthly", {"type": "user"}, False, "stopped", 2000, 1900, 100, 95, "USD", None, False, True
+    )
+    machine.surroundings.store.save(login)
+    machine.issuer.answer("GET /v1/me/limits", Response(200, JSON, limits.dump([near, replace(near, percent=1)])))
+
+    assert "Limits" not in machine.run("status").out
+    told = " ".join(machine.run("status", "--verify").out.split())
+    listed = json.loads(machine.run("status", "--verify", "--json").out)["verification"]["limits"]
+
+    assert "Limits Monthly spend limit 95% used, 1.00 of 20.00 USD left (for you); keystead limits shows 1 more" in told
+    assert [one["percent_used"] for one in listed] == [95, 1]
 
 
 def test_a_cloud_cannot_be_verified_without_its_own_tools(machine: "Machine") -> None:
