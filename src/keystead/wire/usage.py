@@ -5,6 +5,7 @@ document. Both take the body in any pieces and keep only what they still need.
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,13 @@ _INNER: Final = {
     "server_tool_use": ("web_search_requests", "web_searches"),
 }
 """What stands in an object of its own inside ``usage``: its name there, and here."""
+_USUAL: Final = {
+    "service_tier": frozenset({"standard", "default", "auto"}),
+    "speed": frozenset({"standard"}),
+    "inference_geo": frozenset({"global", "not_available"}),
+}
+"""What of a request changes its price, and the words that do not."""
+_WORD: Final = re.compile(r"[a-z0-9_-]{1,16}")
 _APART: Final = frozenset({"compaction", "advisor_message"})
 """Work within a request that is paid for, but not in the counts of ``usage`` itself: only among its ``iterations``."""
 
@@ -36,6 +44,7 @@ class TokenCounts:
     Attributes:
         cache_write: for whatever time.
         cache_write_1h: those of ``cache_write`` that are kept for an hour.
+        tariff: words, in order, for what else changes the price, such as ``fast us``; empty for what is usual.
         apart: the part of the first five that an upstream names beside its own counts, for a summary or an adviser.
     """
 
@@ -45,6 +54,7 @@ class TokenCounts:
     cache_write: int = 0
     cache_write_1h: int = 0
     web_searches: int = 0
+    tariff: str = ""
     apart: "TokenCounts | None" = field(default=None, compare=False, repr=False)
 
     def take(self, usage: Any) -> bool:
@@ -64,6 +74,8 @@ class TokenCounts:
             if name is None:
                 inner = _INNER.get(wire_name)
                 if inner is None or type(value) is not dict:
+                    if wire_name in _USUAL:
+                        self._note(wire_name, value)
                     continue
                 name, value = inner[1], value.get(inner[0])
             if type(value) is int and value >= 0:
@@ -74,6 +86,10 @@ class TokenCounts:
             self.apart = _apart(iterations)
             self._add(self.apart)
         return found
+
+    def _note(self, name: str, word: Any) -> None:
+        if type(word) is str and word not in _USUAL[name] and _WORD.fullmatch(word):
+            self.tariff = " ".join(sorted({*self.tariff.split(), word}))
 
     def _add(self, more: "TokenCounts", sign: int = 1) -> None:
         for name in _TOKENS:

@@ -48,14 +48,14 @@ def test_rows_of_the_release_before_stay_without_a_cost() -> None:
 @pytest.mark.usefixtures("before_prices")
 def test_rows_of_the_release_before_are_priced_when_somebody_asks() -> None:
     from keystead.server.usage.models import UsageEntry
-    from keystead.server.usage.price_list import SHIPPED
+    from keystead.server.usage.price_list import SHIPPED, VERSION
     from keystead.server.usage.repricing import reprice
 
     until = THEN + timedelta(days=1)
     done = reprice(THEN, until, SHIPPED, dry_run=False)
     assert (done.rows, done.changed, done.unpriced, done.after_micro) == (3, 3, 3, 3 * 7_500)
     kept = UsageEntry.objects.values_list("cost_micro", "price", "cost_is_estimate").distinct()
-    assert list(kept) == [(7_500, "anthropic/claude-opus-4-5@2025-11-01#2026-11-26", False)]
+    assert list(kept) == [(7_500, f"anthropic/claude-opus-4-5@2025-11-01#{VERSION}", False)]
     assert reprice(THEN, until, SHIPPED, dry_run=False).changed == 0
 
 

@@ -136,6 +136,24 @@ def test_a_stream_that_ends_with_an_error_counts_what_went_out(serve: "Callable[
     assert 950 <= row.output_tokens <= 1050
 
 
+@pytest.mark.requirement("G-01 tariff")
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_else_changes_the_price_is_in_the_row(serve: "Callable[..., Running]", stream: bool) -> None:
+    said = {"input_tokens": 5, "output_tokens": 1, "speed": "fast", "inference_geo": "us", "service_tier": "standard"}
+    if stream:
+        start = encode_event({"type": "message_start", "message": {"usage": said}})
+        last = encode_event({"type": "message_delta", "usage": {"output_tokens": 7}})
+        kind, body = b"text/event-stream", start + last
+    else:
+        kind, body = b"application/json", json.dumps({"usage": said | {"output_tokens": 7}}).encode()
+    with Dying(HEAD % (200, kind, b"content-length: %d" % len(body)) + body) as dying:
+        running = serve(upstreams=[upstream(dying.base_url, "a")])
+        dying.bytes = len(dying.answer)
+        relayed(running)
+        (row,) = running.ledger.wait()
+    assert (row.input_tokens, row.output_tokens, row.tariff, row.estimated) == (5, 7, "fast us", False)
+
+
 @pytest.mark.requirement("G-01 any byte", "G-01 failover")
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("status", [200, 529])

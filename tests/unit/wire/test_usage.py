@@ -231,3 +231,21 @@ def test_summaries_and_advisers_within_a_request_count(again: bool, times: int, 
 def test_odd_iterations_count_nothing(odd: Any) -> None:
     document = json.dumps({"usage": {"input_tokens": 5, "iterations": odd}}).encode()
     assert feed(DocumentUsage(), [document]) == TokenCounts(5)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tariff"),
+    [
+        ({"service_tier": "standard", "speed": "standard", "inference_geo": "global"}, ""),
+        ({"service_tier": None, "speed": None, "inference_geo": "not_available"}, ""),
+        ({"speed": "fast"}, "fast"),
+        ({"speed": "fast", "inference_geo": "us", "service_tier": "priority"}, "fast priority us"),
+        ({"speed": ["fast"], "inference_geo": "US of A", "service_tier": "x" * 17}, ""),
+    ],
+)
+def test_what_else_changes_the_price_is_read_wherever_it_is_said(usage: dict[str, Any], tariff: str) -> None:
+    document = json.dumps({"usage": {"input_tokens": 5, **usage}}).encode()
+    assert feed(DocumentUsage(), [document]) == TokenCounts(5, tariff=tariff)
+    start = event("message_start", message={"usage": {"input_tokens": 5, **usage}})
+    for last in ({"output_tokens": 7}, {"output_tokens": 7, **usage}):
+        assert feed(StreamUsage(), [start + event("message_delta", usage=last)]) == TokenCounts(5, 7, tariff=tariff)

@@ -139,6 +139,8 @@ class Metered:
             counts.cache_write_1h,
             counts.web_searches,
             self._upstream.kind._value_ if self.dispatched else "",
+            None,
+            counts.tariff,
         )
         try:
             record = gateway.allowances.settle(record)  # before the ledger, which says when it has what is settled

@@ -202,4 +202,5 @@ def _row(record: UsageRecord, book: PriceBook) -> tuple[Any, ...]:
         *record[22:24],
         *cost_of(record, book),
         *record[24:26],  # the upstream's kind, and what an allowance covers
+        record.tariff[:64],
     )

@@ -10,11 +10,12 @@ from keystead.server.organizations.models import Membership, Organization, Works
 class UsageEntry(models.Model):
     """One request as the ledger keeps it; the fields are those of :class:`keystead.server.usage.record.UsageRecord`.
 
-    Rows are only added; only their cost may be computed again. What prices need is empty in rows that are older than
-    prices, and ``upstream_kind`` in those that are older than it. ``cost_micro`` is in micro-units; ``price`` names the
-    row of the price book, empty if nothing was used. ``covered_micro`` is the part of the cost that an allowance
-    covers, and the rest is billed; None where the caller has no allowance. The relations carry no database constraint:
-    a record of what an upstream was paid for is kept whatever has happened to the rows it names.
+    Rows are only added; only their cost may be computed again. What prices need is empty in rows that are older
+    than prices, and ``upstream_kind`` and ``tariff`` in those that are older than them. ``cost_micro`` is in micro-
+    units; ``price`` names the row of the price book, empty if nothing was used. ``covered_micro`` is the part of
+    the cost that an allowance covers, and the rest is billed; None where the caller has no allowance. The relations
+    carry no database constraint: a record of what an upstream was paid for is kept whatever has happened to the
+    rows it names.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -48,6 +49,7 @@ class UsageEntry(models.Model):
     cost_is_estimate = models.BooleanField(null=True)
     upstream_kind = models.CharField(max_length=16, default="")
     covered_micro = models.PositiveBigIntegerField(null=True)
+    tariff = models.CharField(max_length=64, default="", db_default="")
 
     class Meta:
         indexes = [models.Index(fields=["organization", "started_at"], name="usage_by_day")]

@@ -16,9 +16,11 @@
     cache_write_1h = 8.50
     web_search = 10                # USD per 1,000 searches; 0 when left out
     prompt_over = 200000           # optional: only for longer prompts
+    factors = { fast = 2, us = 1.1 }   # optional: times the tokens' cost, for what changes it
 """
 
 import hashlib
+import re
 import tomllib
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,7 +33,9 @@ from keystead.server.usage.price_list import SHIPPED
 from keystead.server.usage.prices import MICRO, Price, PriceBook, Rates, merged
 
 _RATES: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
-_FIELDS: Final = frozenset({"upstream", "model", "since", *_RATES, "web_search", "prompt_over"})
+_FIELDS: Final = frozenset({"upstream", "model", "since", *_RATES, "web_search", "prompt_over", "factors"})
+_FACTOR: Final = re.compile(r"[a-z0-9_-]{1,16}")
+_LARGEST_FACTOR: Final = 100
 _HIGHEST: Final = 1_000_000
 _LONGEST: Final = {"upstream": 32, "model": 100}
 _LARGEST_FILE: Final = 1 << 20
@@ -104,7 +108,25 @@ def _price(row: Any, where: str, version: str) -> Price:
     over = row.get("prompt_over", 0)
     if type(over) is not int or not 0 <= over < 2**63:
         raise _Wrong(f"{where}.prompt_over must be a number of tokens, 0 or more")
-    return Price(upstream, model, since, _rates(row, f"{where}."), over, version)
+    factors = _factors(row.get("factors", {}), f"{where}.factors")
+    return Price(upstream, model, since, _rates(row, f"{where}."), over, version, factors)
+
+
+def _factors(table: Any, where: str) -> tuple[tuple[str, int], ...]:
+    if not isinstance(table, dict):
+        raise _Wrong(f"{where} must be a table, such as {{ fast = 2 }}")
+    return tuple((word, _percent(word, value, f"{where}.{word}")) for word, value in sorted(table.items()))
+
+
+def _percent(word: str, value: Any, field: str) -> int:
+    if not _FACTOR.fullmatch(word):
+        raise _Wrong(f"{field} is no word of a tariff: 1 to 16 of a to z, 0 to 9, _ and -")
+    if type(value) is not int and not isinstance(value, Decimal):
+        raise _Wrong(f"{field} must be a number of times, such as 1.1")
+    percent = Decimal(value) * 100
+    if not percent.is_finite() or not 0 <= percent <= _LARGEST_FACTOR * 100 or percent != int(percent):
+        raise _Wrong(f"{field} must be between 0 and {_LARGEST_FACTOR}, with two digits after the point at most")
+    return int(percent)
 
 
 def _text(row: dict[str, Any], name: str, where: str) -> str:

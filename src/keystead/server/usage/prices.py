@@ -2,7 +2,8 @@
 
 A rate is a whole number of pico-units (10⁻¹²) of the currency for one token or one search, so that a list price such
 as 2.50 per million tokens is exact. The parts of one request are added up exactly and rounded once, to the nearest
-micro-unit (10⁻⁶), a half up. The cost of many requests is the sum of their rounded costs.
+micro-unit (10⁻⁶), a half up. What else changes a price, as a faster mode does, is a whole percentage of what the tokens
+cost, and part of the exact sum. The cost of many requests is the sum of their rounded costs.
 """
 
 import re
@@ -24,6 +25,8 @@ LARGEST: Final = 10**15
 _STEP: Final = PICO // MICRO
 _HALF: Final = _STEP // 2
 _EPOCH: Final = date(1970, 1, 1)
+_OTHERWISE: Final = {"fast": 200, "us": 110}
+"""Percentages where the row has none: better too much, and marked as an estimate."""
 _SAME_MODEL: Final = re.compile(r"(?:\[1m\]|-0|[-@](?:latest|\d{8})(?:[-:].*)?)?", re.DOTALL)
 """How a model's name goes on without becoming another model's: a date, ``latest``, a revision."""
 
@@ -71,6 +74,7 @@ class Price(NamedTuple):
         rates: what is paid.
         prompt_over: holds only for prompts of more tokens than this, cache reads and writes included.
         version: of the table the row is from.
+        factors: (word of a tariff, percent of these rates for tokens) for what changes the price.
     """
 
     upstream: str
@@ -79,6 +83,7 @@ class Price(NamedTuple):
     rates: Rates
     prompt_over: int = 0
     version: str = ""
+    factors: tuple[tuple[str, int], ...] = ()
 
     @property
     def id(self) -> str:
@@ -159,8 +164,9 @@ class PriceBook:
         )
 
     def cost(
-        self, upstream: str, model: str, day: int, usage: Counts, *, estimated: bool = False, kind: str = ""
-    ) -> Cost:
+        self, upstream: str, model: str, day: int, usage: Counts, *,
+        estimated: bool = False, kind: str = "", tariff: str = "",
+    ) -> Cost:  # fmt: skip
         """Return what one request cost; about a microsecond, for the ledger asks it for every row.
 
         Args:
@@ -170,12 +176,15 @@ class PriceBook:
             usage: what the request used, as in :class:`Usage`.
             estimated: the counts in ``usage`` are an estimate, so the cost is one.
             kind: of that upstream, if it is known; its prices count where the upstream itself has none.
+            tariff: words for what else changes the price; one that the row has no percentage for makes an estimate.
         """
         if not any(usage):
             return _NOTHING
         row = self._find((upstream, kind), model, day, usage[0] + usage[2] + usage[3])
-        micro = rounded(pico(row.rates, usage))
-        return Cost(min(micro, LARGEST), row.id, estimated or not row.is_own)
+        if not tariff:
+            return Cost(min(rounded(pico(row.rates, usage)), LARGEST), row.id, estimated or not row.is_own)
+        micro, is_known = _by_tariff(row.price, usage, tariff.split())
+        return Cost(min(micro, LARGEST), row.id, estimated or not row.is_own or not is_known)
 
 
 def pico(rates: Rates, usage: Counts) -> int:
@@ -186,6 +195,18 @@ def pico(rates: Rates, usage: Counts) -> int:
     if cache_write > cache_write_1h:
         exact += (cache_write - cache_write_1h) * for_5m
     return exact + cache_write_1h * for_1h + web_searches * for_search
+
+
+def _by_tariff(price: Price, usage: Counts, words: Iterable[str]) -> tuple[int, bool]:
+    """Return micro-units, and whether the row knows every word of the tariff; searches cost what they cost."""
+    factors, whole, is_known = dict(price.factors), 1, True
+    searches = usage[5] * price.rates.web_search
+    tokens = pico(price.rates, usage) - searches
+    for word in words:
+        is_known = is_known and word in factors
+        tokens *= factors.get(word, _OTHERWISE.get(word, 100))
+        whole *= 100
+    return (tokens + (searches + _HALF) * whole) // (_STEP * whole), is_known
 
 
 def rounded(pico_units: int) -> int:

@@ -33,6 +33,7 @@ class UsageRecord(NamedTuple):
         web_searches: searches that the upstream made for the request.
         upstream_kind: what that upstream is, such as ``anthropic`` or ``bedrock``; empty where ``upstream`` is.
         covered_micro: the part of its cost, in micro-units, that the caller's allowance covers; None without one.
+        tariff: words for what else changed the price, such as ``fast us``; empty for what is usual.
     """
 
     id: str
@@ -61,6 +62,7 @@ class UsageRecord(NamedTuple):
     web_searches: int = 0
     upstream_kind: str = ""
     covered_micro: int | None = None
+    tariff: str = ""
 
 
 def cost_of(record: UsageRecord, book: PriceBook) -> Cost:
@@ -72,4 +74,5 @@ def cost_of(record: UsageRecord, book: PriceBook) -> Cost:
         record[14:18] + record[22:24],  # the record's tokens and searches are in the order of `Usage`
         estimated=record.estimated,
         kind=record.upstream_kind,
+        tariff=record.tariff,
     )

@@ -117,4 +117,6 @@ def _cost(row: UsageEntry, book: PriceBook) -> Cost:
     )
     day = int(row.started_at.timestamp()) // 86_400
     estimated = row.estimated or unknown
-    return book.cost(row.upstream, row.model, day, usage, estimated=estimated, kind=row.upstream_kind)
+    return book.cost(
+        row.upstream, row.model, day, usage, estimated=estimated, kind=row.upstream_kind, tariff=row.tariff
+    )

@@ -140,7 +140,7 @@ def test_the_page_shows_costs_and_where_an_estimate_is_in_them(
     use(administrator, model="unheard-of", tokens=1)
     page = web.get("/usage?period=month").content.decode()
     assert "≈ $10.00" in page
-    assert "1 request used a model without a price of its own" in page
+    assert "1 request used a model or mode without a price of its own" in page
     UsageEntry.objects.filter(model=KEY).update(cost_micro=None, price=None, cost_is_estimate=None)
     assert "1 request came before prices and counts as nothing" in web.get("/usage").content.decode()
 
@@ -175,6 +175,17 @@ def test_old_rows_are_priced_once_and_only_those_that_were_meant(administrator: 
     assert (again.changed, again.before_micro, again.after_micro) == (0, 16_250, 16_250)
     event = AuditEvent.objects.get(action="usage:reprice")
     assert (event.details["changed"], event.details["after_micro"]) == (2, 16_250)
+
+
+def test_a_row_is_priced_again_with_what_changed_its_price(administrator: "Membership") -> None:
+    from keystead.server.usage.models import UsageEntry
+    from keystead.server.usage.price_list import SHIPPED
+    from keystead.server.usage.repricing import reprice
+
+    use(administrator, model="claude-opus-5")
+    UsageEntry.objects.update(tariff="fast us")
+    done = reprice(NOW, NOW + timedelta(seconds=1), SHIPPED, dry_run=False)
+    assert (done.before_micro, done.after_micro, done.estimates) == (5_000, 11_000, 0)
 
 
 def test_many_rows_are_priced_in_batches(administrator: "Membership", monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,7 @@ def test_each_row_holds_its_cost_the_price_and_whether_it_is_an_estimate(databas
             record(request_id="req_6", model="claude-opus-4-5", **used | {"upstream": "x" * 40})._replace(
                 upstream_kind="anthropic"
             ),
+            record(request_id="req_7", model="claude-opus-5", **used)._replace(tariff="fast us"),
         ]
     )
     kept = UsageEntry.objects.order_by("request_id").values_list("cost_micro", "price", "cost_is_estimate")
@@ -95,9 +96,11 @@ def test_each_row_holds_its_cost_the_price_and_whether_it_is_an_estimate(databas
         (0, False, False),
         (600 * 375 // 100 + 400 * 6 + 20_000, False, False),
         (5_000, True, False),
+        (11_000, False, False),
     ]
     last = UsageEntry.objects.get(request_id="req_5")
     assert (last.cache_write_1h_tokens, last.web_searches, last.upstream_kind) == (400, 2, "")
+    assert UsageEntry.objects.get(request_id="req_7").tariff == "fast us"
     named = UsageEntry.objects.get(request_id="req_6")
     assert (named.upstream, named.upstream_kind) == ("x" * 32, "anthropic")
 

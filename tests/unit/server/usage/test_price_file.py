@@ -41,6 +41,14 @@ def test_its_rows_replace_and_the_others_stay(tmp_path: Path) -> None:
     assert book.cost("anthropic", "claude-opus-4-5", DAY, Usage(1_000_000)).micro == 5_000_000
 
 
+def test_its_rows_say_what_else_changes_the_price(tmp_path: Path) -> None:
+    book = price_file.read(written(tmp_path, ROW + "factors = { fast = 2, us = 1.15, priority = 0 }\n"))
+    costs = [book.cost("anthropic", "claude-opus-5", DAY, Usage(1_000_000, 0, 0, 0, 0, 1), tariff=tariff)
+             for tariff in ("", "fast", "us", "fast us", "priority", "batch")]  # fmt: skip
+    assert [cost.micro for cost in costs] == [4_260_000, 8_510_000, 4_897_500, 9_785_000, 10_000, 4_260_000]
+    assert [cost.is_estimate for cost in costs] == [False] * 5 + [True]
+
+
 def test_another_content_is_another_version(tmp_path: Path) -> None:
     versions = {
         price_file.read(written(tmp_path, text)).cost("anthropic", "claude-opus-5", DAY, Usage(1)).price
@@ -59,6 +67,12 @@ def test_the_default_tier_can_be_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (ROW + "factors = 2", "prices[1].factors must be a table, such as { fast = 2 }"),
+        (ROW + "factors = { Fast = 2 }", "prices[1].factors.Fast is no word of a tariff"),
+        (ROW + "factors = { fast = '2' }", "prices[1].factors.fast must be a number of times"),
+        (ROW + "factors = { fast = 2.005 }", "prices[1].factors.fast must be between 0 and 100, with two digits"),
+        (ROW + "factors = { fast = -1 }", "prices[1].factors.fast must be between 0 and 100"),
+        (ROW + "factors = { fast = nan }", "prices[1].factors.fast must be between 0 and 100"),
         ("[[prices]]\nmodel = \n", "line 2"),
         (b"\xff", "utf-8"),
         ("price = 1", "price is not a field; the fields are default, prices"),

@@ -1,6 +1,7 @@
 """What a request costs: exact, in whole numbers, by the row with the longest name that holds on the day."""
 
 from datetime import date
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,43 @@ def test_a_longer_prompt_may_cost_more_and_the_cache_counts_as_prompt() -> None:
     long = prices.cost("u", "m", DAY, Usage(1, 0, 99_999, 1))
     assert long.micro == 5 * 100_001
     assert ">100000@" in long.price
+
+
+@pytest.mark.parametrize(
+    ("model", "tariff", "dollars", "is_estimate"),
+    [
+        ("claude-opus-5-5", "", "4.010000", False),
+        ("claude-opus-5-5", "fast", "8.010000", False),
+        ("claude-opus-5-5", "us", "4.410000", False),
+        ("claude-opus-5-5", "fast us", "8.810000", False),
+        ("claude-opus-4-6", "fast", "30.010000", False),
+        ("claude-opus-5", "fast", "10.010000", False),
+        ("claude-haiku-5-5", "us", "0.560000", False),
+        ("claude-fable-5-2", "fast", "16.010000", True),  # no price could be read for certain
+        ("claude-sonnet-4-5", "us", "3.310000", True),
+        ("claude-opus-5-5", "priority us", "4.410000", True),
+        ("unheard-of", "fast", "10.010000", True),
+    ],
+)
+def test_a_tariff_changes_what_tokens_cost_and_not_what_searches_do(
+    model: str, tariff: str, dollars: str, is_estimate: bool
+) -> None:
+    cost = SHIPPED.cost("anthropic", model, DAY, Usage(1_000_000, web_searches=1), tariff=tariff)
+    assert (amount(cost.micro), cost.is_estimate) == (dollars, is_estimate)
+
+
+@given(rates, usages, st.lists(st.tuples(st.text("abc", min_size=1, max_size=2), st.integers(0, 10_000)), max_size=3))
+def test_a_tariff_is_part_of_the_exact_sum(given_rates: Rates, usage: Usage, factors: list[tuple[str, int]]) -> None:
+    known = dict(factors)
+    row = price("m", 1)._replace(rates=given_rates, factors=tuple(known.items()))
+    searches = Fraction(usage.web_searches * given_rates.web_search)
+    tokens = Fraction(pico(given_rates, usage)) - searches
+    for percent in known.values():
+        tokens = tokens * percent / 100
+    exact = (tokens + searches) / 10**6
+    cost = book(row).cost("u", "m", DAY, usage, tariff=" ".join(known))
+    assert cost.micro == min(LARGEST, (exact + Fraction(1, 2)).__floor__())
+    assert not cost.is_estimate
 
 
 def test_own_rows_replace_the_shipped_ones_of_their_model_whatever_their_day() -> None:
