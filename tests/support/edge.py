@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-EXAMPLE: Final = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
+DEPLOY: Final = Path(__file__).resolve().parents[2] / "deploy"
 
 _AROUND: Final = """
 daemon off; master_process off; pid {here}/nginx.pid; error_log stderr notice;
@@ -23,7 +23,19 @@ http {{
 @contextmanager
 def nginx(here: Path, port: int, server_port: int, certificate: Path) -> Iterator[None]:
     """Serve TLS on 127.0.0.1 at ``port`` for the block, before the server at ``server_port``."""
-    with _running(here, _placed(port, server_port, certificate)):
+    one = {"server 127.0.0.1:8420;": f"server 127.0.0.1:{server_port};"}
+    with _running(here, _placed("nginx.conf", port, certificate, one)):
+        yield
+
+
+@contextmanager
+def balancing_nginx(here: Path, port: int, server_ports: tuple[int, int], certificate: Path) -> Iterator[None]:
+    """The same before two servers, with the configuration for several."""
+    each = {
+        f"server 10.0.0.{host}:8420 ": f"server 127.0.0.1:{server_port} "
+        for host, server_port in zip((11, 12), server_ports, strict=True)
+    }
+    with _running(here, _placed("nginx-servers.conf", port, certificate, each)):
         yield
 
 
@@ -60,11 +72,11 @@ def _running(here: Path, configuration: str) -> Iterator[None]:
             process.communicate()
 
 
-def _placed(port: int, server_port: int, certificate: Path) -> str:
-    text = EXAMPLE.read_text(encoding="utf-8")
+def _placed(name: str, port: int, certificate: Path, servers: dict[str, str]) -> str:
+    text = (DEPLOY / name).read_text(encoding="utf-8")
     places = {
+        **servers,
         "listen 443 ": f"listen 127.0.0.1:{port} ",
-        "server 127.0.0.1:8420;": f"server 127.0.0.1:{server_port};",
         "server_name keystead.example.com;": "server_name 127.0.0.1;",
         "ssl_certificate /etc/ssl/keystead/fullchain.pem;": f"ssl_certificate {certificate};",
         "ssl_certificate_key /etc/ssl/keystead/privkey.pem;": f"ssl_certificate_key {certificate};",

@@ -48,7 +48,6 @@ from keystead.server.upstream_snapshot import UpstreamSnapshot
 if TYPE_CHECKING:
     from keystead.server.site.direct import Direct
 
-DRAIN_SECONDS: Final = 15
 WORKERS: Final = 8
 """Threads of the control plane."""
 
@@ -164,7 +163,7 @@ async def _serve(
         ready = Ready(settings, installation.setup_code)
         _leave_what_stays_out_of_collections()
         try:
-            server = _Server(_uvicorn(gateway, control_plane, installation.certificate), lambda: announce(ready))
+            server = _Server(_uvicorn(gateway, control_plane, installation), lambda: announce(ready))
             async with observation.scraped(installation.metrics, metrics, gateway, running, collectors, costs):
                 await server.serve(sockets=[installation.listener])
         finally:
@@ -214,7 +213,8 @@ class _Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def _uvicorn(gateway: Gateway, control_plane: ASGIApp, tls: Certificate | None) -> uvicorn.Config:
+def _uvicorn(gateway: Gateway, control_plane: ASGIApp, installation: Installation) -> uvicorn.Config:
+    tls = installation.certificate
     return uvicorn.Config(
         gateway.asgi(otherwise=control_plane),
         ssl_context_factory=None if tls is None else lambda *_: tls.context,
@@ -225,7 +225,7 @@ def _uvicorn(gateway: Gateway, control_plane: ASGIApp, tls: Certificate | None) 
         access_log=False,
         proxy_headers=False,  # uvicorn would believe whatever comes from loopback, scheme and address alike
         log_config=None,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=installation.settings.drain_seconds,
     )
 
 

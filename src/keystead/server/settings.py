@@ -20,7 +20,7 @@ NO_UPSTREAM: Final = "none"
 """The ``upstream_url`` of a server that has none of its own."""
 
 
-AT_LEAST: Final = {"browser_session_hours": 1, "browser_session_idle_minutes": 10}
+AT_LEAST: Final = {"drain_seconds": 1, "browser_session_hours": 1, "browser_session_idle_minutes": 10}
 """What a number may not be below: a session that has ended when it begins would let nobody in to correct it."""
 
 
@@ -110,6 +110,13 @@ class ServerSettings:
     )
     max_body_bytes: int = field(
         default=33_554_432, metadata={"doc": "Largest request body the gateway takes, in bytes."}
+    )
+    drain_seconds: int = field(
+        default=15,
+        metadata={
+            "doc": "How long a server that is told to stop (SIGTERM) lets streams and requests under way finish "
+            "before it cuts them; 1 or more. It takes no new connection meanwhile."
+        },
     )
     access_token_seconds: int = field(default=3600, metadata={"doc": "Lifetime of an access token."})
     refresh_token_days: int = field(default=30, metadata={"doc": "A sign-in not used for this many days ends."})

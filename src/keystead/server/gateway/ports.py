@@ -285,6 +285,7 @@ class Limits:
         rest_seconds: for the rest of an error whose head is there, before the next upstream is asked.
         silence_seconds: between two bytes of an answer, in either direction.
         linger_seconds: how long a refused client is listened to, so that it can read the refusal.
+        farewell_seconds: how long an idle connection stays open while the server stops; a request may be on its way.
         sweep_seconds: how often the times above are looked at; each is kept to within this.
         upstream_connections: open at a time to one upstream.
         upstream_waiting: requests that may wait for one; more are 529.
@@ -302,6 +303,7 @@ class Limits:
     rest_seconds: float = 5.0
     silence_seconds: float = 300.0
     linger_seconds: float = 2.0
+    farewell_seconds: float = 1.0
     sweep_seconds: float = 1.0
     upstream_connections: int = 8192
     upstream_waiting: int = 8192

@@ -62,6 +62,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._keep_alive = True
         self._old = False
         self._closing = False
+        self._leaving = False
         self.url = b""
         self.headers = []
         self._discarded = 0
@@ -141,6 +142,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Uvicorn has answered: go on with what has come meanwhile."""
         super().on_response_complete()
+        if self._leaving:
+            self.awaiting(self._gateway.limits.farewell_seconds)
         held, self._held = self._held, b""
         if held and not self.transport.is_closing():
             self.data_received(held)
@@ -191,7 +194,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """Return what answers this request without ASGI: one that is whole, in order, and alone in its segment."""
         end = self._segment.find(b"\r\n\r\n")
         parser = self.parser
-        if end < 0 or self._closing or self._is_answering() or parser.get_method() != b"POST":
+        if end < 0 or self._closing or self._leaving or self._is_answering() or parser.get_method() != b"POST":
             return None
         if parser.get_http_version() != "1.1" or parser.should_upgrade() or not parser.should_keep_alive():
             return None
@@ -208,6 +211,8 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_header(name, value)
         self.awaiting(self._gateway.limits.body_seconds)
         super().on_headers_complete()
+        if self._leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         if self._ask is not None:
@@ -245,7 +250,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return  # whoever asked has gone
         self._ask = None
         lines = [b"%b: %b\r\n" % line for line in self.server_state.default_headers]
-        close = b"" if self._keep_alive else b"connection: close\r\n"
+        close = b"connection: close\r\n" if self.closes_after() else b""
         self.write(b"".join([STATUS_LINE[answer.status], *lines, answer.head, close, b"\r\n", answer.body]))
         self.server_state.total_requests += 1
         if close:
@@ -281,7 +286,7 @@ class GatewayProtocol(HttpToolsProtocol):
         exchange.admit(head, head.length or 0)
         if b"expect" in head.read and not self._complete:
             self.transport.write(_CONTINUE)
-        if self._segment and self._keep_alive:
+        if self._segment and not self.closes_after():
             self._known = KnownHead.of(self._segment, head)
 
     def _repeat(self, head: RequestHead, length: int, begun: bytes) -> None:
@@ -334,7 +339,7 @@ class GatewayProtocol(HttpToolsProtocol):
         return self._exchange is not None and self._exchange.dispatched
 
     def closes_after(self) -> bool:
-        return self._surplus or not self._keep_alive
+        return self._surplus or not self._keep_alive or self._leaving
 
     def is_old(self) -> bool:
         return self._old
@@ -355,11 +360,11 @@ class GatewayProtocol(HttpToolsProtocol):
     def finished(self, *, close: bool) -> None:
         self._exchange = None
         self.server_state.total_requests += 1
-        if close or self.closes_after():
+        if close or self._surplus or not self._keep_alive:
             self._linger()
         else:
-            self._complete = False
-            self.awaiting(self._gateway.limits.keep_alive_seconds)
+            limits, self._complete = self._gateway.limits, False
+            self.awaiting(limits.farewell_seconds if self._leaving else limits.keep_alive_seconds)
 
     def cut(self) -> None:
         self._exchange = None
@@ -400,11 +405,16 @@ class GatewayProtocol(HttpToolsProtocol):
         self.refuse(_late(), close=True)
 
     def shutdown(self) -> None:
-        """Finish the answer under way, then close."""
-        if self._exchange is not None or self._ask is not None:
-            self._keep_alive = False
-        else:
-            super().shutdown()
+        """Finish what is under way, and say with each head from now on that the connection ends.
+
+        One that is idle stays a moment: a proxy may be sending a request on it just now, and may not send that again
+        by itself, since for all it knows a model has answered it.
+        """
+        self._leaving, self._known = True, None
+        if self._is_answering():
+            self.cycle.keep_alive = self.cycle.keep_alive and self.cycle.response_started
+        elif self._between and self._exchange is None and self._ask is None and not self._closing:
+            self.awaiting(self._gateway.limits.farewell_seconds)
 
 
 def _pipelined() -> Refusal:

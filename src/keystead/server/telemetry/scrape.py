@@ -92,6 +92,7 @@ async def answering(listener: socket.socket, metrics: Metrics, state: State) -> 
         limit_concurrency=_AT_ONCE,
         timeout_graceful_shutdown=1,
     )
+    listener.listen()  # whoever scrapes before the task below has begun waits, and is not refused
     server, lag = _Server(config), _Lag(metrics)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
