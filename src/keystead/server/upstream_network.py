@@ -9,6 +9,7 @@ import ipaddress
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from keystead.clock import SYSTEM_CLOCK, Clock
@@ -18,6 +19,8 @@ from keystead.server.upstream_shape import Addresses
 
 REMEMBERED_SECONDS: Final = 30.0
 """How long an answer of the name service is used again."""
+THREADS: Final = 16
+"""Names that are asked for at the same time."""
 MOST: Final = 1_000
 """Names that are remembered."""
 
@@ -42,6 +45,8 @@ class Guard:
         self._within = within
         self._clock = clock
         self._resolve = resolve or _resolve
+        self._threads = ThreadPoolExecutor(THREADS, "upstream-names")
+        self._asking: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
         self._known: OrderedDict[tuple[str, int], tuple[float, Sequence[str]]] = OrderedDict()
 
     def of_organizations(self, base_url: str) -> Addresses:
@@ -97,12 +102,29 @@ class Guard:
         until, found = self._known.get((host, port), (0.0, ()))
         if now < until:
             return found
-        found = await asyncio.get_running_loop().run_in_executor(None, self._resolve, host, port)
+        found = await self._asked_once(host, port)
         self._known[host, port] = (now + REMEMBERED_SECONDS, found)
         self._known.move_to_end((host, port))
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return found
+
+    async def _asked_once(self, host: str, port: int) -> Sequence[str]:
+        """Ask the name service; whoever wants to know the same meanwhile waits for that answer.
+
+        So a name whose service does not answer takes one thread, however many requests wait for it and give up.
+        """
+        question = self._asking.get((host, port))
+        if question is None:
+            question = asyncio.get_running_loop().run_in_executor(self._threads, self._resolve, host, port)
+            self._asking[host, port] = question
+            question.add_done_callback(lambda one: self._answered((host, port), one))
+        return await asyncio.shield(question)
+
+    def _answered(self, asked: tuple[str, int], question: "asyncio.Future[Sequence[str]]") -> None:
+        self._asking.pop(asked, None)
+        if not question.cancelled():
+            question.exception()  # whoever waited for it may be gone
 
 
 def _resolve(host: str, port: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -127,5 +128,46 @@ def test_an_answer_is_used_again_for_a_while_and_judged_each_time() -> None:
         for number in range(MOST + 5):
             await addresses(f"{number}.example.com", 443)
         assert len(guard._known) == MOST
+
+    asyncio.run(ask())
+
+
+def test_a_name_that_is_not_answered_takes_one_thread() -> None:
+    """Else an organization's name service that keeps silent would leave no thread for the names of all others."""
+    silent, asked = threading.Event(), list[str]()
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        if host == "silent.example.com":
+            silent.wait(10)
+        return ["1.1.1.1"]
+
+    async def ask() -> None:
+        addresses = Guard(Reach(), FakeClock(), resolve).of_organizations("https://llm.example.com")
+        waiting = [asyncio.ensure_future(_of(addresses("silent.example.com", 443))) for _ in range(100)]
+        assert await _of(addresses("llm.example.com", 443)) == ["1.1.1.1"]
+        for one in waiting[:99]:
+            one.cancel()
+        silent.set()
+        assert await waiting[99] == ["1.1.1.1"]
+        assert asked.count("silent.example.com") == 1
+
+    asyncio.run(ask())
+
+
+def test_a_name_that_could_not_be_resolved_is_asked_for_again() -> None:
+    answers = iter([OSError("no such name"), ["1.1.1.1"]])
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return ["1.1.1.1"] if not isinstance(answer, list) else answer
+
+    async def ask() -> None:
+        addresses = Guard(Reach(), FakeClock(), resolve).of_organizations("https://llm.example.com")
+        with pytest.raises(OSError, match="no such name"):
+            await _of(addresses("llm.example.com", 443))
+        assert await _of(addresses("llm.example.com", 443)) == ["1.1.1.1"]
 
     asyncio.run(ask())
