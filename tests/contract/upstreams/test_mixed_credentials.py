@@ -87,3 +87,13 @@ def test_a_credential_in_the_address_goes_nowhere(running: "Running", path: str,
     assert "credential in the request's address" in answer.raw.decode()
     assert secret not in answer.raw.decode()
     assert running.api.requests == []
+
+
+@pytest.mark.requirement("G-07 one credential")
+@pytest.mark.parametrize("secret", [KEY, BEARER, "sk-ant-api03-keyOfTheVendor"])
+def test_a_credential_beside_the_question_for_models_goes_nowhere(running: "Running", secret: str) -> None:
+    answer = running.send(f"GET /v1/models?key={secret} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\n\r\n".encode())
+    assert answer.status == 400
+    assert "credential in the request's address" in answer.error["message"]
+    assert secret not in answer.raw.decode()
+    assert running.api.requests == []

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from upstreams import upstream
 
+from keystead.server.gateway.ports import Kind
+from keystead.testing.messages_api import MessagesApi
+
 if TYPE_CHECKING:
     from tests.contract.upstreams.conftest import Running
 
@@ -153,3 +156,12 @@ def test_an_upstream_commands_neither_edge_nor_client(
     assert answer.body == body
     assert answer.headers["x-kept"] == "1"
     assert line.partition(":")[0].lower() not in answer.headers
+
+
+@pytest.mark.parametrize("field", ["anthropic_beta", "tools", "x"])
+def test_every_depth_is_answered(serve: Callable[..., "Running"], api: MessagesApi, field: str) -> None:
+    """Where one reader of a body still goes on and the next one gives up, the connection was lost without an answer."""
+    running = serve(upstreams=[upstream(api.base_url, kind=Kind.BEDROCK)])
+    for depth in range(970, 1000):
+        body = b'{"model":"m","messages":[],"%b":%b}' % (field.encode(), b"[" * depth + b"]" * depth)
+        assert running.ask(body).status in {400, 404}, depth

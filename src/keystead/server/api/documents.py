@@ -56,7 +56,7 @@ def _beyond(given: Any) -> Beyond:
 
 def _scope(given: Any) -> tuple[Scope, str]:
     kinds = ", ".join(Scope)
-    if not isinstance(given, dict) or given.get("type") not in set(Scope):
+    if not isinstance(given, dict) or given.get("type") not in [*Scope]:
         raise UsageError(f"scope.type is none of {kinds}.", hint='Such as {"type": "organization"}.')
     scope = Scope(given["type"])
     field = SUBJECTS.get(scope)

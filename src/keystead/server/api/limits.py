@@ -30,7 +30,7 @@ from keystead.server.policy.limits import Measure
 from keystead.wire import ids
 
 _LARGEST_BODY: Final = 65_536
-_USUAL, _MOST = 20, 1000
+_USUAL, _MOST, _DIGITS = 20, 1000, 10
 
 View = Callable[..., HttpResponse]
 
@@ -127,7 +127,7 @@ def _user(text: str) -> UUID:
 def _page(request: HttpRequest, rows: list[Any], name: Callable[[Any], str]) -> tuple[list[Any], str | None]:
     """Return the page that is asked for, and what the next one is asked with."""
     text, page = request.GET.get("limit", str(_USUAL)), request.GET.get("page", "")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= _MOST):
+    if not (text.isascii() and text.isdigit() and len(text) < _DIGITS and 1 <= int(text) <= _MOST):
         raise Refusal(400, f"limit is not a number from 1 to {_MOST}.")
     names = [name(one) for one in rows]
     if page and page not in names:

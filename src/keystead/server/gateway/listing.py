@@ -29,6 +29,7 @@ _PATIENCE: Final = 2.0
 _ALL: Final = b"limit=1000"
 _USUAL: Final = 20
 _MOST: Final = 1000
+_DIGITS: Final = 10
 """Entries of a page, as the Messages API has them."""
 
 Answer = tuple[int, bytes]
@@ -189,7 +190,7 @@ def _page(entries: list[dict[str, Any]], query: bytes) -> bytes:
     """
     asked = parse_qs(query.decode("latin-1"))
     limit = asked.get("limit", [str(_USUAL)])[0]
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MOST):
+    if not (limit.isascii() and limit.isdigit() and len(limit) < _DIGITS and 1 <= int(limit) <= _MOST):
         raise Refusal(400, f"limit: must be a number from 1 to {_MOST}.")
     names = [entry["id"] for entry in entries]
     after, before = (asked.get(name, [""])[0] for name in ("after_id", "before_id"))

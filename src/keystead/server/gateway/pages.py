@@ -131,6 +131,7 @@ class Pages:
     async def _models(self, scope: Scope, _receive: Receive) -> Page:
         """Give the models of the caller's upstreams, narrowed to the caller's."""
         caller, head = self._authenticate(scope)
+        request_head.check_address(scope["query_string"])  # it goes to the upstream
         status, body = await listing.of_caller(self._gateway, caller.principal, head, scope["query_string"])
         return Page(body, JSON, status=status)
 

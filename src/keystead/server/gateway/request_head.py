@@ -210,14 +210,23 @@ def check_line(method: bytes, target: bytes) -> None:
     """
     if method != b"POST":
         raise Refusal(405, "Only POST is supported at this address.", ("allow", "POST"))
+    check_address(target)
+    if _MAY_NAME_MODELS.search(target) and _names_models(target.partition(b"?")[2].decode("latin-1")):
+        raise Refusal(400, "The request's address names a model in its query. Name it in the body alone.")
+
+
+def check_address(target: bytes) -> None:
+    """Refuse an address, or a query, with a credential in it.
+
+    Raises:
+        Refusal: 400.
+    """
     if _CREDENTIAL.search(target):
         raise Refusal(
             400,
             "There is a credential in the request's address, where logs keep it. Send it in x-api-key or as a bearer "
             "in Authorization, and replace this one.",
         )
-    if _MAY_NAME_MODELS.search(target) and _names_models(target.partition(b"?")[2].decode("latin-1")):
-        raise Refusal(400, "The request's address names a model in its query. Name it in the body alone.")
 
 
 def _names_models(query: str) -> bool:

@@ -119,6 +119,8 @@ def test_pages_follow_one_another_to_the_end(ask: Asking, administrator: "Member
         ({"scope": {"type": "seat_tier"}, "amount": "1"}, "scope.type is none of"),
         ({"scope": {"type": "user"}, "amount": "1"}, "scope.user_id is missing"),
         ({"scope": {"type": "user", "user_id": "mem_1"}, "amount": "1"}, "no such user: mem_1"),
+        ({"scope": {"type": []}, "amount": "1"}, "scope.type is none of"),
+        ({"scope": {"type": {}}, "amount": "1"}, "scope.type is none of"),
         (EVERYBODY | {"amount": 5}, "amount is neither a string nor null"),
         (EVERYBODY | {"amount": "1.5"}, "amount is not a whole number of cents"),
         (EVERYBODY | {"period": "yearly"}, "period: yearly is none"),
@@ -136,7 +138,9 @@ def test_what_cannot_be_names_its_field(ask: Asking, document: Any, words: str) 
     assert re.search(words, answer["error"]["message"])
 
 
-@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"page": "spl_0"}])
+@pytest.mark.parametrize(
+    "query", [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"limit": "00001" + "0" * 5000}, {"page": "spl_0"}]
+)
 def test_a_page_that_cannot_be_is_refused(ask: Asking, query: dict[str, str]) -> None:
     assert ask(**query)[0] == 400
 

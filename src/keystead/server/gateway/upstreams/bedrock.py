@@ -55,7 +55,7 @@ def _own_betas(body: bytes) -> list[str]:
         return []
     try:
         found = [json.loads(one.value) for one in members(body) if one.name == "anthropic_beta"]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise foreign.not_json() from error
     return [name for value in found if isinstance(value, list) for name in value if isinstance(name, str)]
 
