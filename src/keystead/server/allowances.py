@@ -234,8 +234,9 @@ class Allowances:
             with self._lock:
                 now = self._clock.now()
                 self._limits, self._groups, self._plans, self._sums = limits, groups, {}, found
-                self._count(changed, now)
+                # Before plans are made anew: of two that count the same, each must find the same counter.
                 self._counters = {key: one for key, one in self._counters.items() if one.look(now)}
+                self._count(changed, now)
                 self._counted_at = now
 
     def _read(self, asked: frozenset[counted.Counted], *, whole: bool) -> tuple[sums.Sums, set[Count] | None]:

@@ -8,7 +8,7 @@ input; here they are apart. A stream of chat completions says what it used only 
 import json
 from typing import Any, Final
 
-from keystead.wire.usage import DocumentUsage, StreamUsage, TokenCounts, usage_of_document
+from keystead.wire.usage import LARGEST, DocumentUsage, StreamUsage, TokenCounts, usage_of_document
 
 _INPUT: Final = ("prompt_tokens", "input_tokens")
 _OUTPUT: Final = ("completion_tokens", "output_tokens")
@@ -33,7 +33,7 @@ def counts_of(usage: dict[str, Any]) -> TokenCounts | None:
 
 
 def _number(document: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((value for name in names if type(value := document.get(name)) is int and value >= 0), None)
+    return next((value for name in names if type(value := document.get(name)) is int and 0 <= value <= LARGEST), None)
 
 
 def document_counts(body: bytes) -> TokenCounts | None:

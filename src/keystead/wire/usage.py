@@ -15,6 +15,8 @@ _LONGEST_LINE: Final = 1 << 18
 _LARGEST_DOCUMENT: Final = 1 << 24
 _EVENT_FRAME: Final = 115
 """Bytes of a ``content_block_delta`` event around its text; keeps the floor estimate below the truth."""
+LARGEST: Final = 10**12
+"""Of any count: what says more is no count, and would not fit into a ledger."""
 _FIELDS: Final = {
     "input_tokens": "input",
     "output_tokens": "output",
@@ -78,7 +80,7 @@ class TokenCounts:
                         self._note(wire_name, value)
                     continue
                 name, value = inner[1], value.get(inner[0])
-            if type(value) is int and value >= 0:
+            if type(value) is int and 0 <= value <= LARGEST:
                 found = True
                 if value or name == "output":
                     setattr(self, name, value)

@@ -58,6 +58,8 @@ def test_cached_input_is_counted_apart(given_input: int, cached: int, output: in
         ({"prompt_tokens": 0, "completion_tokens": True, "prompt_tokens_details": []}, TokenCounts()),
         ({"prompt_tokens": -1, "completion_tokens": True, "prompt_tokens_details": []}, None),
         ({}, None),
+        ({"prompt_tokens": 10**30, "completion_tokens": 10**12 + 1}, None),
+        ({"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 10**30}, TokenCounts(5, 3)),
     ],
 )
 def test_odd_counts_are_never_negative_and_none_are_none(usage: dict[str, Any], counts: TokenCounts | None) -> None:

@@ -175,7 +175,17 @@ def test_a_stream_that_is_an_error_from_the_start_used_nothing(positions: list[i
     assert not reader.final
 
 
-@pytest.mark.parametrize("usage", [{}, {"input_tokens": "12"}, {"input_tokens": -1, "output_tokens": None}, {"odd": 1}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {},
+        {"input_tokens": 10**12 + 1},
+        {"output_tokens": 10**30},
+        {"input_tokens": "12"},
+        {"input_tokens": -1, "output_tokens": None},
+        {"odd": 1},
+    ],
+)
 @pytest.mark.parametrize("separators", [None, (",", ":")])
 def test_usage_without_a_count_says_nothing(usage: dict[str, Any], separators: tuple[str, str] | None) -> None:
     """Or it would be a request that used nothing, for certain (G-01)."""

@@ -357,3 +357,20 @@ def test_keys_of_one_member_draw_on_the_same_seat(serve: Callable[..., Server]) 
     assert server.reserve(1, who=principal("key_1")) == ""
     assert isinstance(server.reserve(2, who=principal("key_2")), Denial)
     assert server.reserve(3, who=principal("key_3", "mem_2")) == ""
+
+
+@pytest.mark.requirement("G-03 recount")
+@pytest.mark.parametrize(
+    ("measure", "period"), [(Measure.CONCURRENT, Period.NOW), (Measure.SPEND, Period.MONTHLY)]
+)  # fmt: skip
+def test_a_pot_stays_one_for_all_when_the_ledger_is_counted(
+    serve: Callable[..., Server], measure: Measure, period: Period
+) -> None:
+    """Also one of which nothing is used at that moment, while a settlement of somebody is on its way to the ledger."""
+    most = 1 if measure is Measure.CONCURRENT else ANSWER * 3 // 2
+    server = serve(limit(most, Scope.ORGANIZATION, "org_1", measure, period, shared=True))
+    assert server.reserve(1) == ""
+    server.allowances.settle(record(1, output=0))
+    server.allowances.refresh()
+    assert server.reserve(2) == ""
+    assert isinstance(server.reserve(3, who=principal("key_2", "mem_2")), Denial)
