@@ -84,6 +84,10 @@ class Authorized:
         """Return the header for one request; see :meth:`for_url`."""
         return self.for_url(url)
 
+    def masked(self, text: str) -> str:
+        """Return a server's words without the credential, for one that repeats what it was sent."""
+        return text.replace(self.secret.reveal(), "…")
+
     def is_refused(self, status: int) -> bool:
         """Whether an answer with this HTTP status means that a renewed credential may do (R-09)."""
         helper = self.candidate.credential
@@ -122,6 +126,10 @@ class Signed:
     route: "Route"
     service: str | None
     signer: "Callable[[Unsigned], Mapping[str, Secret]]" = field(repr=False)
+
+    def masked(self, text: str) -> str:
+        """Return a server's words as they are: no secret of this process was sent to it."""
+        return text
 
     def is_refused(self, status: int) -> bool:
         """Whether an answer with this HTTP status refuses what was signed."""

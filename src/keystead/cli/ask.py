@@ -6,10 +6,10 @@ from typing import Final
 
 import click
 
-from keystead.cli.exits import visible
+from keystead.cli.exits import sentence, visible
 from keystead.cli.purse import checked
 from keystead.cli.surroundings import Surroundings
-from keystead.client import Client
+from keystead.client import LOGIN_KINDS, Client
 from keystead.drivers.transport import StreamedResponse, Transport
 from keystead.errors import (
     ConfigurationError,
@@ -63,19 +63,47 @@ def ask(surroundings: Surroundings, question: str, model: str | None) -> None:
         chosen, access = _first_model(client, access, network)
     is_terminal = surroundings.environment.stdout_tty
     asked = Question(chosen, text)
-    if not _stream(access, asked, network, is_terminal):
+    refused = _stream(access, asked, network, is_terminal)
+    if refused is not None:
         # one renewal or helper run, then it is final (R-09); what is signed was signed anew
         if not isinstance(access, Authorized):
-            raise rejected(access, "")
-        if not _stream(client.again(access), asked, network, is_terminal):
-            raise rejected(access, " twice")
+            raise rejected(access, refused)
+        refused = _stream(again(client, access, refused), asked, network, is_terminal)
+        if refused is not None:
+            raise rejected(access, refused, " twice")
 
 
-def rejected(access: Access, times: str) -> CredentialRejected:
-    """Return that a credential was refused, and the fix."""
+def again(client: Client, access: Authorized, refusal: bytes) -> Authorized:
+    """Return a credential to try once more (R-09).
+
+    Args:
+        client: renews it.
+        access: what was refused.
+        refusal: the answer's body. What it says is told where nothing can be renewed.
+
+    Raises:
+        KeysteadError: as :meth:`Client.again`.
+    """
+    try:
+        return client.again(access)
+    except CredentialRejected as error:
+        if access.candidate.source in LOGIN_KINDS:
+            raise
+        raise CredentialRejected(error.message + _words(access, refusal), hint=error.hint) from error
+
+
+def _words(access: Access, refusal: bytes) -> str:
+    """Return what a server says of a credential that it refuses, as a sentence to append, or nothing."""
+    error = messages.parse_error(refusal)
+    return f" It says: {sentence(access.masked(error.message))}" if error is not None and error.message.strip() else ""
+
+
+def rejected(access: Access, refusal: bytes, times: str = "") -> CredentialRejected:
+    """Return that a credential was refused, what the server says of it, and the fix."""
     refused = f"{access.candidate.title} ({access.candidate.provenance})"
     cloud, login = "Run keystead status --verify to see what the cloud says.", "Run keystead login to sign in again."
-    return CredentialRejected(f"{access.api_base} refused {refused}{times}.", hint=cloud if access.route else login)
+    said = f"{access.api_base} refused {refused}{times}.{_words(access, refusal)}"
+    return CredentialRejected(said, hint=cloud if access.route else login)
 
 
 def _with_piped(question: str, surroundings: Surroundings) -> str:
@@ -113,7 +141,7 @@ def _first_model(client: Client, access: Access, network: Transport) -> tuple[st
     url = f"{authorized.api_base}/v1/models?limit=1000"
     response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
     if authorized.is_refused(response.status):
-        authorized = client.again(authorized)
+        authorized = again(client, authorized, response.body)
         response = network.send(_request("GET", url, authorized, {"anthropic-version": messages.VERSION}))
     if response.status != 200:
         raise failure(response.status, response.headers, response.body, authorized)
@@ -141,18 +169,18 @@ def _question(access: Access, question: Question) -> Request:
     return _request("POST", url, access, dialect.head(), dialect.body(question))
 
 
-def _stream(access: Access, question: Question, network: Transport, is_terminal: bool) -> bool:
-    """Write the answer to standard output; return False when the credential was refused and may be renewed."""
+def _stream(access: Access, question: Question, network: Transport, is_terminal: bool) -> bytes | None:
+    """Write the answer to standard output; return what came instead when the credential was refused (R-09)."""
     with network.stream(_question(access, question)) as response:
         if access.is_refused(response.status):
-            return False
+            return _body(response)
         if response.status != 200:
             raise failure(response.status, response.headers, _body(response), access)
         parser = dialects.stream_parser(response.headers.get("content-type", ""))
         if parser is None:
             raise ServerFailure(f"{access.api_base} did not stream its answer.", hint="Check the base URL.")
         _write(response, parser, access, is_terminal)
-    return True
+    return None
 
 
 def _write(
@@ -212,4 +240,4 @@ def _translate(error: ApiError, access: Access, retry_after: str | None) -> Keys
         hint = "Choose another model with --model, or ask the administrator of the organization for this one."
     if kind is RateLimited and retry_after and retry_after.isascii() and retry_after.isdigit():
         hint = f"Try again in {int(retry_after)} s."
-    return kind(f"{access.api_base} says {error.type}: {error.message}", hint=hint)
+    return kind(f"{access.api_base} says {error.type}: {access.masked(error.message)}", hint=hint)

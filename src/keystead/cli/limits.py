@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from keystead.cli.ask import failure, rejected
+from keystead.cli.ask import again, failure, rejected
 from keystead.cli.exits import visible
 from keystead.cli.paper import Paper, relative
 from keystead.cli.purse import checked
@@ -71,10 +71,10 @@ def ask(
     network = transport()
     response = network.send(_request(access))
     if access.is_refused(response.status):
-        access = client.again(access)
+        access = again(client, access, response.body)
         response = network.send(_request(access))
         if access.is_refused(response.status):
-            raise rejected(access, " twice")
+            raise rejected(access, response.body, " twice")
     return access, _read(response, access)
 
 

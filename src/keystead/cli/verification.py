@@ -198,8 +198,6 @@ def _at_api(surroundings: Surroundings, authorized: Authorized) -> Verification:
     headers: dict[str, str | Secret] = {"anthropic-version": messages.VERSION, **authorized.for_url(url)}
     response = surroundings.network().send(Request("GET", url, headers))
     candidate, base = authorized.candidate, authorized.api_base
-    if response.status == 401:
-        return Verification(Verdict.REJECTED, f"{base} refuses it", candidate)
     if response.status == 200:
         try:
             offers = bool(messages.parse_models(response.body))
@@ -209,7 +207,9 @@ def _at_api(surroundings: Surroundings, authorized: Authorized) -> Verification:
             return Verification(Verdict.UNVERIFIABLE, f"{base} answered with something other than models", candidate)
         return Verification(Verdict.VERIFIED, f"{base} accepts it", candidate)
     error = messages.parse_error(response.body)
+    said = f": {authorized.masked(error.message).rstrip('.')}" if error is not None else ""
+    if response.status == 401:
+        return Verification(Verdict.REJECTED, f"{base} refuses it{said}", candidate)
     if response.status == 403 and error is not None:
-        return Verification(Verdict.REFUSED, f"{base} says {error.message.rstrip('.')}", candidate)
-    said = f": {error.message.rstrip('.')}" if error is not None else ""
+        return Verification(Verdict.REFUSED, f"{base} lets it do nothing{said}", candidate)
     return Verification(Verdict.UNVERIFIABLE, f"{base} answered with HTTP {response.status}{said}", candidate)

@@ -23,6 +23,11 @@ def discover(base_url: str) -> Flow[ServerMetadata]:
             hint="Give it as https://host or http://127.0.0.1:port.",
         ) from error
     response = yield Request("GET", base + oauth.METADATA_PATH, {"accept": "application/json"})
+    if answers.arrived(response).status == 404:
+        raise ServerFailure(
+            f"{base} does not say where to sign in: it has no {oauth.METADATA_PATH} (HTTP 404).",
+            hint="Check the address. It is a Keystead server's own, such as https://keys.example.com, and no API's.",
+        )
     metadata = answers.read(response, oauth.parse_metadata, "the question who it is")
     if metadata.issuer != base:
         raise ServerFailure(

@@ -130,6 +130,27 @@ def test_a_model_outside_the_policy_says_who_can_allow_it(ready: "Machine") -> N
     assert "ask the administrator of the organization for this one" in ready.run("-p", "hi", "--model", "b").err
 
 
+def test_what_a_server_says_of_a_key_that_it_refuses_is_told(machine: "Machine") -> None:
+    machine.set(ANTHROPIC_API_KEY="canary-key", ANTHROPIC_BASE_URL="https://keys.example.com")
+    refused = error(401, "authentication_error", "The key canary-key is revoked. Use the new one")
+    machine.issuer.answer("POST /v1/messages", refused)
+    machine.issuer.answer("GET /v1/models", refused)
+    machine.issuer.answer("GET /v1/me/limits", refused)
+
+    for command in (["-p", "hi"], ["-p", "hi", "--model", "m"], ["limits"]):
+        outcome = machine.run(*command)
+        assert (outcome.code, outcome.out) == (4, "")
+        assert "It says: The key … is revoked. Use the new one." in outcome.err
+    verified = machine.run("status", "--verify", "--json")
+    assert "refuses it: The key \\u2026 is revoked" in verified.out
+    assert "canary-key" not in verified.out
+
+
+def test_a_server_that_repeats_the_credential_does_not_get_it_shown(ready: "Machine") -> None:
+    ready.issuer.answer("POST /v1/messages", error(400, "invalid_request_error", "bad canary-old-access"))
+    assert "canary" not in ready.run("-p", "hi").err
+
+
 def test_a_refused_sign_in_is_renewed_once(ready: "Machine") -> None:
     answers = [error(401, "authentication_error")]
     done = b"".join(sse.dump(messages.dump_event(event)) for event in (TextDelta("ok"), Finished()))

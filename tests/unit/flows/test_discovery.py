@@ -76,3 +76,9 @@ def test_a_password_in_the_address_is_not_repeated() -> None:
         run("https://user:canary@keys.example.com")
 
     assert "canary" not in caught.value.message
+
+
+def test_an_address_that_is_no_sign_in_servers_is_said_to_be_none() -> None:
+    with pytest.raises(ServerFailure, match="does not say where to sign in") as caught:
+        run(f"{BASE}/v1", Response(404, JSON, b"{}"))
+    assert "Check the address" in str(caught.value.hint)
