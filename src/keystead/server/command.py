@@ -13,7 +13,15 @@ import click
 from keystead.clock import SYSTEM_CLOCK
 from keystead.environment import Environment
 from keystead.errors import UsageError
-from keystead.server import app, data_directory, installation, limit_commands, terms_commands, upstream_commands
+from keystead.server import (
+    app,
+    connect_commands,
+    data_directory,
+    installation,
+    limit_commands,
+    terms_commands,
+    upstream_commands,
+)
 from keystead.server.command_base import opened, settings_of, with_overrides
 from keystead.server.mail.routes import described, route
 from keystead.server.settings import NO_UPSTREAM, ServerSettings
@@ -355,7 +363,7 @@ _OF_THE_SERVER = (
 )
 for _command in _OF_THE_SERVER:
     with_overrides(_command)
-for _further in (*upstream_commands.COMMANDS, limit_commands.limits, terms_commands.terms):
+for _further in (*upstream_commands.COMMANDS, *connect_commands.COMMANDS, limit_commands.limits, terms_commands.terms):
     server.add_command(_further)
 
 

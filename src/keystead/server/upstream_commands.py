@@ -33,13 +33,13 @@ def upstreams(organization: str | None, *, wants_names: bool, wants_json: bool, 
     whose = organizations.named(organization)
     rows = list(operations.of_organization(whose))
     if wants_json:
-        facts = {"schema": UPSTREAMS_SCHEMA, "organization": whose.name, "upstreams": [_facts(row) for row in rows]}
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        found = {"schema": UPSTREAMS_SCHEMA, "organization": whose.name, "upstreams": [facts(row) for row in rows]}
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     if not rows:
         click.echo(f"{whose.name} has connected no upstream: its requests go to the server's own.")
     for row in rows:
-        click.echo(f"{row.name}  {row.kind}  {row.base_url}  {_state(row)}")
+        click.echo(line(row))
         if row.checked_at is not None:
             click.echo(f"  {row.checked_at:%Y-%m-%d %H:%M} UTC: {row.checked_result}")
         if wants_names:
@@ -48,7 +48,8 @@ def upstreams(organization: str | None, *, wants_names: bool, wants_json: bool, 
             click.echo(f"  Any other name goes {naming.AS_IT_IS}.")
 
 
-def _facts(row: "Upstream") -> dict[str, Any]:
+def facts(row: "Upstream") -> dict[str, Any]:
+    """Return an upstream for programs; of its credential only the kind."""
     from keystead.server.upstreams import naming
 
     return {
@@ -61,9 +62,21 @@ def _facts(row: "Upstream") -> dict[str, Any]:
         "version": row.version,
         "checked_at": None if row.checked_at is None else row.checked_at.isoformat(),
         "checked_result": row.checked_result or None,
+        "enabled": row.enabled,
+        "region": row.region or None,
+        "project": row.project or None,
         "profile": row.profile or None,
+        "models": row.model_names,
+        "serves": row.serves,
+        "headers": row.headers,
+        "first_byte_seconds": row.first_byte_seconds,
         "names": [named._asdict() for named in naming.all_of(row)],
     }
+
+
+def line(row: "Upstream") -> str:
+    """Return what a person reads of an upstream."""
+    return f"{row.name}  {row.kind}  {row.base_url}  {_state(row)}"
 
 
 def _state(row: "Upstream") -> str:
@@ -95,8 +108,8 @@ def upstream_test(name: str, organization: str | None, model: str, *, wants_json
     outcome = credentials.tried(upstream, settings, named.name)
     operations.note(upstream, works=outcome.works, result=outcome.sentence, now=now)
     if wants_json:
-        facts = {"name": upstream.name, "works": outcome.works, "result": outcome.sentence, "model": named._asdict()}
-        click.echo(json.dumps({"schema": TEST_SCHEMA, **facts}, indent=2, ensure_ascii=False))
+        told = {"name": upstream.name, "works": outcome.works, "result": outcome.sentence, "model": named._asdict()}
+        click.echo(json.dumps({"schema": TEST_SCHEMA, **told}, indent=2, ensure_ascii=False))
     else:
         click.echo(f"{upstream.name}: {outcome.sentence}")
         if model or named.sent != named.name:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from django import forms
 
+from keystead.errors import UsageError
 from keystead.server.cloud_names import PROFILES, REGION_ALONE
 from keystead.server.upstream_shape import Kind
 from keystead.server.upstreams import addresses, methods
@@ -151,15 +152,10 @@ def as_typed(upstream: Upstream) -> dict[str, Any]:
 
 
 def _pairs(text: str, sign: str, form: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        name, found, value = (part.strip() for part in line.partition(sign))
-        if not (found and name and value):
-            raise forms.ValidationError(f"“{line.strip()[:60]}” is not {form}.")
-        pairs[name] = value
-    return pairs
+    try:
+        return addresses.pairs(text.splitlines(), sign, form)
+    except UsageError as error:
+        raise forms.ValidationError(error.message) from error
 
 
 class CredentialForm(forms.Form):

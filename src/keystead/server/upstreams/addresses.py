@@ -6,7 +6,7 @@ only what can be known without asking is refused, so that an administrator hears
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -217,6 +217,21 @@ def check_headers(kind: Kind, headers: Mapping[str, str]) -> dict[str, str]:
             hint=f"Add a line {WORKSPACE_HEADER}: with the workspace's id, as its console shows it.",
         )
     return dict(_bounded("headers", lines))
+
+
+def pairs(lines: Iterable[str], sign: str, form: str) -> dict[str, str]:
+    """Return lines as names and values; ``form`` is what one looks like. Empty ones say nothing.
+
+    Raises:
+        UsageError: a line has another form.
+    """
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, lines)):
+        name, there, value = (part.strip() for part in line.partition(sign))
+        if not (there and name and value):
+            raise UsageError(f"“{line[:60]}” is not {form}.", hint="Write each like that.")
+        found[name] = value
+    return found
 
 
 def _bounded(what: str, given: Mapping[str, str]) -> Mapping[str, str]:

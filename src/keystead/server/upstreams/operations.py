@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -47,16 +47,28 @@ class Draft:
     profile: str = ""
 
 
-def require(member: Membership) -> None:
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Whoever runs the server, who keeps an organization's upstreams at the command line."""
+
+    organization: Organization
+
+
+Keeper = Membership | Operator
+"""Who keeps upstreams: an administrator of the organization, or the server's operator."""
+
+
+def require(member: Keeper) -> None:
     """Check that ``member`` may keep upstreams.
 
     Raises:
         PolicyDenied: their role may not.
     """
-    organizations.require(member, Permission.UPSTREAMS_MANAGE, "manage upstreams")
+    if not isinstance(member, Operator):
+        organizations.require(member, Permission.UPSTREAMS_MANAGE, "manage upstreams")
 
 
-def all_of(member: Membership) -> QuerySet[Upstream]:
+def all_of(member: Keeper) -> QuerySet[Upstream]:
     """Return the organization's upstreams in their order."""
     return of_organization(member.organization)
 
@@ -67,7 +79,7 @@ def of_organization(organization: Organization) -> QuerySet[Upstream]:
     return kept.order_by("position", "id")
 
 
-def find(member: Membership, upstream_id: str) -> Upstream | None:
+def find(member: Keeper, upstream_id: str) -> Upstream | None:
     """Return the organization's upstream with that wire identifier."""
     try:
         return all_of(member).filter(id=ids.parse("upstream", upstream_id)).first()
@@ -87,7 +99,7 @@ def named(organization: Organization, name: str) -> Upstream:
     return found
 
 
-def create(member: Membership, kind: Kind, draft: Draft, server: ServerSettings, now: datetime) -> Upstream:
+def create(member: Keeper, kind: Kind, draft: Draft, server: ServerSettings, now: datetime) -> Upstream:
     """Keep a new upstream, last in the order. Nothing is sent there before its credential is set.
 
     Raises:
@@ -115,7 +127,7 @@ def create(member: Membership, kind: Kind, draft: Draft, server: ServerSettings,
 
 
 def change(
-    member: Membership, upstream: Upstream, draft: Draft, seen: int, server: ServerSettings, now: datetime
+    member: Keeper, upstream: Upstream, draft: Draft, seen: int, server: ServerSettings, now: datetime
 ) -> Upstream:
     """Replace what is known of an upstream.
 
@@ -149,7 +161,7 @@ def change(
 
 
 def set_credential(
-    member: Membership,
+    member: Keeper,
     upstream: Upstream,
     method: str,
     given: Mapping[str, str],
@@ -173,7 +185,7 @@ def set_credential(
         _record(upstream, member, "set_credential", now, method=method, references=", ".join(used))
 
 
-def switch(member: Membership, upstream: Upstream, *, on: bool, now: datetime) -> None:
+def switch(member: Keeper, upstream: Upstream, *, on: bool, now: datetime) -> None:
     """Let requests go there, or no longer."""
     require(member)
     with transaction.atomic():
@@ -181,23 +193,43 @@ def switch(member: Membership, upstream: Upstream, *, on: bool, now: datetime) -
         _record(upstream, member, "enable" if on else "disable", now)
 
 
-def move(member: Membership, upstream: Upstream, up: bool, now: datetime) -> None:
+def move(member: Keeper, upstream: Upstream, up: bool, now: datetime) -> None:
     """Ask an upstream one place earlier or later; at the end of the order nothing happens."""
     require(member)
     with transaction.atomic():
         _take_turns(member)
         order = list(all_of(member))
-        here = next((place for place, one in enumerate(order) if one.pk == upstream.pk), None)
+        here = order.index(upstream) if upstream in order else None
         there = None if here is None else here + (-1 if up else 1)
-        if here is None or there is None or not 0 <= there < len(order):
-            return
-        order[here], order[there] = order[there], order[here]
-        for place, one in enumerate(order):
-            Upstream.objects.filter(pk=one.pk).update(position=place)
-        _record(upstream, member, "move", now, to=there + 1)
+        if there is not None and 0 <= there < len(order):
+            _put(member, upstream, order, there, now)
 
 
-def remove(member: Membership, upstream: Upstream, now: datetime) -> None:
+def place(member: Keeper, upstream: Upstream, number: int, now: datetime) -> None:
+    """Ask an upstream as the one of that number, from 1.
+
+    Raises:
+        PolicyDenied: the member's role may not.
+        UsageError: there are not so many.
+    """
+    require(member)
+    with transaction.atomic():
+        _take_turns(member)
+        order = list(all_of(member))
+        if not 1 <= number <= len(order):
+            raise UsageError(f"position is not from 1 to {len(order)}.", hint="1 is asked first.")
+        _put(member, upstream, order, number - 1, now)
+
+
+def _put(member: Keeper, upstream: Upstream, order: list[Upstream], there: int, now: datetime) -> None:
+    order.remove(upstream)
+    order.insert(there, upstream)
+    for position, one in enumerate(order):
+        Upstream.objects.filter(pk=one.pk).update(position=position)
+    _record(upstream, member, "move", now, to=there + 1)
+
+
+def remove(member: Keeper, upstream: Upstream, now: datetime) -> None:
     """Remove an upstream with its credential; usage that went there keeps its name."""
     require(member)
     with transaction.atomic():
@@ -223,12 +255,33 @@ def note(upstream: Upstream, *, works: bool, result: str, now: datetime) -> None
     Upstream.objects.filter(pk=upstream.pk, version=upstream.version).update(**told)
 
 
-def tested(member: Membership, upstream: Upstream, *, works: bool, result: str, now: datetime) -> None:
+def tested(member: Keeper, upstream: Upstream, *, works: bool, result: str, now: datetime) -> None:
     """Keep what a member's test of it showed."""
     require(member)
     with transaction.atomic():
         note(upstream, works=works, result=result, now=now)
         _record(upstream, member, "test", now, works=works)
+
+
+def draft_of(upstream: Upstream) -> Draft:
+    """Return an upstream as it would be typed today."""
+    return Draft(
+        upstream.name,
+        upstream.base_url,
+        upstream.region,
+        upstream.project,
+        upstream.model_names,
+        tuple(upstream.serves),
+        upstream.headers,
+        upstream.first_byte_seconds,
+        upstream.profile,
+    )
+
+
+def at_usual_address(upstream: Upstream, draft: Draft) -> Draft:
+    """Return ``draft`` such that an upstream that is at its kind's usual address stays there in another region."""
+    is_usual = upstream.base_url == addresses.usual(Kind(upstream.kind), upstream.region)
+    return replace(draft, base_url="") if is_usual and draft.region != upstream.region else draft
 
 
 _UNCHECKED: Final[dict[str, Any]] = {"works": None, "checked_result": "", "checked_at": None}
@@ -267,15 +320,15 @@ def _checked(kind: Kind, draft: Draft, server: ServerSettings) -> dict[str, Any]
     }
 
 
-def _take_turns(member: Membership) -> None:
+def _take_turns(member: Keeper) -> None:
     """Let changes of the order wait for one another."""
-    Organization.objects.select_for_update().get(pk=member.organization_id)
+    Organization.objects.select_for_update().get(pk=member.organization.pk)
 
 
-def _record(upstream: Upstream, by: Membership, verb: str, now: datetime, **details: str | int | bool) -> None:
+def _record(upstream: Upstream, by: Keeper, verb: str, now: datetime, **details: str | int | bool) -> None:
     audit.record(
         organization=upstream.organization,
-        actor=ids.dump("membership", by.pk),
+        actor=audit.SYSTEM if isinstance(by, Operator) else ids.dump("membership", by.pk),
         action=f"upstream:{verb}",
         target=upstream.wire_id,
         at=now,
