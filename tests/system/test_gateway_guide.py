@@ -93,7 +93,7 @@ def policies(guide: Guide, ada: Person) -> None:
 def test_the_guide_is_true(tmp_path: Path) -> None:
     listed = [steps(block) for block in blocks(GUIDE, "console")]
     guide = Guide(World(tmp_path, usual_port_or_another()))
-    (start,), (first,), (second,), (login, hello, refused), (again, upstreams), (held,) = listed
+    (start,), (first,), (second,), (login, hello, refused), (again, upstreams), (held,), (left,) = listed
     ada = Person(guide.world.base)
     with ExitStack() as stack:
         running = stack.enter_context(server(guide.world, start))
@@ -115,3 +115,4 @@ def test_the_guide_is_true(tmp_path: Path) -> None:
         limit = {"whom": "organization||each", "amount": "0.01", "what": "spend|daily"}
         ada.fill(*ada.open(guide.world.base + "/limits"), limit)
         assert "not a model" not in guide.run(held, code=77)
+        assert "less than 0.01 of 0.01 USD left, resets 00:00 UTC (for everybody)" in " ".join(guide.run(left).split())

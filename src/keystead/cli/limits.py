@@ -132,7 +132,7 @@ def _row(paper: Paper, label: str, width: int, text: str, style: dict[str, bool 
 
 
 def _style(one: Standing) -> dict[str, bool | str]:
-    if one.currency and not one.remaining:
+    if one.currency and one.is_used_up:
         return {"fg": "red"} if one.beyond == "stopped" else {"fg": "yellow"}
     return {"fg": "yellow"} if one.is_warning else {}
 
@@ -148,15 +148,16 @@ def called(one: Standing) -> str:
 def said(one: Standing, now: float) -> str:
     """Return how somebody stands: used, left, when it resets, what comes beyond it, and whom it was set for."""
     is_money = one.currency is not None
-    left = f"{_money(one.remaining)} of {_money(one.amount)} {one.currency} left"
+    left = _money(one.remaining) if one.remaining or one.is_used_up else "less than 0.01"
+    left = f"{left} of {_money(one.amount)} {one.currency} left"
     parts = [f"{one.percent}% used", left] if is_money else [f"{one.used} of {one.amount} used"]
     if one.resets_at is not None and is_money:
         parts.append(f"resets {'from ' if one.is_gradual else ''}{_moment(one.resets_at, now)}")
-    if one.resets_at is not None and not is_money and not one.remaining:
+    if one.resets_at is not None and not is_money and one.is_used_up:
         parts.append(f"again {relative(one.resets_at, now)}")
     if one.beyond == "metered":
         parts.append("then billed")
-    elif is_money and not one.remaining:
+    elif is_money and one.is_used_up:
         parts.append("requests stop until then" if one.resets_at is not None else "requests stop")
     whose = _WHOSE.get((one.scope, one.shared), one.scope)
     return f"{', '.join(parts)} ({whose})"

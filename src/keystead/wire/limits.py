@@ -54,6 +54,11 @@ class Standing:
     is_warning: bool
 
     @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left; ``remaining`` is rounded down and cannot say it."""
+        return self.percent >= 100
+
+    @property
     def scope(self) -> str:
         """Whom it was set for, such as ``organization`` or ``rbac_group``."""
         return self.source.get("type", "")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,6 +105,12 @@ def test_what_was_used_since_counts_at_once(under: "Callable[..., tuple[Running,
     running.ledger.wait()
     (rate,) = wire.parse(told(running, f"x-api-key: {running.key}").body)
     assert (rate.used, rate.remaining, rate.resets_at) == (1, 59, NOW + 61)
+
+
+def test_of_a_limit_of_nothing_all_is_used(under: "Callable[..., tuple[Running, FakeClock]]") -> None:
+    running, _ = under(replace(MONTHLY, amount=0), replace(RATE, amount=0))
+    found = wire.parse(told(running, f"x-api-key: {running.key}").body)
+    assert [one.is_used_up for one in found] == [True, True]
 
 
 def test_without_limits_the_list_is_empty(running: "Running") -> None:

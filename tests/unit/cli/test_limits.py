@@ -95,6 +95,13 @@ def test_what_is_used_up_says_what_follows(ready: "Machine", window: Standing, b
     assert said in " ".join(ready.run("limits").out.split())
 
 
+def test_less_than_a_cent_is_not_nothing(ready: "Machine", window: Standing) -> None:
+    tell(ready, replace(window, amount=1, used=0, remaining=0, percent=2))
+    told = " ".join(ready.run("limits").out.split())
+    assert "2% used, less than 0.01 of 0.01 USD left" in told
+    assert "requests stop" not in told
+
+
 def test_a_rate_that_is_reached_says_when_there_is_room_again(
     ready: "Machine", rate: Standing, clock: FakeClock
 ) -> None:

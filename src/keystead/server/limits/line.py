@@ -30,8 +30,10 @@ class Line:
 
     @property
     def percent(self) -> int:
-        """How much of it is used, of a hundred."""
-        return 0 if self.used is None else self.used * 100 // max(self.cap.amount, 1)
+        """How much of it is used, of a hundred; all, where there is nothing to use."""
+        if self.used is None:
+            return 0
+        return self.used * 100 // self.cap.amount if self.cap.amount else 100
 
     @property
     def is_window(self) -> bool:
