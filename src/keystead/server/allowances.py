@@ -49,18 +49,21 @@ class LimitTruth:
         limits: every limit, by its organization.
         groups: the members of these groups, each with those they are in.
         ledger: what it says was billed and covered.
+        repriced: how many times costs that are in it were computed again.
     """
 
     limits: Callable[[], Mapping[str, Sequence[Limit]]]
     groups: Callable[[frozenset[str]], Mapping[str, frozenset[str]]]
     ledger: sums.Read
+    repriced: Callable[[], int] = lambda: 0
 
 
 def limit_truth() -> LimitTruth:
     """Return the answers of this server's database."""
     from keystead.server.limits import facts
+    from keystead.server.usage import repricing
 
-    return LimitTruth(facts.by_organization, facts.groups_of_members, facts.ledger)
+    return LimitTruth(facts.by_organization, facts.groups_of_members, facts.ledger, repricing.times)
 
 
 class _Open(NamedTuple):
@@ -106,6 +109,7 @@ class Allowances:
         self._counters: dict[Count, Counter] = {}
         self._sums = sums.Sums()
         self._late = False
+        self._repriced = 0
         self._open: dict[str, _Open] = {}
         self._unsaved: dict[str, Settled] = {}
         self._outbox = Outbox(origin) if origin else None
@@ -226,14 +230,16 @@ class Allowances:
             asked = counted.asked(limits)
             other_people = groups != self._groups and any(one.by is Scope.GROUP for one in asked)
             late, self._late = self._late, False
+            repriced = self._truth.repriced() if asked else self._repriced
             try:
-                found, changed = self._read(asked, whole=late or other_people)
+                found, changed = self._read(asked, whole=late or other_people or repriced != self._repriced)
             except BaseException:
                 self._late = self._late or late
                 raise
             with self._lock:
                 now = self._clock.now()
                 self._limits, self._groups, self._plans, self._sums = limits, groups, {}, found
+                self._repriced = repriced
                 # Before plans are made anew: of two that count the same, each must find the same counter.
                 self._counters = {key: one for key, one in self._counters.items() if one.look(now)}
                 self._count(changed, now)

@@ -329,7 +329,8 @@ def usage(period: str, organization: str | None, *, wants_json: bool, **given: A
 def usage_reprice(since: datetime, *, dry_run: bool, wants_json: bool, **given: Any) -> None:
     """Compute what requests since DATE cost again, with the prices of today's book.
 
-    For requests from before prices, and after a price in the book was corrected. A running server may go on.
+    For requests from before prices, and after a price in the book was corrected. Servers may go on running; they count
+    the new costs for limits within half a minute.
     """
     book = price_file.book_of(settings_of(Environment.capture(), **given))
     now = opened(given)
@@ -344,6 +345,8 @@ def usage_reprice(since: datetime, *, dry_run: bool, wants_json: bool, **given: 
     click.echo(f"{done.changed} of {done.rows} requests {'would change' if dry_run else 'changed'}.")
     click.echo(f"Cost before: {facts['before']} USD ({done.unpriced} requests without one).")
     click.echo(f"Cost after:  {facts['after']} USD ({done.estimates} requests are estimates).")
+    if done.changed and not dry_run:
+        click.echo("Running servers count it for limits within half a minute.")
 
 
 _OF_THE_SERVER = (

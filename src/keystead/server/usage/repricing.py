@@ -8,12 +8,14 @@ from typing import Any, Final
 from django.db import transaction
 
 from keystead.server.audit import operations as audit
+from keystead.server.audit.models import AuditEvent
 from keystead.server.usage.models import UsageEntry
 from keystead.server.usage.prices import Cost, PriceBook, Usage, amount
 
 _ROWS: Final = 1_000
 """Rows per transaction: short enough for the ledger's own to pass in between."""
 _STATEMENT: Final = 200
+_ACTION: Final = "usage:reprice"
 
 
 @dataclass(slots=True)
@@ -67,12 +69,20 @@ def reprice(since: datetime, now: datetime, book: PriceBook, *, dry_run: bool) -
         audit.record(
             organization=None,
             actor=audit.SYSTEM,
-            action="usage:reprice",
+            action=_ACTION,
             target="usage",
             at=now,
             details={**details, "after_micro": done.after_micro},
         )
     return done
+
+
+def times() -> int:
+    """Return how many times costs were changed; another number than before means that sums of them are to be read anew.
+
+    The event is stored after the rows, so whoever sees it sees them. Counted, since that reads its index alone.
+    """
+    return AuditEvent.objects.filter(action=_ACTION).count()
 
 
 def _batches(since: datetime, now: datetime) -> Iterator[list[UsageEntry]]:

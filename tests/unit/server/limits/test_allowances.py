@@ -57,7 +57,8 @@ class Server:
         self.limits, self.rows, self.groups = list(limits), list[UsageRecord](), dict[str, frozenset[str]]()
         self.clock, self.changes = FakeClock(NOW), changes or Changes()
         self.read: list[tuple[float, ...]] = []
-        truth = LimitTruth(self._limits, lambda _: self.groups, self._ledger)
+        self.repriced = 0
+        truth = LimitTruth(self._limits, lambda _: self.groups, self._ledger, lambda: self.repriced)
         self.allowances = Allowances(truth, SHIPPED, self.clock, self.changes, closed=closed)
         self.write = self.allowances.storing(lambda batch, _: self.rows.extend(batch))
 
@@ -248,6 +249,17 @@ def test_a_row_that_is_stored_late_is_told_to_every_server_and_counted(serve: Ca
             assert one.used == ANSWER
         server.write([record(2, server.clock.now() - LATE + 1)])
         assert len(told) == 1
+
+
+@pytest.mark.requirement("G-03 recount")
+def test_all_is_read_once_after_costs_were_computed_again(serve: Callable[..., Server]) -> None:
+    server = serve(limit(10**9))
+    server.allowances.refresh()
+    server.repriced = 1
+    for _ in range(2):
+        server.clock.advance(15)
+        server.allowances.refresh()
+    assert [len(borders) for borders in server.read] == [2, 1, 2, 1]
 
 
 @pytest.mark.requirement("G-03 recount")

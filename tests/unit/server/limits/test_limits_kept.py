@@ -216,3 +216,28 @@ def test_amounts_are_read_as_people_write_them(text: str, cents: int) -> None:
     for wrong in ("", "1,5", "1.234", "-1", "x"):
         with pytest.raises(UsageError, match="amount"):
             operations.money(wrong)
+
+
+@pytest.mark.requirement("G-03 recount")
+def test_costs_that_are_computed_again_count_at_the_next_look(
+    administrator: "Membership", allowances: Allowances
+) -> None:
+    """Also those of requests that began so long ago that they are not read every time."""
+    from keystead.server.limits import operations
+    from keystead.server.usage.models import UsageEntry
+    from keystead.server.usage.repricing import reprice
+
+    cost = use(administrator, NOW - timedelta(hours=2))
+    UsageEntry.objects.update(cost_micro=1)  # as by a price that was wrong
+    operations.put(administrator, draft(), NOW)
+
+    def used() -> list[int]:
+        allowances.refresh()
+        return [amount for _, amount in allowances.used(caller(administrator))]
+
+    assert used() == [1]
+    since, until = NOW - timedelta(days=1), NOW + timedelta(hours=1)
+    reprice(since, until, SHIPPED, dry_run=True)
+    assert used() == [1]
+    assert reprice(since, until, SHIPPED, dry_run=False).changed == 1
+    assert used() == [cost]
