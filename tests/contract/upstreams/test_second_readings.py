@@ -137,6 +137,7 @@ def test_a_trailer_is_no_header(serve: Callable[..., "Running"], path: str) -> N
         "www-authenticate: Bearer resource_metadata=https://evil.example/x",
         "clear-site-data: *",
         "refresh: 0;url=https://evil.example/",
+        "location: https://evil.example/",
         "set-cookie: sessionid=x",
         "set-cookie2: sessionid=x",
         "nel: {}",

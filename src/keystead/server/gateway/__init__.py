@@ -25,6 +25,7 @@ from typing import Any, Final
 from keystead.clock import SYSTEM_CLOCK, Clock
 from keystead.credentials.rules import Program
 from keystead.server.dpop import Checker
+from keystead.server.gateway import crowding
 from keystead.server.gateway.allowance import UNLIMITED
 from keystead.server.gateway.pages import ASGIApp, Pages
 from keystead.server.gateway.pools import Pools
@@ -216,6 +217,13 @@ class Gateway:
         """This connection is gone."""
         self._connections.discard(connection)
 
+    def _make_room(self) -> None:
+        """Give up bodies where too much is arriving at once."""
+        arriving = [(one, held) for one in self._connections if (held := one.arriving) is not None]
+        if sum([size for _, (_, size) in arriving]) > self.limits.arriving_bytes:
+            for place in crowding.given_up([held for _, held in arriving], self.limits.arriving_bytes):
+                arriving[place][0].give_up()
+
     @property
     def answering(self) -> int:
         """How many requests are upstream at the moment; asked seldom, for it looks at every connection."""
@@ -225,5 +233,6 @@ class Gateway:
         now = loop.time()
         for connection in [one for one in self._connections if one.deadline <= now]:
             connection.expire()
+        self._make_room()
         self.pools.sweep(now - self.limits.upstream_idle_seconds)
         self._sweep = loop.call_later(self.limits.sweep_seconds, self._look, loop) if self._connections else None

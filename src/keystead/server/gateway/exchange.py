@@ -108,6 +108,11 @@ class Exchange(Metered):
             self._body.append(data)
 
     @property
+    def caller_id(self) -> str:
+        """Who asks, once that is known."""
+        return "" if self._principal is None else self._principal.id
+
+    @property
     def size(self) -> int:
         """How many bytes of the body have arrived."""
         return self._size

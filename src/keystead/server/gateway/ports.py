@@ -277,6 +277,7 @@ class Limits:
         head_bytes: request line and headers together; more is 431.
         header_count: header lines; more is 431.
         body_bytes: request body; more is 413.
+        arriving_bytes: request bodies that are not complete yet, together; of more, some are 529, to within a sweep.
         head_seconds: from a request's first byte to the end of its headers.
         body_seconds: from there to the end of its body.
         keep_alive_seconds: how long an idle client connection stays open.
@@ -295,6 +296,7 @@ class Limits:
     head_bytes: int = 65_536
     header_count: int = 128
     body_bytes: int = 33_554_432
+    arriving_bytes: int = 1 << 30
     head_seconds: float = 15.0
     body_seconds: float = 120.0
     keep_alive_seconds: float = 75.0

@@ -21,7 +21,7 @@ from keystead.server.gateway.exchange import Exchange
 from keystead.server.gateway.known_head import KnownHead
 from keystead.server.gateway.ports import Answered, Ask
 from keystead.server.gateway.refusals import Refusal, render
-from keystead.server.gateway.request_head import RequestHead
+from keystead.server.gateway.request_head import Headers, RequestHead
 from keystead.server.gateway.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_BYTES: Final = 1 << 20
+_VERSIONS: Final = ("1.1", "1.0")
 _FRAMING_EACH: Final = 8
 """Bytes of framing that each byte of a body may cost; chunks of a single byte cost five more."""
 
@@ -60,7 +61,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._surplus = False
         self._complete = False
         self._keep_alive = True
-        self._old = False
+        self._version = "1.1"
         self._closing = False
         self._leaving = False
         self.url = b""
@@ -181,8 +182,8 @@ class GatewayProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self._surplus = True
         else:
-            self._old = self.parser.get_http_version() == "1.0"
-            self._keep_alive = self.parser.should_keep_alive() and not self._old
+            self._version = self.parser.get_http_version()
+            self._keep_alive = self.parser.should_keep_alive() and not self.is_old()
             gateway = self._gateway
             self._exchange = Exchange(gateway, self) if path in ROUTES else clients.begin(gateway, self, path)
             self.awaiting(gateway.limits.body_seconds)
@@ -269,6 +270,8 @@ class GatewayProtocol(HttpToolsProtocol):
         try:
             if self.parser.should_upgrade():
                 raise Refusal(400, "The Upgrade header is not supported at this address.")
+            if self._version not in _VERSIONS or (self._version == "1.0" and _has_coding(self.headers)):
+                raise Refusal(400, "The version of HTTP is none that such a request can have. Send HTTP/1.1.")
             if self._surplus:
                 raise _pipelined()
             if self._arrived > 2 * self._gateway.limits.head_bytes + _FRAMING_EACH * exchange.size:
@@ -338,11 +341,21 @@ class GatewayProtocol(HttpToolsProtocol):
         """Whether a request of this connection is upstream."""
         return self._exchange is not None and self._exchange.dispatched
 
+    @property
+    def arriving(self) -> tuple[str, int] | None:
+        """Whose body is arriving, and how many bytes of it are here; None where none is."""
+        exchange = self._exchange
+        return None if exchange is None or exchange.dispatched else (exchange.caller_id, exchange.size)
+
+    def give_up(self) -> None:
+        """Refuse the request whose body is arriving: there is no room for it."""
+        self.refuse(_crowded(), close=True)
+
     def closes_after(self) -> bool:
         return self._surplus or not self._keep_alive or self._leaving
 
     def is_old(self) -> bool:
-        return self._old
+        return self._version != "1.1"
 
     def refuse(self, refusal: Refusal, *, close: bool = False) -> None:
         """Answer by ourselves; ``close`` when the rest of the request must not be read as another one."""
@@ -417,8 +430,16 @@ class GatewayProtocol(HttpToolsProtocol):
             self.awaiting(self._gateway.limits.farewell_seconds)
 
 
+def _has_coding(headers: Headers) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in headers)
+
+
 def _pipelined() -> Refusal:
     return Refusal(400, "A second request was sent before the first was answered (pipelining). Wait for it.")
+
+
+def _crowded() -> Refusal:
+    return Refusal(529, "Too many large requests are arriving at once. Try again shortly.", ("retry-after", "5"))
 
 
 def _late() -> Refusal:

@@ -11,6 +11,7 @@ _NOT_RELAYED: Final = (
     b"alt-svc",
     b"clear-site-data",
     b"connection",
+    b"(?:content-)?location",
     b"keep-alive",
     b"nel",
     b"proxy-[^:]*",
