@@ -167,7 +167,7 @@ def _limits(answer: "Verification | None", now: float) -> str:
 
     nearest, *others = answer.limits
     more = f"; keystead limits shows {len(others)} more" if others else ""
-    return visible(f"{called(nearest)} {said(nearest, now)}{more}")
+    return visible(f"{called(nearest)}: {said(nearest, now)}{more}")
 
 
 def _account(account: Account | None) -> str:

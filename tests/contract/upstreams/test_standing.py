@@ -41,10 +41,13 @@ def under(serve: "Callable[..., Running]") -> "Iterator[Callable[..., tuple[Runn
     """Return a function that starts a gateway at noon where these limits hold."""
     made: list[Allowances] = []
 
-    def start(*rows: Limit, closed: bool = False, **more: Any) -> "tuple[Running, FakeClock]":
-        clock = FakeClock(NOW)
+    def start(
+        *rows: Limit, closed: bool = False, reads: list[object] | None = None, **more: Any
+    ) -> "tuple[Running, FakeClock]":
+        clock, seen = FakeClock(NOW), [] if reads is None else reads
 
-        def ledger(_: object, __: float, borders: tuple[float, ...]) -> Ledger:
+        def ledger(asked: object, _: float, borders: tuple[float, ...]) -> Ledger:
+            seen.append(asked)
             return Ledger([{}] * (len(borders) - 1) + [USED], {})
 
         truth = LimitTruth(lambda: {"org_1": rows}, lambda _: {"mem_1": frozenset({"grp_1"})}, ledger)
@@ -105,6 +108,16 @@ def test_what_was_used_since_counts_at_once(under: "Callable[..., tuple[Running,
     running.ledger.wait()
     (rate,) = wire.parse(told(running, f"x-api-key: {running.key}").body)
     assert (rate.used, rate.remaining, rate.resets_at) == (1, 59, NOW + 61)
+
+
+def test_asking_reads_nothing(under: "Callable[..., tuple[Running, FakeClock]]") -> None:
+    reads: list[object] = []
+    running, _ = under(MONTHLY, RATE, reads=reads)
+    before = len(reads)
+    for _ in range(5):
+        assert told(running, f"x-api-key: {running.key}").status == 200
+    assert before > 0
+    assert len(reads) == before
 
 
 def test_of_a_limit_of_nothing_all_is_used(under: "Callable[..., tuple[Running, FakeClock]]") -> None:

@@ -234,7 +234,7 @@ def test_a_verified_status_names_the_nearest_limit(machine: "Machine", login: Lo
     told = " ".join(machine.run("status", "--verify").out.split())
     listed = json.loads(machine.run("status", "--verify", "--json").out)["verification"]["limits"]
 
-    assert "Limits Monthly spend limit 95% used, 1.00 of 20.00 USD left (for you); keystead limits shows 1 more" in told
+    assert "Limits Monthly spend limit: 95% used, 1.00 of 20.00 USD left (for you); keystead limits shows 1" in told
     assert [one["percent_used"] for one in listed] == [95, 1]
 
 

@@ -113,16 +113,19 @@ def near(cap: Cap, counter: Counter) -> str:
 
 def _rate(cap: Cap, counter: Counter, wanted: int, now: float) -> Denial:
     free = counter.room_at(cap.amount - counter.held - wanted, now)
+    after = _SOON if free is None else max(1, math.ceil(free - now))
     if cap.limit.measure is Measure.TOKENS and wanted > cap.amount:
         more = f"and this request alone may use {wanted}: lower max_tokens, or send less"
-    else:
+    elif cap.limit.measure is Measure.CONCURRENT or free is None:
         more = "which is reached: send fewer at a time"
+    else:
+        more = f"which is reached: wait {after} s, or send fewer"
     return Denial(
         429,
         "rate_limit_error",
         f"{_whose(cap)} limit is {cap.amount} {_RATES[cap.limit.measure]}, {more}. "
         f"An administrator can raise it (limit {cap.limit.id}).",
-        _SOON if free is None else max(1, math.ceil(free - now)),
+        after,
         cap.limit,
     )
 

@@ -322,6 +322,8 @@ def test_rates_are_refused_with_a_time_to_try_again(
     assert (denial.status, denial.kind) == (429, "rate_limit_error")
     assert denial.sentence.startswith(words)
     assert 1 <= denial.retry_after <= 61
+    waits = f"wait {denial.retry_after} s, or send fewer" in denial.sentence
+    assert waits == (measure is Measure.REQUESTS)  # the tokens are held only, and so are places
     for number in (1, 2):
         server.allowances.settle(record(number))
     server.allowances.refresh()
