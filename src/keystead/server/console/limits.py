@@ -1,11 +1,13 @@
 """Limits: what there are, what is used of them and what holds for each member; set and removed by an administrator."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
 from typing import Any, Final
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
@@ -39,6 +41,9 @@ WHAT: Final = {
 """What can be limited, as people say it."""
 BEYOND: Final = {Beyond.STOPPED: "requests stop", Beyond.METERED: "requests are billed"}
 """What becomes of requests that a limit has no room for, as people say it."""
+MOST_SEATS: Final = 100
+"""Members of whom one page says what holds."""
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _FIELDS: Final = {"scope": "whom", "shared": "whom", "period": "what", "beyond": "beyond"}
 """Which field of the form an error is about, by the word that it begins with; else it is the amount."""
 
@@ -157,11 +162,12 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
             form.add_error(field, f"{error.message} {error.hint}" if error.hint else error.message)
         else:
             return redirect("limits")
-    members = memberships.of(member.organization).filter(deactivated_at=None)
+    members, pages = _page(memberships.of(member.organization).filter(deactivated_at=None), request.GET.get("from", ""))
     page = {
         "form": form,
         "rows": rows(member.organization, now()),
         "seats": [(seat, _said(seat)) for seat in report.seats(member.organization, members, now())],
+        "pages": pages,
     }
     return render(request, "console/limits.html", page, status=UNPROCESSABLE if form.errors else 200)
 
@@ -175,6 +181,28 @@ def remove(request: HttpRequest, member: Membership, limit: Limit) -> HttpRespon
         return redirect("limits")
     (row,) = [one for one in rows(member.organization, now()) if one.limit.pk == limit.pk]
     return render(request, "console/limit_remove.html", {"row": row})
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Which members are shown, the first of all being 1; ``before`` and ``after`` begin other pages, if there are."""
+
+    first: int
+    last: int
+    count: int
+    before: int | None
+    after: int | None
+
+
+def _page(members: QuerySet[Membership], text: str) -> tuple[list[Membership], Pages]:
+    """Return the members of the page that begins with the asked for one, by number."""
+    count = members.count()
+    begin = int(text) - 1 if _NUMBER.fullmatch(text) and int(text) <= count else 0
+    shown = list(members[begin : begin + MOST_SEATS])
+    end = begin + len(shown)
+    return shown, Pages(
+        begin + 1, end, count, max(begin - MOST_SEATS, 0) + 1 if begin else None, end + 1 if end < count else None
+    )
 
 
 def _said(seat: report.Seat) -> list[tuple[str, Line]]:

@@ -1,9 +1,9 @@
 """Usage: what is left of one's limits, what was used and by what, and the same as tables for spreadsheets."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -25,12 +25,17 @@ from keystead.server.usage import operations as ledger
 from keystead.wire import ids
 
 PERIODS: Final = {ledger.Period.DAY: "Today", ledger.Period.WEEK: "This week", ledger.Period.MONTH: "This month"}
+_LISTS: Final = ("by_model", "by_key", "by_member", "by_workspace")
 _WHOSE: Final = {
     Scope.ORGANIZATION: "of all together",
     Scope.WORKSPACE: "of your workspace together",
     Scope.GROUP: "of your group together",
 }
 _DAY: Final = 86_400
+MOST_LINES: Final = 100
+"""Lines of a list that the page has; the others are one, and the table for spreadsheets has each."""
+MOST_PEOPLE: Final = 200
+"""People among whom one chooses; where there are more, one types an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ class Left:
 def usage(request: HttpRequest, member: Membership) -> HttpResponse:
     """Show what is left, and what was used today, this week or this month, and what it cost."""
     whose = _whose(request, member)
-    found = ledger.usage_of(member, now(), _period(request), whose)
+    found = _short(ledger.usage_of(member, now(), _period(request), whose))
+    people = _people(member)
     page = {
         "report": found,
         "periods": PERIODS,
@@ -61,7 +67,8 @@ def usage(request: HttpRequest, member: Membership) -> HttpResponse:
         "chart": chart(found.by_time),
         "whose": whose,
         "of": f"&member={ids.dump('membership', whose.pk)}" if whose else "",
-        "people": _people(member),
+        "people": people,
+        "is_typed": len(people) > MOST_PEOPLE,
     }
     return render(request, "console/usage.html", page)
 
@@ -86,19 +93,26 @@ def _people(member: Membership) -> list[tuple[str, str]]:
     """Return whose usage ``member`` may look at, by identifier and address; empty when only their own."""
     if not organizations.may(member, Permission.USAGE_READ_ALL):
         return []
-    found = [(ids.dump("membership", one.pk), one.person.email) for one in memberships.of(member.organization)]
+    some = memberships.of(member.organization)[: MOST_PEOPLE + 1]
+    found = [(ids.dump("membership", one.pk), one.person.email) for one in some]
     return found if len(found) > 1 else []
 
 
+def _short(report: ledger.Report) -> ledger.Report:
+    lists: dict[str, Any] = {name: ledger.shortened(getattr(report, name), MOST_LINES) for name in _LISTS}
+    return replace(report, **lists)
+
+
 def _whose(request: HttpRequest, member: Membership) -> Membership | None:
-    """Return the one member whose usage is asked for, by somebody who may see everybody's."""
-    text = request.GET.get("member", "")
+    """Return the one member whose usage is asked for, by identifier or address, by who may see everybody's."""
+    text = request.GET.get("member", "").strip()
     if not text:
         return None
     found = None
     if organizations.may(member, Permission.USAGE_READ_ALL):
         with suppress(ValueError):
-            found = memberships.of(member.organization).filter(pk=ids.parse("membership", text)).first()
+            named = {"person__email__iexact": text} if "@" in text else {"pk": ids.parse("membership", text)}
+            found = memberships.of(member.organization).filter(**named).first()
     if found is None:
         raise Http404
     return found

@@ -1,7 +1,7 @@
 """What the gateway's counters read of limits, of those they are for, and of the ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -74,7 +74,13 @@ def groups_of_members(groups: frozenset[str]) -> dict[str, frozenset[str]]:
     return {member: frozenset(each) for member, each in found.items()}
 
 
-def spent(asked: frozenset[Counted], now: float, begin: float = 0.0, end: float | None = None) -> Spent:
+def spent(
+    asked: frozenset[Counted],
+    now: float,
+    begin: float = 0.0,
+    end: float | None = None,
+    seats: Collection[UUID] | None = None,
+) -> Spent:
     """Return what the ledger says was billed and covered, by whom and in which period.
 
     Args:
@@ -82,10 +88,11 @@ def spent(asked: frozenset[Counted], now: float, begin: float = 0.0, end: float 
         now: Unix seconds at which the periods end.
         begin: only by requests that began then or later,
         end: and before this.
+        seats: of what counts for each seat, only that of these members; None for everybody's.
     """
     found: dict[tuple[str, Measure, Period], Amounts] = {}
     for one in asked:
-        for whose, amounts in _sums(one, now, begin, end):
+        for whose, amounts in _sums(one, now, (begin, end), seats):
             found[(whose, one.measure, one.period)] = amounts
     return found
 
@@ -128,7 +135,10 @@ def _one_moment() -> Iterator[None]:
         yield
 
 
-def _sums(asked: Counted, now: float, begin: float, end: float | None) -> Iterator[tuple[str, Amounts]]:
+def _sums(
+    asked: Counted, now: float, between: tuple[float, float | None], seats: Collection[UUID] | None
+) -> Iterator[tuple[str, Amounts]]:
+    begin, end = between
     since = datetime.fromtimestamp(reaches_back_to(asked.period, now), UTC)
     organization = ids.parse("organization", asked.organization_id)
     first = max(since, datetime.fromtimestamp(begin, UTC))
@@ -138,6 +148,8 @@ def _sums(asked: Counted, now: float, begin: float, end: float | None) -> Iterat
     if asked.measure is Measure.ALLOWANCE:
         rows = rows.filter(covered_micro__gt=0)
     match asked.by:
+        case Scope.USER if seats is not None:
+            yield from _by(rows.filter(member__in=seats), "member_id", "membership", asked, since)
         case Scope.USER:
             yield from _by(rows.exclude(member=None), "member_id", "membership", asked, since)
             yield from _by(rows.exclude(service_account=None), "service_account_id", "service_account", asked, since)

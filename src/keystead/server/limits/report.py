@@ -1,8 +1,9 @@
 """What is used of limits, and which limit counts for each member: by the ledger, for people to read."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from keystead.server.keys.models import ApiKey
 from keystead.server.limits import counted, facts, line
@@ -14,6 +15,9 @@ from keystead.server.policy import limits as rules
 from keystead.server.policy.limits import MONEY, Caller, Cap, Measure, Scope
 from keystead.server.policy.windows import Counter
 from keystead.wire import ids
+
+_FEW: Final = 1_000
+"""Members whose rows are asked for by name; a statement does not take any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ def seats(organization: Organization, members: Iterable[Membership], now: dateti
 
     A limit of a key is not among it: it holds for that key alone.
     """
-    book = _Book(organization, now)
+    members = list(members)
+    book = _Book(organization, now, members)
     return [Seat(member, book.of(member)) for member in members]
 
 
@@ -38,19 +43,20 @@ def holding(member: Membership, now: datetime) -> tuple[Line, ...]:
 
     What can be used up comes before what cannot be seen in the ledger, such as requests per minute.
     """
-    book = _Book(member.organization, now)
+    book = _Book(member.organization, now, [member])
     lines = (*book.of(member), *book.of_keys(member))
     return nearest_first(lines)
 
 
 class _Book:
-    """The limits of an organization, and what is used of them."""
+    """The limits of an organization, and what is used of them by some of its members."""
 
-    def __init__(self, organization: Organization, now: datetime) -> None:
+    def __init__(self, organization: Organization, now: datetime, members: Collection[Membership]) -> None:
         self._name = ids.dump("organization", organization.pk)
         self._limits = [facts.rule_of(one) for one in Limit.objects.filter(organization=organization)]
         self._at = now.timestamp()
-        self._spent = facts.spent(counted.asked({self._name: self._limits}), self._at)
+        seats = [member.pk for member in members] if len(members) <= _FEW else None
+        self._spent = facts.spent(counted.asked({self._name: self._limits}), self._at, seats=seats)
         self._groups = facts.groups_of_members(counted.groups({self._name: self._limits}))
         self._workspace = ids.dump("workspace", organizations.default_workspace(organization).pk)
 

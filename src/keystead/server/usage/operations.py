@@ -271,6 +271,12 @@ def _named(tallies: Iterable[Tally], names: Mapping[str, str]) -> tuple[Tally, .
     return _sorted(_add(label, group) for label, group in groups.items())
 
 
+def shortened(tallies: tuple[Tally, ...], most: int) -> tuple[Tally, ...]:
+    """Return the first lines, and the others as one: what is shown still adds up."""
+    rest = tallies[most:]
+    return (*tallies[:most], _add(f"{len(rest):,} others", rest)) if len(rest) > 1 else tallies
+
+
 def _add(label: str, tallies: Iterable[Tally]) -> Tally:
     lines = tuple(tallies)
     return Tally(label, *(sum(getattr(line, name) for line in lines) for name in _NUMBERS))

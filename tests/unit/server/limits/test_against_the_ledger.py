@@ -151,9 +151,10 @@ def micro(row: UsageRecord) -> int:
 
 
 def record(number: int, at: float, who: Principal) -> UsageRecord:
-    whose = [f"{number:032x}", "req_1", "org_1", who.workspace_id, who.member_id or "", "api_key", who.id, "", ""]
-    used = ["anthropic", "claude-opus-4-5", 200, at, 5, 0, 2**number % 1009, 0, 0, False, False, False]
-    return UsageRecord(*whose, *used, who.service_account_id or "")  # type: ignore[arg-type]
+    names = who.workspace_id, who.member_id or "", "api_key", who.id
+    whose: list[Any] = [f"{number:032x}", "req_1", "org_1", *names, "", ""]
+    used: list[Any] = ["anthropic", "claude-opus-4-5", 200, at, 5, 0, 2**number % 1009, 0, 0, False, False, False]
+    return UsageRecord(*whose, *used)._replace(service_account_id=who.service_account_id or "")
 
 
 @pytest.mark.requirement("G-03 recount")

@@ -1,5 +1,6 @@
 """The page about limits."""
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,3 +97,31 @@ def test_a_developer_sees_no_limits_of_others(web: "Client", administrator: "Mem
     web.force_login(administrator.person)
     assert web.get("/limits").status_code == 403
     assert web.post("/limits", {"whom": "organization||each", "amount": "1", "what": "spend|daily"}).status_code == 403
+
+
+def test_what_holds_is_shown_page_by_page(
+    ada: "Client", administrator: "Membership", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keystead.server.console import limits
+    from keystead.server.identity.models import Person
+    from keystead.server.organizations import operations
+    from keystead.server.organizations.roles import Role
+
+    monkeypatch.setattr(limits, "MOST_SEATS", 2)
+    joined = administrator.person.created_at
+    for number in range(4):
+        person = Person.objects.create_user(f"p{number}@example.com", None, created_at=joined)
+        operations.add_member(administrator.organization, person, Role.DEVELOPER, joined)
+    ada.post("/limits", {"whom": "organization||each", "amount": "5", "what": "spend|monthly", "beyond": "stopped"})
+    seen, address = list[str](), "/limits"
+    for shown in ("1 to 2 of 5", "3 to 4 of 5", "5 to 5 of 5"):
+        page = ada.get(address).content.decode()
+        assert shown in page
+        table = page.partition('id="holds"')[2]
+        seen += re.findall(r'<th scope="row">([^<]+)</th>', table)
+        following = re.search(r'href="(\?from=\d+)#holds" rel="next"', table)
+        address = f"/limits{following[1]}" if following else ""
+    assert address == ""
+    assert len(seen) == len(set(seen)) == 5
+    for odd in ("0", "6", "-1", "x", "9" * 30, "٣"):
+        assert "1 to 2 of 5" in ada.get("/limits", {"from": odd}).content.decode()

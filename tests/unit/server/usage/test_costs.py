@@ -145,6 +145,48 @@ def test_the_page_shows_costs_and_where_an_estimate_is_in_them(
     assert "1 request came before prices and counts as nothing" in web.get("/usage").content.decode()
 
 
+def test_a_long_list_ends_with_all_others_in_one_line_and_still_adds_up(
+    web: "Client", administrator: "Membership", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keystead.server.console import usage, views
+    from keystead.server.usage import operations
+
+    monkeypatch.setattr(views, "now", lambda: NOW)
+    monkeypatch.setattr(usage, "MOST_LINES", 2)
+    for number in range(5):
+        use(administrator, model=f"claude-opus-4-5-2025110{number}", tokens=1_000 * (number + 1))
+    report = operations.usage_of(administrator, NOW)
+    short = operations.shortened(report.by_model, 2)
+    assert [line.label for line in short] == ["claude-opus-4-5-20251104", "claude-opus-4-5-20251103", "3 others"]
+    assert sum(line.cost_micro for line in short) == report.total.cost_micro
+    assert operations.shortened(report.by_model, 4) == report.by_model
+    web.force_login(administrator.person)
+    page = web.get("/usage").content.decode()
+    assert "3 others" in page
+    assert "claude-opus-4-5-20251102" not in page
+    assert "claude-opus-4-5-20251102" in web.get("/usage.csv").content.decode()
+
+
+def test_where_there_are_many_people_one_is_found_by_address(
+    web: "Client", administrator: "Membership", developer: "Membership", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keystead.server.console import usage, views
+
+    monkeypatch.setattr(views, "now", lambda: NOW)
+    monkeypatch.setattr(usage, "MOST_PEOPLE", 1)
+    use(developer, tokens=3_000)
+    use(administrator, tokens=1_000)
+    web.force_login(administrator.person)
+    assert 'name="member" type="email"' in web.get("/usage").content.decode()
+    page = web.get("/usage", {"member": " DEV@example.com "}).content.decode()
+    assert "requests of dev@example.com" in page
+    assert 'value="dev@example.com"' in page
+    assert "$0.0150" in page
+    assert web.get("/usage", {"member": "nobody@example.com"}).status_code == 404
+    web.force_login(developer.person)
+    assert web.get("/usage", {"member": administrator.person.email}).status_code == 404
+
+
 def old(member: "Membership") -> None:
     """Leave three rows as the release before prices left them, one of them with a cache of unknown time."""
     from keystead.server.usage.models import UsageEntry
