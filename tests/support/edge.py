@@ -29,13 +29,16 @@ def nginx(here: Path, port: int, server_port: int, certificate: Path) -> Iterato
 
 
 @contextmanager
-def balancing_nginx(here: Path, port: int, server_ports: tuple[int, int], certificate: Path) -> Iterator[None]:
-    """The same before two servers, with the configuration for several."""
+def balancing_nginx(
+    here: Path, port: int, server_ports: tuple[int, int], certificate: Path, behind: str = ""
+) -> Iterator[None]:
+    """The same before two servers, with the configuration for several; ``behind`` is how they are asked otherwise."""
     each = {
         f"server 10.0.0.{host}:8420 ": f"server 127.0.0.1:{server_port} "
         for host, server_port in zip((11, 12), server_ports, strict=True)
     }
-    with _running(here, _placed("nginx-servers.conf", port, certificate, each)):
+    otherwise = {"proxy_pass http://keystead;": behind} if behind else {}
+    with _running(here, _placed("nginx-servers.conf", port, certificate, each | otherwise)):
         yield
 
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from documents import ROOT
+from documents import ROOT, blocks
 from edge import DEPLOY, balancing_nginx
 from guides import free_port
 from local_server import make_certificate
 from people import PATIENCE, Person
 from postgres import cluster
 from redis_server import redis_server
-from running import Machine, RunningServer
+from running import RunningServer
 
 from keystead.secret import Secret
 from keystead.testing.messages_api import MessagesApi
@@ -44,7 +44,6 @@ class Site:
     settings: list[dict[str, str]]
     servers: list[RunningServer]
     trust: ssl.SSLContext
-    certificate: Path
     person: Person
 
     @property
@@ -133,7 +132,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         person = servers[0].administrator()  # before another server starts and gives out a link of its own
         servers.append(stack.enter_context(RunningServer(homes[1], settings[1])))
         trust = ssl.create_default_context(cafile=certificate)
-        found = Site(port, homes, settings, servers, trust, certificate, person)
+        found = Site(port, homes, settings, servers, trust, person)
         found.wait_for_both()
         yield found
 
@@ -157,11 +156,18 @@ def until(connection: http.client.HTTPConnection, key: str, expected: tuple[int,
     pytest.fail(f"it never answered {expected}")
 
 
-def test_people_sign_in_through_the_edge_and_their_agents_ask(site: Site, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, {"SSL_CERT_FILE": str(site.certificate)})
-    machine.sign_in(site.url, site.person)
-    answer = machine.keystead("-p", "hello", "--model", MODEL)
-    assert answer.returncode == 0, answer.stderr
+def test_a_session_and_a_key_hold_whichever_server_answers(site: Site) -> None:
+    """Signed in through the edge, page after page; and agents ask with a key, by turns at both."""
+    ada = Person(site.url)
+    ada.sign_in()
+    key = ada.create_key("turns")
+    assert all("turns" in ada.open(f"{site.url}/keys")[1] for _ in range(4))
+    before = [site.metric(number, "keystead_gateway_requests_total") for number in (0, 1)]
+    with closing(site.edge()) as edge:
+        until(edge, key, (200, ""))
+        assert [ask(edge, key)[0] for _ in range(6)] == [200] * 6
+    after = [site.metric(number, "keystead_gateway_requests_total") for number in (0, 1)]
+    assert all(now > then for then, now in zip(before, after, strict=True))
 
 
 @pytest.mark.requirement("G-04 replicas")
@@ -223,7 +229,7 @@ def test_a_server_that_stops_loses_nothing(site: Site) -> None:
         streams = [stack.enter_context(closing(site.edge())) for _ in range(4)]
         begun = [_begin(one, key) for one in streams]
         assert [site.answering(number) for number in (0, 1)] == [2, 2]
-        people = [threading.Thread(target=crowd) for _ in range(4)]
+        people = [threading.Thread(target=crowd) for _ in range(2)]
         for one in people:
             one.start()
         try:
@@ -246,3 +252,27 @@ def _begin(connection: http.client.HTTPConnection, key: str) -> http.client.HTTP
     assert answer.status == 200
     assert answer.readline() == b"event: message_start\n"
     return answer
+
+
+def test_an_edge_that_asks_by_tls_checks_who_answers(tmp_path: Path) -> None:
+    """With the lines of the guide; whoever answers under another name is sent nothing."""
+    certificate = make_certificate(tmp_path, names=["keystead.example.com"])
+    (lines,) = blocks(GUIDE, "nginx")
+    behind = lines.replace("/etc/ssl/keystead/authority.pem", str(certificate))
+    elsewhere = behind.replace("proxy_ssl_name keystead.", "proxy_ssl_name other.")
+    assert lines != behind != elsewhere
+    port, own = free_port(), free_port()
+    settings = {
+        "KEYSTEAD_SERVER_PUBLIC_URL": f"https://127.0.0.1:{port}",
+        "KEYSTEAD_SERVER_PORT": str(own),
+        "KEYSTEAD_SERVER_TLS_CERTIFICATE": str(certificate),
+        "KEYSTEAD_SERVER_TLS_KEY": str(certificate),
+    }
+    trust = ssl.create_default_context(cafile=certificate)
+    with RunningServer(tmp_path, settings):
+        for there, status in ((behind, 401), (elsewhere, 502)):
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=trust)
+            with balancing_nginx(tmp_path, port, (own, own), certificate, there), closing(connection):
+                connection.request("GET", "/v1/models")
+                with connection.getresponse() as answer:
+                    assert (answer.status, bool(answer.read())) == (status, True)
