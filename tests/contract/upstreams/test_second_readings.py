@@ -89,13 +89,17 @@ def test_json_called_so_goes_on_as_it_is_called(running: "Running") -> None:
         "x-original-url: /v1/files",
         "x-rewrite-url: /v1/files",
         "x_api_key: canary",
+        'x-portkey-config: {"override_params":{"model":"claude-opus-4-6"}}',
+        "x-gateway-model-name: claude-opus-4-6",
+        "azureml-model-deployment: other",
+        "Helicone-Target-Url: https://evil.example",
         "anthropic_workspace_id: canary",
         "transfer_encoding: chunked",
     ],
 )
 def test_what_could_stand_for_another_address_or_header_ends_here(running: "Running", line: str) -> None:
     assert running.ask(None, line).status == 200
-    assert line.partition(":")[0] not in running.api.requests[0].headers
+    assert line.partition(":")[0].lower() not in running.api.requests[0].headers
 
 
 @pytest.mark.parametrize("model", ["\\ud800", "a\\u0000b", "a\\nb", "\\u202eb", ""])

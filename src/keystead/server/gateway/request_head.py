@@ -97,6 +97,19 @@ _DROPPED: Final = frozenset(
     }
 )
 _NOT_FORWARDED: Final = _READ | _DROPPED
+_ROUTING: Final = (
+    b"azureml-",
+    b"cf-aig-",
+    b"helicone-",
+    b"x-ai-eg-",
+    b"x-envoy-",
+    b"x-gateway-",
+    b"x-litellm-",
+    b"x-ms-model-",
+    b"x-portkey-",
+)
+"""How headers begin by which gateways and meshes before models choose the model, its place or whose key is used. What
+of that is wanted is among the upstream's own headers."""
 _CREDENTIAL: Final = re.compile(
     rb"(?:%b|sk-ant-)[0-9A-Za-z]|eyJ[\w-]+\.eyJ" % b"|".join(kind.value.encode() for kind in TokenKind)
 )
@@ -259,9 +272,8 @@ def sort(headers: Headers) -> RequestHead:
     forward: Headers = []
     for name, value in headers:
         if name not in _NOT_FORWARDED:
-            if (
-                b"_" not in name
-            ):  # what WSGI and CGI take for the same name with "-", and so for one that is not passed on
+            # with "_" WSGI and CGI take it for the same name with "-", and so for one that is not passed on
+            if b"_" not in name and not name.startswith(_ROUTING):
                 forward.append((name, value))
         elif name in _READ:
             if name in read:
