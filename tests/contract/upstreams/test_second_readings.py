@@ -4,8 +4,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
+from permits import allowing
 from upstreams import upstream
 
 from keystead.server.gateway.ports import Kind
@@ -170,3 +172,39 @@ def test_every_depth_is_answered(serve: Callable[..., "Running"], api: MessagesA
     for depth in range(970, 1000):
         body = b'{"model":"m","messages":[],"%b":%b}' % (field.encode(), b"[" * depth + b"]" * depth)
         assert running.ask(body).status in {400, 404}, depth
+
+
+@pytest.mark.parametrize("kind", [Kind.BEDROCK, Kind.VERTEX])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "our-model-/../claude-opus-5",
+        "our-model@/..%2fclaude-opus-5",
+        "our-model-%2F..%2Fclaude-opus-5",
+        "our-model-/./x",
+        "our-model-//x",
+        "our-model-\\\\..\\\\claude-opus-5",
+        "our-model-?model=claude-opus-5",
+        "our-model-#x",
+        "our-model-;x",
+        "..",
+    ],
+)
+def test_a_model_leads_nowhere_else_in_a_path(
+    serve: Callable[..., "Running"], api: MessagesApi, kind: Kind, model: str
+) -> None:
+    """A list with "our-model" allows what goes on from it, and this goes on to another model once it is decoded."""
+    more = {"project": "p", "region": "r"} if kind is Kind.VERTEX else {}
+    running = serve(upstreams=[upstream(api.base_url, kind=kind, **more)], permits=allowing("our-model", ".."))
+    answer = running.ask(b'{"model":"%b","max_tokens":9,"messages":[]}' % model.encode())
+    assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
+    assert running.api.requests == []
+
+
+@pytest.mark.parametrize("model", ["our-model@20250929", "our-model-v1:0", "our-model-[1m]", "our-model-a/b"])
+def test_a_name_that_a_cloud_could_give_is_asked_for(
+    serve: Callable[..., "Running"], api: MessagesApi, model: str
+) -> None:
+    running = serve(upstreams=[upstream(api.base_url, kind=Kind.BEDROCK)], permits=allowing("our-model"))
+    running.ask(b'{"model":"%b","max_tokens":9,"messages":[]}' % model.encode())
+    assert [one.target for one in running.api.requests] == [f"/model/{quote(model, safe='')}/invoke"]

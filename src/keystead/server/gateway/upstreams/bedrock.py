@@ -33,7 +33,7 @@ _METRICS: Final = "amazon-bedrock-invocationMetrics"
 
 def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -> Sequence[bytes]:
     """Return the request as Bedrock takes it; raises like :data:`~.adapter.Prepare`."""
-    model = quote(foreign.model_of(pool, head, facts), safe="")
+    model = quote(foreign.model_in_path(pool, head, facts), safe="")
     action = "invoke-with-response-stream" if facts.stream else "invoke"
     return foreign.request(pool, head, f"/model/{model}/{action}", translated_body(pool, head, body), _DROPPED)
 

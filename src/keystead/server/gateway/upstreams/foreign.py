@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from keystead.server.gateway.upstream import Listener, Pool
 
 _JSON: Final = (b"content-type", b"application/json")
+_IN_PATH: Final = re.compile(r"[A-Za-z0-9](?:[./]?[A-Za-z0-9_:@~+\[\]-])*")
+"""A model's name without dot segments, empty ones and a second encoding."""
 _LARGEST_ERROR: Final = 1 << 20
 _STATUS: Final = re.compile(rb"\r\n(?:retry-after|x-amzn-errortype|x-amzn-requestid):[^\r\n]*", re.IGNORECASE)
 """What of an error's head is of use to a client, or to whoever asks the cloud about it."""
@@ -58,6 +60,21 @@ def model_of(pool: "Pool", head: RequestHead, facts: RequestFacts) -> str:
     if head.own is not None and head.own.kind is pool.upstream.kind and facts.model not in pool.upstream.models:
         return head.own.model
     return pool.models.get(facts.model, facts.model)
+
+
+def model_in_path(pool: "Pool", head: RequestHead, facts: RequestFacts) -> str:
+    """Return this cloud's name for the model, where it becomes a part of the path.
+
+    A name such as ``claude-sonnet-5-/../claude-opus-5`` is judged by how it begins, and a proxy before the cloud that
+    takes the encoding off could ask for how it ends.
+
+    Raises:
+        Refusal: 400, no model of a cloud is called so.
+    """
+    model = model_of(pool, head, facts)
+    if _IN_PATH.fullmatch(model) is None:
+        raise Refusal(400, "model: this upstream has it in its address, where no such name can be.")
+    return model
 
 
 def version_of(pool: "Pool", head: RequestHead) -> str:

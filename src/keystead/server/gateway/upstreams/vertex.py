@@ -26,7 +26,7 @@ def prepare(pool: "Pool", head: RequestHead, facts: RequestFacts, body: bytes) -
     Raises:
         ConfigurationError: the upstream has no project or region.
     """
-    upstream, model = pool.upstream, foreign.model_of(pool, head, facts)
+    upstream, model = pool.upstream, foreign.model_in_path(pool, head, facts)
     if not upstream.project or not upstream.region:
         raise ConfigurationError(
             f"The upstream {upstream.name!r} has no {'region' if upstream.project else 'project'}.",
