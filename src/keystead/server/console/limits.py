@@ -1,6 +1,7 @@
 """Limits: what there are, what is used of them and what holds for each member; set and removed by an administrator."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -43,6 +44,8 @@ BEYOND: Final = {Beyond.STOPPED: "requests stop", Beyond.METERED: "requests are 
 """What becomes of requests that a limit has no room for, as people say it."""
 MOST_SEATS: Final = 100
 """Members of whom one page says what holds."""
+MOST_NAMED: Final = 200
+"""People, and keys, that a form has in a list; where there are more, one is typed."""
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _FIELDS: Final = {"scope": "whom", "shared": "whom", "period": "what", "beyond": "beyond"}
 """Which field of the form an error is about, by the word that it begins with; else it is the amount."""
@@ -66,27 +69,65 @@ class Row:
 
 
 def whom(organization: Organization) -> list[tuple[str, str]]:
-    """Return whom a limit can be for: what the form sends, and what it says."""
+    """Return whom a limit can be for: what the form sends, and what it says; people and keys while they are few."""
+    are_few = not _are_many(organization)
+    people = memberships.of(organization) if are_few else ()
+    keys = _keys(organization).filter(revoked_at=None) if are_few else ()
     groups = list(Group.objects.filter(organization=organization).order_by("name"))
-    keys = ApiKey.objects.filter(organization=organization, revoked_at=None).select_related("member__person")
     return [
         ("organization||each", "Everybody, each"),
         ("organization||shared", f"{organization.name}, all together"),
         *((f"rbac_group|{one.wire_id}|each", f"{one.name}: each member") for one in groups),
         *((f"rbac_group|{one.wire_id}|shared", f"{one.name}: all together") for one in groups),
-        *((f"user|{ids.dump('membership', one.pk)}|each", one.person.email) for one in memberships.of(organization)),
+        *map(_person, people),
         *(
             (f"workspace|{ids.dump('workspace', one.pk)}|shared", f"Workspace {one.name}")
             for one in Workspace.objects.filter(organization=organization).order_by("name")
         ),
-        *((f"api_key|{one.wire_id}|shared", f"Key {one.name} of {one.member.person.email}") for one in keys),
+        *map(_key, keys),
     ]
+
+
+def _are_many(organization: Organization) -> bool:
+    """Return whether there are too many people or keys to choose from a list."""
+    kinds = memberships.of(organization), _keys(organization).filter(revoked_at=None)
+    return any(len(one.values_list("pk")[: MOST_NAMED + 1]) > MOST_NAMED for one in kinds)
+
+
+def _keys(organization: Organization) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(organization=organization).select_related("member__person")
+
+
+def _person(one: Membership) -> tuple[str, str]:
+    return f"user|{ids.dump('membership', one.pk)}|each", one.person.email
+
+
+def _key(one: ApiKey) -> tuple[str, str]:
+    return f"api_key|{one.wire_id}|shared", f"Key {one.name} of {one.member.person.email}"
+
+
+def _named(organization: Organization, text: str) -> str | None:
+    """Return what the form sends for the one person with this address, or the one key with this identifier."""
+    with suppress(ValueError):
+        if "@" in text:
+            found = memberships.of(organization).filter(person__email__iexact=text).first()
+            return None if found is None else _person(found)[0]
+        key = _keys(organization).filter(revoked_at=None, pk=ids.parse("api_key", text)).first()
+        return None if key is None else _key(key)[0]
+    return None
 
 
 class LimitForm(forms.Form):
     """A limit."""
 
     whom = forms.ChoiceField(label="For")
+    one = forms.CharField(
+        label="Or for one person or key",
+        max_length=320,
+        required=False,
+        help_text="A person's address, or a key's identifier (key_…). It counts before what is chosen above.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
     amount = forms.CharField(
         label="At most",
         max_length=20,
@@ -104,11 +145,25 @@ class LimitForm(forms.Form):
         "sign-ins draw on it.",
     )
 
-    def __init__(self, choices: list[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, organization: Organization, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._organization = organization
         chooser = self.fields["whom"]
         assert isinstance(chooser, forms.ChoiceField)
-        chooser.choices = choices
+        chooser.choices = whom(organization)
+        if not _are_many(organization):
+            del self.fields["one"]
+
+    def clean(self) -> dict[str, Any]:
+        """Take the one who was typed in the place of whom was chosen."""
+        given = super().clean() or self.cleaned_data
+        if text := given.get("one", ""):
+            found = _named(self._organization, text)
+            if found is None:
+                self.add_error("one", "Nobody here has that address, and no key in use that identifier.")
+            else:
+                given["whom"] = found
+        return given
 
     @property
     def draft(self) -> Draft:
@@ -151,8 +206,7 @@ def about_one(view: Any) -> Any:
 @for_those_who(operations.require)
 def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
     """Show the limits and what holds for each member; set one."""
-    choices = whom(member.organization)
-    form = LimitForm(choices, request.POST or None)
+    form = LimitForm(member.organization, request.POST or None)
     if form.is_valid():
         try:
             operations.put(member, form.draft, now())
@@ -217,8 +271,12 @@ def what_of(limit: Rule) -> str:
 
 def rows(organization: Organization, moment: datetime) -> list[Row]:
     """Return an organization's limits in words, with what is used of those that are one pot."""
-    names, used = dict(whom(organization)), report.pots(organization, moment)
-    return [_row(limit, names, used.get(limit.wire_id)) for limit in operations.all_of(organization)]
+    limits, used = list(operations.all_of(organization)), report.pots(organization, moment)
+    subjects = [one.subject for one in limits]
+    people = memberships.of(organization).filter(pk__in=subjects)
+    keys = _keys(organization).filter(revoked_at=None, pk__in=subjects)
+    names = dict([*whom(organization), *map(_person, people), *map(_key, keys)])
+    return [_row(limit, names, used.get(limit.wire_id)) for limit in limits]
 
 
 def _row(limit: Limit, names: dict[str, str], used: int | None) -> Row:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
@@ -87,7 +88,7 @@ class Tally:
         return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
-_NUMBERS: Final = tuple(field.name for field in fields(Tally))[1:]
+_numbers: Final = attrgetter(*(field.name for field in fields(Tally)[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +279,8 @@ def shortened(tallies: tuple[Tally, ...], most: int) -> tuple[Tally, ...]:
 
 
 def _add(label: str, tallies: Iterable[Tally]) -> Tally:
-    lines = tuple(tallies)
-    return Tally(label, *(sum(getattr(line, name) for line in lines) for name in _NUMBERS))
+    lines = [_numbers(tally) for tally in tallies]
+    return Tally(label, *(lines[0] if len(lines) == 1 else map(sum, zip(*lines, strict=True))))
 
 
 def _sorted(tallies: Iterable[Tally]) -> tuple[Tally, ...]:

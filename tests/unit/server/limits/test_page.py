@@ -1,6 +1,7 @@
 """The page about limits."""
 
 import re
+from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,3 +126,32 @@ def test_what_holds_is_shown_page_by_page(
     assert len(seen) == len(set(seen)) == 5
     for odd in ("0", "6", "-1", "x", "9" * 30, "٣"):
         assert "1 to 2 of 5" in ada.get("/limits", {"from": odd}).content.decode()
+
+
+def test_where_there_are_many_one_person_or_key_is_typed(
+    ada: "Client", administrator: "Membership", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keystead.server.console import limits
+    from keystead.server.keys import operations
+    from keystead.server.limits.models import Limit
+
+    given = {"whom": "organization||each", "amount": "5", "what": "spend|monthly", "beyond": "stopped"}
+    assert 'name="one"' not in ada.get("/limits").content.decode()
+    joined = administrator.person.created_at
+    key, _ = operations.issue(administrator, "laptop", now=joined, random_bytes=token_bytes)
+    monkeypatch.setattr(limits, "MOST_NAMED", 0)
+    page = ada.get("/limits").content.decode()
+    assert 'name="one"' in page
+    assert 'value="user|' not in page
+    for odd in ("nobody@example.com", "key_0", "x"):
+        answer = ada.post("/limits", given | {"one": odd})
+        assert answer.status_code == 422
+        assert "Nobody here has that address" in answer.content.decode()
+    assert ada.post("/limits", given | {"one": administrator.person.email.upper()}).status_code == 302
+    (limit,) = Limit.objects.all()
+    assert (limit.scope, limit.subject) == ("user", administrator.pk)
+    assert ada.post("/limits", given | {"one": key.wire_id}).status_code == 302
+    assert Limit.objects.filter(scope="api_key", subject=key.pk, shared=True).exists()
+    table = ada.get("/limits").content.decode().partition("<tbody>")[2]
+    assert f'<th scope="row">{administrator.person.email}</th>' in table
+    assert f'<th scope="row">Key laptop of {administrator.person.email}</th>' in table
