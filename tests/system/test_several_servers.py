@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import signal
+import socket
 import ssl
 import threading
 import urllib.request
@@ -44,6 +45,7 @@ class Site:
     settings: list[dict[str, str]]
     servers: list[RunningServer]
     trust: ssl.SSLContext
+    certificate: Path
     person: Person
 
     @property
@@ -132,7 +134,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         person = servers[0].administrator()  # before another server starts and gives out a link of its own
         servers.append(stack.enter_context(RunningServer(homes[1], settings[1])))
         trust = ssl.create_default_context(cafile=certificate)
-        found = Site(port, homes, settings, servers, trust, person)
+        found = Site(port, homes, settings, servers, trust, certificate, person)
         found.wait_for_both()
         yield found
 
@@ -168,6 +170,16 @@ def test_a_session_and_a_key_hold_whichever_server_answers(site: Site) -> None:
         assert [ask(edge, key)[0] for _ in range(6)] == [200] * 6
     after = [site.metric(number, "keystead_gateway_requests_total") for number in (0, 1)]
     assert all(now > then for then, now in zip(before, after, strict=True))
+
+
+def test_the_edge_speaks_http_2_to_clients(site: Site) -> None:
+    trust = ssl.create_default_context(cafile=site.certificate)
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", site.port), PATIENCE) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as stream,
+    ):
+        assert stream.selected_alpn_protocol() == "h2"
 
 
 @pytest.mark.requirement("G-04 replicas")

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -17,6 +18,26 @@ from keystead.server.changes import Change, Changes
 CHANNEL: Final = "keystead_changes"
 _PAUSE: Final = 1.0
 _LOG: Final = logging.getLogger("keystead.server")
+
+
+def announce(origin: str, change: Change) -> None:
+    """Tell every process that listens but ``origin``; what cannot be told is read within seconds."""
+    from django.db import DatabaseError, connection
+
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, json.dumps([origin, change.subject, change.id])])
+    except DatabaseError as error:
+        _LOG.warning("a change was not announced, others read it within seconds: %s", type(error).__name__)
+
+
+def announced(changes: Changes) -> Callable[[], None]:
+    """Have servers told what this process changes, which listens to none itself, as a command; returns what ends it."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return lambda: None
+    return changes.subscribe(partial(announce, uuid4().hex))
 
 
 class Announcements:
@@ -49,15 +70,7 @@ class Announcements:
         """Tell the others, after the commit and in its thread; what came from them is not told again."""
         if getattr(self._hearing, "now", False):
             return
-        from django.db import DatabaseError, connection
-
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT pg_notify(%s, %s)", [CHANNEL, json.dumps([self._origin, change.subject, change.id])]
-                )
-        except DatabaseError as error:
-            _LOG.warning("a change was not announced, others read it within seconds: %s", type(error).__name__)
+        announce(self._origin, change)
 
     def _run(self) -> None:
         while not self._stop.is_set():

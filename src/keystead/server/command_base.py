@@ -11,7 +11,8 @@ import click
 
 from keystead.clock import SYSTEM_CLOCK
 from keystead.environment import Environment
-from keystead.server import installation
+from keystead.server import announcements, installation
+from keystead.server.changes import CHANGES
 from keystead.server.settings import ServerSettings, load
 
 OVERRIDES: Final = (
@@ -36,8 +37,9 @@ def settings_of(environment: Environment, **given: Any) -> ServerSettings:
 
 
 def opened(given: dict[str, Any]) -> datetime:
-    """Open the database that the options name; returns the time."""
+    """Open the database that the options name, and have servers on it told of what changes; returns the time."""
     installation.open_database(settings_of(Environment.capture(), **given), secrets.token_bytes)
+    click.get_current_context().call_on_close(announcements.announced(CHANGES))
     return moment()
 
 

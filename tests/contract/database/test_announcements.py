@@ -5,6 +5,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from keystead.server.announcements import CHANNEL, Announcements
 from keystead.server.changes import Change, Changes
@@ -67,3 +68,21 @@ def test_it_goes_on_after_every_connection_was_lost(looks: "SimpleQueue[None]", 
         looks.get(timeout=PATIENCE)
         ask("SELECT pg_notify(%s, %s)", CHANNEL, f'["another", "api_key", "key_{number}"]')
         assert heard.get(timeout=PATIENCE) == Change("api_key", f"key_{number}")
+
+
+@pytest.mark.usefixtures("administrator")
+def test_what_a_command_changes_is_heard_by_servers(
+    heard: "SimpleQueue[Change]", looks: "SimpleQueue[None]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keystead.server import installation
+    from keystead.server.command import server
+    from keystead.server.limits.models import Limit
+    from keystead.server.upstreams.models import Upstream
+
+    monkeypatch.setattr(installation, "open_database", lambda *_: None)  # the test's own is open
+    looks.get(timeout=PATIENCE)
+    for arguments in (["limits", "set", "250"], ["upstream-add", "anthropic", "--name", "Claude"]):
+        done = CliRunner().invoke(server, arguments)
+        assert done.exit_code == 0, done.output
+    assert heard.get(timeout=PATIENCE) == Change("limit", Limit.objects.get().wire_id)
+    assert heard.get(timeout=PATIENCE) == Change("upstream", Upstream.objects.get().wire_id)
