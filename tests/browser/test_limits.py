@@ -61,3 +61,37 @@ def test_the_page_is_in_order(page: "Page", administrator: "Membership", look: s
     page.get_by_role("link", name="Remove… Everybody, each, USD a month").click()
     page.get_by_role("button", name="Remove limit").wait_for()
     judge(page, f"limit-remove-{look}")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_pages_of_a_large_organization_are_in_order(
+    page: "Page", administrator: "Membership", monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    from keystead.server.console import limits, usage
+    from keystead.server.identity.models import Person
+    from keystead.server.limits import operations
+    from keystead.server.limits.operations import Draft
+    from keystead.server.organizations import operations as organizations
+    from keystead.server.organizations.roles import Role
+    from keystead.server.policy.limits import Measure, Period, Scope
+
+    for module, name in ((limits, "MOST_NAMED"), (limits, "MOST_SEATS"), (usage, "MOST_PEOPLE")):
+        monkeypatch.setattr(module, name, 1)
+    now = datetime.now(UTC)
+    for number in range(3):
+        person = Person.objects.create_user(f"person-{number}@example.com", None, created_at=now)
+        organizations.add_member(administrator.organization, person, Role.DEVELOPER, now)
+    operations.put(administrator, Draft(Scope.ORGANIZATION, "", Measure.SPEND, Period.MONTHLY, 250_000_000), now)
+    page.emulate_media(color_scheme=LOOKS[look]["color_scheme"])
+    page.set_viewport_size(LOOKS[look]["viewport"])
+    sign_in(page)
+    page.goto("/limits?from=2")
+    page.get_by_text("2 to 2 of 4").wait_for()
+    judge(page, f"limits-large-{look}")
+    page.get_by_role("link", name="Those after").click()
+    page.get_by_text("3 to 3 of 4").wait_for()
+    page.goto("/usage")
+    page.get_by_label("Whose, by address").fill("person-1@example.com")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("requests of person-1@example.com").wait_for()
+    judge(page, f"usage-large-{look}")
