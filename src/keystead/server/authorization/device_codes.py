@@ -11,7 +11,7 @@ from django.db.models import Q
 from keystead.secret import Secret
 from keystead.server.authorization import lifetimes
 from keystead.server.authorization.browser_session import Authentication
-from keystead.server.authorization.checks import scopes
+from keystead.server.authorization.checks import scopes, suspended
 from keystead.server.authorization.clients import GATEWAY_AGENT, find
 from keystead.server.authorization.models import AuthorizationCode, Client, DeviceCode
 from keystead.server.authorization.parameters import Parameters
@@ -60,6 +60,7 @@ def start(
     client = client or find(GATEWAY_AGENT)
     if DEVICE_CODE_GRANT not in client.grant_types:
         raise Refusal("unauthorized_client", "This client may not sign in by device code.")
+    suspended.check_client(client)
     scope = scopes.asked(parameters.get("scope"), client.scope)
     code, typed = tokens.mint(TokenKind.DEVICE_CODE, random_bytes), user_code(random_bytes)
     with transaction.atomic():

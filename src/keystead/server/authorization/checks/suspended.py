@@ -6,8 +6,9 @@ Nothing is ended and nothing used up: once the suspension is lifted, the same re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
+from uuid import UUID
 
-from keystead.server.authorization.models import Grant
+from keystead.server.authorization.models import Client, Grant
 from keystead.server.authorization.refusals import Refusal, invalid_grant, invalid_request, refused_refresh
 from keystead.server.policy.decide import Suspension
 from keystead.server.remembered import Remembered
@@ -36,7 +37,27 @@ def check(grant: Grant, grant_type: str) -> None:
     """
     found = _found(grant)
     if found is not None:
-        raise _REFUSALS.get(grant_type, invalid_grant)(_sentence(found))
+        raise _REFUSALS.get(grant_type, invalid_grant)(sentence(found))
+
+
+def check_client(client: Client) -> None:
+    """Refuse to begin anything for an organization's client that is suspended there.
+
+    Whoever asks has shown nothing yet, so the administrator's reason is not for them. What a client of everybody's is
+    in one organization is known once a person of it is there (:func:`of_client`).
+
+    Raises:
+        Refusal: ``unauthorized_client`` (RFC 6749 section 5.2).
+    """
+    if client.organization_id is not None and of_client(client, client.organization_id) is not None:
+        told = "This client is suspended. Ask an administrator of its organization to lift it."
+        raise Refusal("unauthorized_client", told)
+
+
+def of_client(client: Client, organization_id: UUID) -> Suspension | None:
+    """Return the suspension of a client in an organization, if there is one."""
+    standing = _STANDING.get("all", suspensions.standing)
+    return standing.get((ids.dump("organization", organization_id), client.client_id)) if standing else None
 
 
 def is_suspended(grant: Grant) -> bool:
@@ -60,7 +81,7 @@ def _owner(grant: Grant) -> str:
     return ids.dump("service_account", grant.service_account_id)
 
 
-def _sentence(one: Suspension) -> str:
+def sentence(one: Suspension) -> str:
     """Return what is told: with the administrator's reason, if it has only characters that may stand there."""
     why = f": {one.reason.rstrip('.')}" if _PLAIN.issuperset(one.reason) else ""
     return f"{one.what} is suspended{why}. Ask an administrator to lift it."

@@ -16,10 +16,20 @@ from django.views.decorators.http import require_http_methods
 
 from keystead.server.authorization import authorization_requests, browser_session, consents, pushed_requests
 from keystead.server.authorization.authorization_requests import DENIED, Approver, AuthorizationRequest
+from keystead.server.authorization.checks import suspended
 from keystead.server.authorization.parameters import parse_query
 from keystead.server.authorization.refusals import Refusal
 from keystead.server.authorization.surroundings import now
-from keystead.server.authorization.views.pages import Message, acting, lasting, message, own_page_only, show, wishes
+from keystead.server.authorization.views.pages import (
+    Message,
+    acting,
+    lasting,
+    message,
+    own_page_only,
+    show,
+    suspended_client,
+    wishes,
+)
 from keystead.server.organizations.models import Membership
 from keystead.server.sso import connections
 from keystead.server.sso.attempts import AFTER
@@ -96,9 +106,9 @@ def _asked(request: HttpRequest, asked: AuthorizationRequest) -> HttpResponse:
     if isinstance(who, HttpResponse):
         return who
     visit = Visit(request, asked, Approver(who.membership, browser_session.authentication(request)))
-    owner = asked.destination.client.organization_id
-    if owner not in (None, who.membership.organization_id):
-        return visit.refused("access_denied", "This client belongs to another organization.")
+    barred = _barred(visit, silent=silent)
+    if barred is not None:
+        return barred
     terms_first = asking.sign_in(request, who.membership, now())
     if terms_first is not None:
         return visit.refused("interaction_required", "Terms wait for this person.") if silent else terms_first
@@ -111,6 +121,22 @@ def _asked(request: HttpRequest, asked: AuthorizationRequest) -> HttpResponse:
     if silent:
         return visit.refused("consent_required", "This person must be asked first.")
     return _page(visit, "consent")
+
+
+def _barred(visit: Visit, *, silent: bool) -> HttpResponse | None:
+    """Return the answer where this client may not be used in the person's organization.
+
+    That it is suspended is said to the person first, and to the client when they return to it.
+    """
+    client, organization = visit.asked.destination.client, visit.member.organization_id
+    if client.organization_id not in (None, organization):
+        return visit.refused("access_denied", "This client belongs to another organization.")
+    found, text = suspended.of_client(client, organization), suspended_client(client, visit.member)
+    if found is None or text is None:
+        return None
+    if silent or visit.request.method == "POST":
+        return visit.refused("access_denied", suspended.sentence(found))
+    return show(visit.request, "client_suspended", {"message": text, "client": client}, text.status)
 
 
 def _is_stale(visit: Visit) -> bool:

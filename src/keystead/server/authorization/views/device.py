@@ -22,6 +22,7 @@ from keystead.server.authorization.views.pages import (
     message,
     own_page_only,
     show,
+    suspended_client,
     wishes,
 )
 from keystead.server.organizations.models import Membership
@@ -66,6 +67,9 @@ def _posted(request: HttpRequest, who: Acting) -> HttpResponse:
 
 def _answered(request: HttpRequest, code: DeviceCode, member: Membership) -> HttpResponse:
     decision = request.POST.get("decision")
+    barred = None if decision == "deny" else suspended_client(code.client, member)
+    if barred is not None:
+        return message(request, barred)
     if decision not in {"approve", "deny"}:
         return _question(request, code, member)
     answer = Answer(decision == "approve", member, browser_session.authentication(request))

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from keystead.server.authorization import lifetimes
-from keystead.server.authorization.checks import same_origin, scopes
+from keystead.server.authorization.checks import same_origin, scopes, suspended
 from keystead.server.authorization.models import Client
 from keystead.server.authorization.surroundings import issuer, server
 from keystead.server.identity.models import Person
@@ -55,6 +55,15 @@ def acting(request: HttpRequest) -> Acting | HttpResponse:
 
 def _suspended(reason: str) -> Message:
     return Message(403, "Your membership is suspended", f"{reason.rstrip('.')}. Ask an administrator to lift it.")
+
+
+def suspended_client(client: Client, member: Membership) -> Message | None:
+    """Return what a member is told of a client that is suspended in their organization."""
+    found = suspended.of_client(client, member.organization_id)
+    if found is None:
+        return None
+    move = f"Ask an administrator of {member.organization.name} to lift it, then start the sign-in again."
+    return Message(403, f"{client.name} is suspended", f"{found.reason.rstrip('.')}. Nothing was signed in. {move}")
 
 
 def own_page_only(
