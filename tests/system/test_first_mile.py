@@ -226,7 +226,7 @@ def test_a_second_server_on_the_same_data_is_refused(installation: Installation)
 def test_a_wrong_setting_is_one_sentence_and_an_exit_code(
     tmp_path: Path, variable: str, value: str, code: int, words: str
 ) -> None:
-    refused = Machine(tmp_path, {variable: value}).keystead("server", "run")
+    refused = Machine(tmp_path, {"KEYSTEAD_SERVER_PORT": "0", variable: value}).keystead("server", "run")
 
     assert refused.returncode == code
     assert words in refused.stderr
