@@ -53,6 +53,8 @@ LOGGING: Final[dict[str, Any]] = {
     "disable_existing_loggers": False,
     "formatters": {"redacting": {"()": "keystead.server.site.logs.RedactingFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "redacting"}},
+    # Whatever else logs: an event loop, a web server and a pool of threads print exceptions with what they quote.
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         # Below an error it reports each 4xx, and a device that polls for its code is answered 400 every five seconds.

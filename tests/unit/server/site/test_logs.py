@@ -2,6 +2,7 @@
 
 import io
 import logging
+import subprocess
 import sys
 from secrets import token_bytes
 
@@ -46,3 +47,26 @@ def test_a_traceback_names_places_and_no_values() -> None:
     assert "ValueError in test_a_traceback_names_places_and_no_values" in line
     assert "hunter2" not in line
     assert line.count("\n") == 1
+
+
+LOG_ELSEWHERE = """
+import logging.config
+from keystead.server.site.logs import LOGGING
+logging.config.dictConfig(LOGGING)
+for name in ("asyncio", "uvicorn.error", "concurrent.futures", "allauth", "any", "keystead.x", "django.x"):
+    try:
+        raise ValueError("cannot read: hunter2 sk-canary-0123456789abcdef")
+    except ValueError:
+        logging.getLogger(name).exception("Failed in %s", name)
+"""
+
+
+def test_no_logger_prints_what_an_exception_quotes() -> None:
+    """Else what a client sent could stand in a log by way of the event loop or the web server (S-22)."""
+    command = [sys.executable, "-c", LOG_ELSEWHERE]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stderr
+    assert "hunter2" not in said
+    assert "canary" not in said
+    lines = said.splitlines()
+    assert len(lines) == 7
+    assert all("ValueError in <module>" in line for line in lines)
