@@ -218,6 +218,19 @@ def test_what_is_about_one_model_opens_no_circuit(two: "Running", apis: list[Mes
     assert counts(apis)[0] == PATIENCE + 2
 
 
+def test_who_counts_tokens_too_often_takes_no_upstream_from_others(
+    serve: "Callable[..., Running]", apis: list[MessagesApi]
+) -> None:
+    """Counting is free, unlimited here and has a rate of its own there, so its 429 says nothing of model requests."""
+    running = serve(SWIFT, upstreams=named(apis[:2]), clock=FakeClock())
+    apis[0].behaviour = "error=429"
+    for _ in range(PATIENCE + 2):
+        assert running.ask(target="/v1/messages/count_tokens").status == 200
+    apis[0].behaviour = ""
+    assert running.ask().status == 200
+    assert counts(apis) == [PATIENCE + 3, PATIENCE + 2, 0]
+
+
 def test_a_session_stays_where_it_was_served(two: "Running", apis: list[MessagesApi]) -> None:
     session = "x-claude-code-session-id: s1"
     apis[0].behaviour = "error=429"

@@ -288,7 +288,7 @@ class Exchange(Metered):
             gateway.health.succeeded(upstream)
             if self._principal is not None:
                 gateway.sessions.served(self._principal.organization_id, self._head.session_id, upstream.id)
-        elif head.status in BLAMED:
+        elif head.status in BLAMED and (head.status != 429 or self._head.metered):  # counting tokens has its own rate
             self._blame()
             self._heed(head.status)
         if head.status not in FAILED or not attempts.left:
