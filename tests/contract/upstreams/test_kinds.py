@@ -49,7 +49,8 @@ class Told(Translation):
             raise MalformedResponse("too much")
         self.asked.on_head(events(self.head), more=True)
         started = {"type": "message_start", "message": document}
-        for byte in encode_event(started) + encode_event({"type": "message_stop"}):
+        ended = {"type": "message_delta", "usage": document["usage"]}
+        for byte in b"".join(map(encode_event, (started, ended, {"type": "message_stop"}))):
             self.asked.on_body(chunk(bytes([byte])), bytes([byte]))
         self.asked.on_body(END, b"")
         self.asked.on_end()
