@@ -20,6 +20,7 @@ _MODEL: Final = re.compile(rb'"([\x20\x21\x23-\x5b\x5d-\x7e]{1,256})"')
 _NUMBER: Final = re.compile(rb"[0-9]{1,9}")
 _STREAM: Final = {b"true": True, b"false": False, b"null": False}
 """Values where nothing needs a second look."""
+_NOW: Final = (b"false", b"null")
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """What the formats call the largest number of tokens of an answer: Messages and older OpenAI, chat, responses."""
 _TOO_MANY: Final = 10**9
@@ -41,12 +42,15 @@ class RequestFacts(NamedTuple):
         others: the models of tools and other parts that name one of their own.
         max_tokens: how many tokens the answer may have at most, by the largest of the formats' names for that; None
             where the request names none in a way that can be read.
+        background: whether the answer may be made later, with ``background`` of OpenAI's responses; whatever stands
+            there but ``false`` and ``null``.
     """
 
     model: str
     stream: bool
     others: tuple[str, ...] = ()
     max_tokens: int | None = None
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ def _fast(body: bytes) -> RequestFacts | None:
     if model is None or stream is None:
         return None
     limits = [int(bytes(values[name])) for name in _LIMITS if name in values and _NUMBER.fullmatch(values[name])]
-    return RequestFacts(model[1].decode("ascii"), stream, (), max(limits) if limits else None)
+    later = "background" in values and bytes(values["background"]) not in _NOW
+    return RequestFacts(model[1].decode("ascii"), stream, (), max(limits) if limits else None, later)
 
 
 def _may_name_one(value: bytes) -> bool:
@@ -159,7 +164,8 @@ def _facts(document: Any) -> RequestFacts | BodyFault:
         return BodyFault("stream: must be true or false.")
     limits = [document.get(name) for name in _LIMITS]
     known = [limit for limit in limits if type(limit) is int and 0 <= limit < _TOO_MANY]
-    return RequestFacts(model, stream is True, tuple(_others(document)), max(known, default=None))
+    later = document.get("background") not in (None, False)
+    return RequestFacts(model, stream is True, tuple(_others(document)), max(known, default=None), later)
 
 
 def _others(document: dict[str, Any]) -> Iterator[str]:

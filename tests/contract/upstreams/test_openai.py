@@ -109,3 +109,23 @@ def test_completions_find_no_upstream_among_others(serve: Callable[..., "Running
     answer = running.ask(target="/v1/chat/completions")
     assert (answer.status, "speaks the OpenAI API" in answer.error["message"]) == (404, True)
     assert api.requests == []
+
+
+@pytest.mark.requirement("G-01 OpenAI")
+@pytest.mark.parametrize(
+    "field", ['"background":true', '"background" : true', '"back\\u0067round":true', '"background":1']
+)
+def test_an_answer_in_the_background_which_nobody_could_count_is_refused(
+    running: "Running", api: OpenAIApi, field: str
+) -> None:
+    """It would be paid for when its usage is not known yet, and be read by a later request that goes on from it."""
+    answer = running.ask(b'{"model":"gpt-test","input":"hello",%b}' % field.encode(), target="/v1/responses")
+    assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
+    assert answer.error["message"].startswith("background: ")
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("value", ["false", "null"])
+def test_an_answer_that_is_not_in_the_background_arrives(running: "Running", value: str) -> None:
+    body = b'{"model":"gpt-test","input":"hello","background":%b}' % value.encode()
+    assert running.ask(body, target="/v1/responses").status == 200

@@ -26,6 +26,7 @@ from keystead.server.gateway.metering import EVENTS, NOTHING, Metered
 from keystead.server.gateway.ports import CredentialComing, CredentialUnavailable, RenewedCredential, Upstream
 from keystead.server.gateway.refusals import Refusal, render
 from keystead.server.gateway.request_head import Headers, RequestHead, of_messages
+from keystead.server.gateway.routes import OPENAI
 from keystead.server.gateway.routing import BLAMED, FAILED
 from keystead.server.gateway.upstream import Connection, Failure, Pool, unusable
 from keystead.server.policy import Principal
@@ -139,6 +140,8 @@ class Exchange(Metered):
         facts = model_scan.scan(body)
         if isinstance(facts, model_scan.BodyFault):
             raise Refusal(400, facts.reason)
+        if facts.background and self._head.format is OPENAI:
+            raise Refusal(400, "background: what an answer uses that is made later cannot be counted. Leave it out.")
         self._model, self._stream = facts.model, facts.stream
         principal = self._check(facts)
         upstreams = choice.of_caller(gateway, principal)
