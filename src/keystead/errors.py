@@ -64,10 +64,21 @@ class KeysteadError(Exception):
 
 
 class UsageError(KeysteadError):
-    """The command line is off: an unknown option, two that exclude each other, a missing argument."""
+    """What was given is off: an unknown option, two that exclude each other, a missing argument, a field of a form.
+
+    Args:
+        message: and the two below, as of every failure.
+        field: the one that it is about, by the name the domain has for it; None where it is about several or none.
+    """
 
     code = "usage"
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, move: Move | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, move=move)
+        self.field = field
 
 
 class Cancelled(UsageError):

@@ -8,6 +8,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from keystead.errors import KeysteadError
+from keystead.server import form_errors
 from keystead.server.accounts import errands, limits, pages, reset, standing
 from keystead.server.accounts.forms import AddressForm, PasswordForm
 from keystead.server.accounts.pages import Message
@@ -55,7 +56,7 @@ def password(request: HttpRequest, person: Person) -> HttpResponseBase:
             _change_password(request, person, form)
         if not form.errors:
             return redirect("account")
-    return render(request, "accounts/password.html", {"form": form}, status=pages.status_of(form))
+    return render(request, "accounts/password.html", {"form": form}, status=form_errors.status_of(form))
 
 
 def _change_password(request: HttpRequest, person: Person, form: PasswordForm) -> None:
@@ -63,7 +64,7 @@ def _change_password(request: HttpRequest, person: Person, form: PasswordForm) -
         chosen = NewPassword(form.cleaned_data["password"], request.session.session_key)
         accounts.change_password(person, chosen, now())
     except KeysteadError as error:
-        pages.explain(form, error)
+        form_errors.explain(form, error)
     else:
         update_session_auth_hash(request, person)
         post(letter(person.email, "password_changed", by_link=False, ended=0))
@@ -95,7 +96,7 @@ def address(request: HttpRequest, person: Person) -> HttpResponseBase:
             form.add_error("email", "Your organization owns the domain of your address; stay in it.")
         if not form.errors:
             return _verify(request, person, email)
-    return render(request, "accounts/address.html", {"form": form}, status=pages.status_of(form))
+    return render(request, "accounts/address.html", {"form": form}, status=form_errors.status_of(form))
 
 
 @require_POST

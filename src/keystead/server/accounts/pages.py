@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from functools import wraps
 
 from django.contrib.auth.decorators import login_required
-from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from keystead.errors import KeysteadError
 from keystead.server.identity.models import Person
 
 METHODS = ["GET", "HEAD", "POST"]
@@ -66,13 +64,3 @@ def for_person(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
 def say(request: HttpRequest, message: Message) -> HttpResponse:
     """Return a page that only says something."""
     return render(request, "accounts/message.html", {"message": message}, status=message.status)
-
-
-def explain(form: Form, error: KeysteadError) -> None:
-    """Put what went wrong above the form."""
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
-
-
-def status_of(form: Form) -> int:
-    """Return the status of a page with this form."""
-    return UNPROCESSABLE if form.errors else 200

@@ -8,6 +8,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from keystead.errors import KeysteadError
+from keystead.server import form_errors
 from keystead.server.accounts import errands, limits, pages
 from keystead.server.accounts.forms import ForgottenForm, LinkForm, ResetForm
 from keystead.server.authorization import sign_ins
@@ -30,7 +31,7 @@ def forgotten(request: HttpRequest) -> HttpResponseBase:
     """Ask for the address; the answer is the same whoever has it, and comes before anything is looked up."""
     form = ForgottenForm(request.POST or None)
     if not form.is_valid():
-        return render(request, "accounts/forgotten.html", {"form": form}, status=pages.status_of(form))
+        return render(request, "accounts/forgotten.html", {"form": form}, status=form_errors.status_of(form))
     if not limits.take(limits.RESETS_PER_PLACE, browser_sessions.address_of(request)):
         return pages.say(request, pages.TOO_OFTEN)
     email = form.cleaned_data["email"].strip().lower()
@@ -50,11 +51,11 @@ def link(request: HttpRequest) -> HttpResponseBase:
         try:
             found = link_codes.look(form.cleaned_data["code"], now())
         except KeysteadError as error:
-            pages.explain(form, error)
+            form_errors.explain(form, error)
         else:
             request.session[HELD] = bytes(found.digest).hex()
             return redirect(LEADS_TO[Purpose(found.purpose)])
-    return render(request, "accounts/link.html", {"form": form}, status=pages.status_of(form))
+    return render(request, "accounts/link.html", {"form": form}, status=form_errors.status_of(form))
 
 
 def held(request: HttpRequest, purpose: Purpose) -> LinkCode | None:
@@ -81,12 +82,12 @@ def reset(request: HttpRequest) -> HttpResponseBase:
         try:
             _finish(found, form.cleaned_data)
         except KeysteadError as error:
-            pages.explain(form, error)
+            form_errors.explain(form, error)
         else:
             request.session.flush()
             return redirect("reset_done")
     page = {"form": form, "person": found.person, "programs": programs}
-    return render(request, "accounts/reset.html", page, status=pages.status_of(form))
+    return render(request, "accounts/reset.html", page, status=form_errors.status_of(form))
 
 
 def _finish(found: LinkCode, given: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from keystead.secret import Secret
 from keystead.server.console.access import for_those_who, now
 from keystead.server.console.single_sign_on import TRIAL, leave, start_address
 from keystead.server.console.sso_forms import DomainForm, NewOidcForm, NewSamlForm, OidcForm, SamlForm
+from keystead.server.form_errors import UNPROCESSABLE, explain, status_of
 from keystead.server.organizations.models import Membership
 from keystead.server.sso import connections, conversation, domains, saml_settings
 from keystead.server.sso.attempts import Wish
@@ -25,8 +26,6 @@ from keystead.server.sso.oidc_settings import OidcSettings
 from keystead.server.sso.saml import Here
 from keystead.server.sso.xml_signature import LARGEST
 from keystead.wire.http import Request
-
-UNPROCESSABLE = 422
 
 
 class ConnectionView(Protocol):
@@ -66,7 +65,7 @@ def _overview(request: HttpRequest, member: Membership, form: Form) -> HttpRespo
         "domains": domains.all_of(member),
         "record": domains.RECORD,
     }
-    return render(request, "console/connections.html", page, status=_status(form))
+    return render(request, "console/connections.html", page, status=status_of(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -80,10 +79,10 @@ def new_oidc(request: HttpRequest, member: Membership) -> HttpResponseBase:
             values = OidcSettings(metadata, asks_consent="offline_access" in metadata.scopes).to_json()
             connection = connections.create(member, Kind.OIDC, form.cleaned_data["name"], values, now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("connection", connection.wire_id)
-    return render(request, "console/connection_new.html", {"form": form, "kind": "oidc"}, status=_status(form))
+    return render(request, "console/connection_new.html", {"form": form, "kind": "oidc"}, status=status_of(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -96,10 +95,10 @@ def new_saml(request: HttpRequest, member: Membership) -> HttpResponseBase:
             values = saml_settings.from_metadata(_document(form), now()).to_json()
             connection = connections.create(member, Kind.SAML, form.cleaned_data["name"], values, now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("connection", connection.wire_id)
-    return render(request, "console/connection_new.html", {"form": form, "kind": "saml"}, status=_status(form))
+    return render(request, "console/connection_new.html", {"form": form, "kind": "saml"}, status=status_of(form))
 
 
 def _document(form: NewSamlForm) -> bytes:
@@ -126,7 +125,7 @@ def connection(request: HttpRequest, member: Membership, connection: Connection)
         try:
             save(member, connection, form)
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("connection", connection.wire_id)
     page = {
@@ -136,7 +135,7 @@ def connection(request: HttpRequest, member: Membership, connection: Connection)
         "has_domain": any(one.verified_at for one in domains.all_of(member)),
         **facts(connection, form),
     }
-    return render(request, "console/connection.html", page, status=_status(form))
+    return render(request, "console/connection.html", page, status=status_of(form))
 
 
 def _oidc_facts(connection: Connection, form: Any) -> dict[str, Any]:
@@ -236,7 +235,7 @@ def claim_domain(request: HttpRequest, member: Membership) -> HttpResponseBase:
         try:
             domains.claim(member, form.cleaned_data["domain"], now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("connections")
     return _overview(request, member, form)
@@ -266,11 +265,3 @@ def change_domain(request: HttpRequest, member: Membership, domain_id: str) -> H
 
 def _fault(request: HttpRequest, error: KeysteadError) -> HttpResponse:
     return render(request, "console/sso_fault.html", {"error": error, "is_setting_up": True}, status=UNPROCESSABLE)
-
-
-def _explain(form: Form, error: KeysteadError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
-
-
-def _status(form: Form) -> int:
-    return UNPROCESSABLE if form.errors else 200

@@ -11,13 +11,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from keystead.errors import UsageError
 from keystead.server.console.access import for_those_who, now
+from keystead.server.form_errors import explain, status_of
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.groups import LONGEST_NAME
 from keystead.server.organizations.models import Group, Membership
 from keystead.server.organizations.roles import Permission
 from keystead.server.people import groups, members
 
-UNPROCESSABLE = 422
 _METHODS = ["GET", "HEAD", "POST"]
 
 for_readers = for_those_who(members.require_reading)
@@ -60,11 +60,11 @@ def overview(request: HttpRequest, by: Membership) -> HttpResponseBase:
         try:
             made = groups.create(by, form.cleaned_data["name"], now())
         except UsageError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("group", made.wire_id)
     page = {"form": form, "groups": groups.all_of(by), "may_manage": _may_manage(by)}
-    return render(request, "console/groups.html", page, status=_status(form))
+    return render(request, "console/groups.html", page, status=status_of(form))
 
 
 @require_http_methods(_METHODS)
@@ -79,7 +79,7 @@ def group(request: HttpRequest, by: Membership, group: Group) -> HttpResponseBas
         try:
             groups.rename(by, group, form.cleaned_data["name"], now())
         except UsageError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("group", group.wire_id)
     return _show(request, by, group, form, MemberForm())
@@ -95,7 +95,7 @@ def add(request: HttpRequest, by: Membership, group: Group) -> HttpResponseBase:
         try:
             groups.add(by, group, form.cleaned_data["email"], now())
         except UsageError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("group", group.wire_id)
     return _show(request, by, group, NameForm(initial={"name": group.name}), form)
@@ -141,16 +141,8 @@ def _show(
         "policies": groups.policies_for(group),
         "may_manage": _may_manage(by) and not kept_by,
     }
-    return render(request, "console/group.html", page, status=max(_status(form), _status(member_form)))
+    return render(request, "console/group.html", page, status=status_of(form, member_form))
 
 
 def _may_manage(by: Membership) -> bool:
     return organizations.may(by, Permission.MEMBERS_MANAGE)
-
-
-def _explain(form: forms.Form, error: UsageError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
-
-
-def _status(form: forms.Form) -> int:
-    return UNPROCESSABLE if form.errors else 200

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from keystead.errors import CredentialRejected, KeysteadError, PolicyDenied, UsageError
 from keystead.server import client_address, counters
 from keystead.server.console.access import for_those_who, now
+from keystead.server.form_errors import explain, status_of
 from keystead.server.identity import letters, passwords
 from keystead.server.identity.models import Person
 from keystead.server.organizations import operations as organizations
@@ -29,7 +30,6 @@ from keystead.server.people import invitations, members
 from keystead.server.people.invitations import Made, Maker
 from keystead.wire import ids
 
-UNPROCESSABLE = 422
 TOO_MANY = 429
 _METHODS = ["GET", "HEAD", "POST"]
 _CODE: Final = "invitation"
@@ -98,11 +98,11 @@ def overview(request: HttpRequest, by: Membership) -> HttpResponse:
         try:
             made = invitations.invite(_maker(by), given["email"], Role(given["role"]), form.chosen, now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return _show_link(request, made)
     page = {"form": form, "invitations": invitations.open_of(by), "now": now(), "sends": letters.are_sent()}
-    return render(request, "console/invitations.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/invitations.html", page, status=status_of(form))
 
 
 @require_POST
@@ -154,7 +154,7 @@ def enter(request: HttpRequest) -> HttpResponseBase:
     """Take the code, and remember in this browser that it was shown."""
     form = CodeForm(request.POST or None)
     if not form.is_valid():
-        status = UNPROCESSABLE if form.errors else 200
+        status = status_of(form)
         return render(request, "console/invitation.html", {"form": form}, status=status)
     address = client_address.counted_as(str(request.META.get("REMOTE_ADDR", "")))
     if counters.used_up(WRONG_CODES, address):
@@ -214,20 +214,16 @@ def _accept_newcomer(request: HttpRequest, invitation: Invitation, digest: bytes
             given = form.cleaned_data
             member = invitations.accept_as_newcomer(digest, given["name"], given["password"], now())
         except UsageError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             login(request, member.person, backend=settings.AUTHENTICATION_BACKENDS[0])
             request.session.pop(_CODE, None)
             return redirect("overview")
     page = {"form": form, "invitation": invitation}
-    return render(request, "console/invitation_new.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/invitation_new.html", page, status=status_of(form))
 
 
 def _refuse(request: HttpRequest, message: str, hint: str | None, status: int = 403) -> HttpResponse:
     """Show the one page for whatever is wrong with an invitation."""
     page = {"message": message, "hint": hint, "form": CodeForm()}
     return render(request, "console/invitation_refused.html", page, status=status)
-
-
-def _explain(form: forms.Form, error: KeysteadError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)

@@ -13,8 +13,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from keystead.errors import KeysteadError, UsageError
+from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
+from keystead.server.form_errors import explain, status_of
 from keystead.server.keys.models import ApiKey
 from keystead.server.limits import facts, operations, report
 from keystead.server.limits.line import Line
@@ -26,7 +27,6 @@ from keystead.server.policy.limits import MONEY, Beyond, Measure, Period, Scope
 from keystead.server.policy.limits import Limit as Rule
 from keystead.wire import ids
 
-UNPROCESSABLE: Final = 422
 WHAT: Final = {
     (Measure.SPEND, Period.DAILY): "USD a day",
     (Measure.SPEND, Period.WEEKLY): "USD a week",
@@ -47,8 +47,8 @@ MOST_SEATS: Final = 100
 MOST_NAMED: Final = 200
 """People, and keys, that a form has in a list; where there are more, one is typed."""
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-_FIELDS: Final = {"scope": "whom", "shared": "whom", "period": "what", "beyond": "beyond"}
-"""Which field of the form an error is about, by the word that it begins with; else it is the amount."""
+_FIELDS: Final = {"scope": "whom", "subject": "whom", "shared": "whom", "period": "what"}
+"""The form's fields by the names that the domain has for what they ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ def _person(one: Membership) -> tuple[str, str]:
 
 
 def _key(one: ApiKey) -> tuple[str, str]:
-    return f"api_key|{one.wire_id}|shared", f"Key {one.name} of {one.member.person.email}"
+    revoked = " (revoked)" if one.revoked_at else ""
+    return f"api_key|{one.wire_id}|shared", f"Key {one.name} of {one.member.person.email}{revoked}"
 
 
 def _named(organization: Organization, text: str) -> str | None:
@@ -211,9 +212,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
         try:
             operations.put(member, form.draft, now())
         except KeysteadError as error:
-            word = error.message.partition(":")[0]
-            field = _FIELDS.get(word, "amount") if isinstance(error, UsageError) else None
-            form.add_error(field, f"{error.message} {error.hint}" if error.hint else error.message)
+            explain(form, error, _FIELDS)
         else:
             return redirect("limits")
     members, pages = _page(memberships.of(member.organization).filter(deactivated_at=None), request.GET.get("from", ""))
@@ -223,7 +222,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponseBase:
         "seats": [(seat, _said(seat)) for seat in report.seats(member.organization, members, now())],
         "pages": pages,
     }
-    return render(request, "console/limits.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/limits.html", page, status=status_of(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -274,7 +273,7 @@ def rows(organization: Organization, moment: datetime) -> list[Row]:
     limits, used = list(operations.all_of(organization)), report.pots(organization, moment)
     subjects = [one.subject for one in limits]
     people = memberships.of(organization).filter(pk__in=subjects)
-    keys = _keys(organization).filter(revoked_at=None, pk__in=subjects)
+    keys = _keys(organization).filter(pk__in=subjects)
     names = dict([*whom(organization), *map(_person, people), *map(_key, keys)])
     return [_row(limit, names, used.get(limit.wire_id)) for limit in limits]
 

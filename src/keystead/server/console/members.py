@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
 from keystead.server.factors import operations as factors
+from keystead.server.form_errors import explain, status_of
 from keystead.server.identity import browser_sessions
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
@@ -20,7 +21,6 @@ from keystead.server.people import members
 from keystead.server.people.members import Member
 from keystead.server.suspensions import operations as suspensions
 
-UNPROCESSABLE = 422
 _METHODS = ["GET", "HEAD", "POST"]
 
 for_readers = for_those_who(members.require_reading)
@@ -86,7 +86,7 @@ def member(request: HttpRequest, by: Membership, subject: Member) -> HttpRespons
         try:
             members.change_role(by, subject.membership, Role(form.cleaned_data["role"]), now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("member", subject.wire_id)
     page = {
@@ -98,7 +98,7 @@ def member(request: HttpRequest, by: Membership, subject: Member) -> HttpRespons
         "browsers": browser_sessions.living(subject.membership.person, now()).count(),
         "has_factors": factors.has_any(subject.membership.person),
     }
-    return render(request, "console/member.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/member.html", page, status=status_of(form))
 
 
 @require_http_methods(_METHODS)
@@ -140,7 +140,3 @@ def bring_back(request: HttpRequest, by: Membership, subject: Member) -> HttpRes
     """Let a member act again."""
     members.bring_back(by, subject.membership, now())
     return redirect("member", subject.wire_id)
-
-
-def _explain(form: forms.Form, error: KeysteadError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
+from keystead.server.form_errors import explain, status_of
 from keystead.server.organizations.models import Membership
 from keystead.server.people import members
 from keystead.server.people.members import Member
@@ -19,7 +20,6 @@ from keystead.server.policies.models import Policy
 from keystead.server.policies.operations import Draft
 from keystead.wire import ids
 
-UNPROCESSABLE = 422
 _SHOWN = 20
 """Members to choose among, at most."""
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
@@ -126,8 +126,8 @@ def create(request: HttpRequest, member: Membership) -> HttpResponseBase:
                 return redirect("policies")
             page |= _outcome(member, None, form)
         except KeysteadError as error:
-            _explain(form, error)
-    return render(request, "console/policy.html", page, status=_status(form))
+            explain(form, error)
+    return render(request, "console/policy.html", page, status=status_of(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -151,8 +151,8 @@ def edit(request: HttpRequest, member: Membership, policy: Policy) -> HttpRespon
                 return redirect("policies")
             page |= _outcome(member, policy, form)
         except KeysteadError as error:
-            _explain(form, error)
-    return render(request, "console/policy.html", page, status=_status(form))
+            explain(form, error)
+    return render(request, "console/policy.html", page, status=status_of(form))
 
 
 def _outcome(member: Membership, policy: Policy | None, form: PolicyForm) -> dict[str, Any]:
@@ -176,11 +176,3 @@ def remove(request: HttpRequest, member: Membership, policy: Policy) -> HttpResp
         operations.remove(member, policy, now())
         return redirect("policies")
     return render(request, "console/policy_remove.html", {"policy": policy})
-
-
-def _explain(form: forms.Form, error: KeysteadError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
-
-
-def _status(form: forms.Form) -> int:
-    return UNPROCESSABLE if form.errors else 200

@@ -12,12 +12,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_members, now
+from keystead.server.form_errors import explain, status_of
 from keystead.server.keys import operations as api_keys
 from keystead.server.keys import rotation
 from keystead.server.keys.models import ApiKey
 from keystead.server.organizations.models import Membership
 
-UNPROCESSABLE = 422
 OVERLAPS: Final = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "7 days"), ("0", "No time: it ends at once"))
 
 
@@ -52,7 +52,7 @@ def rotate_key(request: HttpRequest, member: Membership, key_id: str) -> HttpRes
         try:
             secret = rotation.rotate(key, member, overlap, now=now(), random_bytes=token_bytes)
         except KeysteadError as error:
-            form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+            explain(form, error)
         else:
             page = {"key": key, "secret": secret.reveal(), "base_url": settings.KEYSTEAD.base_url, "rotated": True}
             return render(request, "console/key_created.html", page)
@@ -62,7 +62,7 @@ def rotate_key(request: HttpRequest, member: Membership, key_id: str) -> HttpRes
         "is_mine": key.member_id == member.id,
         "overlaps": overlaps,
     }
-    return render(request, "console/key_rotate.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/key_rotate.html", page, status=status_of(form))
 
 
 @require_POST

@@ -10,13 +10,12 @@ from django.views.decorators.http import require_http_methods
 
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
+from keystead.server.form_errors import explain, status_of
 from keystead.server.keys import operations as keys
 from keystead.server.keys import service_accounts
 from keystead.server.organizations.models import Membership
 from keystead.server.people import members
 from keystead.server.suspensions import operations as suspensions
-
-UNPROCESSABLE = 422
 
 
 class ReasonForm(forms.Form):
@@ -71,8 +70,8 @@ def suspension(request: HttpRequest, by: Membership, subject: str) -> HttpRespon
         try:
             suspensions.suspend(by, subject, form.cleaned_data["reason"], now())
         except KeysteadError as error:
-            form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+            explain(form, error)
         else:
             return redirect(back)
     page = {"called": called, "reason": reason, "form": form, "back": back}
-    return render(request, "console/suspension.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/suspension.html", page, status=status_of(form))

@@ -4,7 +4,6 @@ from functools import wraps
 from typing import Any, Final
 
 from django.conf import settings
-from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -14,13 +13,13 @@ from keystead.errors import ConfigurationError, KeysteadError
 from keystead.server import cloud_names
 from keystead.server.console.access import for_those_who, now
 from keystead.server.console.upstream_forms import KINDS, CredentialForm, UpstreamForm, as_typed
+from keystead.server.form_errors import explain, status_of
 from keystead.server.organizations.models import Membership
 from keystead.server.upstream_shape import Kind
 from keystead.server.upstreams import credentials, methods, naming, operations
 from keystead.server.upstreams.methods import Method
 from keystead.server.upstreams.models import Upstream
 
-UNPROCESSABLE = 422
 _METHODS: Final = ["GET", "HEAD", "POST"]
 
 
@@ -74,11 +73,11 @@ def create(request: HttpRequest, member: Membership, kind: str) -> HttpResponseB
         try:
             upstream = operations.create(member, chosen, form.draft, settings.KEYSTEAD, now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("upstream", upstream.wire_id)
     page = {"form": form, "title": KINDS[chosen][0]}
-    return render(request, "console/upstream_new.html", page, status=_status(form))
+    return render(request, "console/upstream_new.html", page, status=status_of(form))
 
 
 @require_http_methods(_METHODS)
@@ -92,7 +91,7 @@ def edit(request: HttpRequest, member: Membership, upstream: Upstream) -> HttpRe
         try:
             operations.change(member, upstream, form.draft, seen, settings.KEYSTEAD, now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("upstream", upstream.wire_id)
     page = {
@@ -105,7 +104,7 @@ def edit(request: HttpRequest, member: Membership, upstream: Upstream) -> HttpRe
         "names_of": cloud_names.VERSION,
         "method": next((row.label for row in methods.METHODS[kind] if row.id == upstream.method), ""),
     }
-    return render(request, "console/upstream.html", page, status=_status(form))
+    return render(request, "console/upstream.html", page, status=status_of(form))
 
 
 def _described(upstream: Upstream) -> list[tuple[str, str]]:
@@ -130,11 +129,11 @@ def credential(request: HttpRequest, member: Membership, upstream: Upstream, met
         try:
             operations.set_credential(member, upstream, method, form.given, settings.KEYSTEAD, now())
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             return redirect("upstream", upstream.wire_id)
     page = {"form": form, "upstream": upstream, "method": row}
-    return render(request, "console/upstream_credential.html", page, status=_status(form))
+    return render(request, "console/upstream_credential.html", page, status=status_of(form))
 
 
 @require_POST
@@ -170,15 +169,3 @@ def remove(request: HttpRequest, member: Membership, upstream: Upstream) -> Http
         operations.remove(member, upstream, now())
         return redirect("upstreams")
     return render(request, "console/upstream_remove.html", {"upstream": upstream})
-
-
-def _explain(form: Form, error: KeysteadError) -> None:
-    """Show what will not do at its field, which the message begins with, or else above all of them."""
-    name = error.message.partition(" ")[0].rstrip(":")
-    form.add_error(
-        name if name in form.fields else None, f"{error.message} {error.hint}" if error.hint else error.message
-    )
-
-
-def _status(form: Form) -> int:
-    return UNPROCESSABLE if form.errors else 200

@@ -4,7 +4,6 @@ from secrets import token_bytes
 
 from django.conf import settings
 from django.contrib.auth import login
-from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
@@ -13,14 +12,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_members, now
 from keystead.server.console.forms import KeyForm, SetupForm
+from keystead.server.form_errors import explain, status_of
 from keystead.server.identity import operations as identity
 from keystead.server.keys import operations as api_keys
 from keystead.server.keys.models import Purpose
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
+from keystead.server.organizations.roles import Permission
 from keystead.server.suspensions import operations as suspensions
-
-UNPROCESSABLE = 422
 
 
 @require_safe
@@ -34,7 +33,12 @@ def overview(request: HttpRequest) -> HttpResponseBase:
 @for_members
 def _overview(request: HttpRequest, member: Membership) -> HttpResponse:
     server = settings.KEYSTEAD
-    page = {"member": member, "base_url": server.base_url, "is_test_upstream": server.upstream_api_key is None}
+    page = {
+        "member": member,
+        "base_url": server.base_url,
+        "is_test_upstream": server.upstream_api_key is None,
+        "may_connect": organizations.may(member, Permission.UPSTREAMS_MANAGE),
+    }
     return render(request, "console/overview.html", page)
 
 
@@ -52,11 +56,11 @@ def setup(request: HttpRequest) -> HttpResponseBase:
         try:
             member = _create_administrator(form)
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             login(request, member.person, backend=settings.AUTHENTICATION_BACKENDS[0])
             return redirect("overview")
-    return render(request, "console/setup.html", {"form": form}, status=_status(form))
+    return render(request, "console/setup.html", {"form": form}, status=status_of(form))
 
 
 def _create_administrator(form: SetupForm) -> Membership:
@@ -87,7 +91,7 @@ def keys(request: HttpRequest, member: Membership) -> HttpResponse:
                 random_bytes=token_bytes,
             )
         except KeysteadError as error:
-            _explain(form, error)
+            explain(form, error)
         else:
             page = {"key": key, "secret": secret.reveal(), "base_url": settings.KEYSTEAD.base_url}
             return render(request, "console/key_created.html", page)
@@ -99,7 +103,7 @@ def keys(request: HttpRequest, member: Membership) -> HttpResponse:
         "suspended": {one.subject for one in suspensions.living(member.organization)},
         "may_suspend": organizations.may(member, suspensions.KEY.permission),
     }
-    return render(request, "console/keys.html", page, status=_status(form))
+    return render(request, "console/keys.html", page, status=status_of(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -113,11 +117,3 @@ def revoke_key(request: HttpRequest, member: Membership, key_id: str) -> HttpRes
         api_keys.revoke(key, member, now())
         return redirect("keys")
     return render(request, "console/key_revoke.html", {"key": key, "member": member})
-
-
-def _explain(form: Form, error: KeysteadError) -> None:
-    form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
-
-
-def _status(form: Form) -> int:
-    return UNPROCESSABLE if form.errors else 200

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from keystead.errors import KeysteadError
 from keystead.server.console.access import for_those_who, now
 from keystead.server.console.workload_forms import AccountForm, IssuerForm, RuleForm, TokenForm
+from keystead.server.form_errors import explain, status_of
 from keystead.server.keys import federation, identity_tokens, service_accounts
 from keystead.server.keys.identity_tokens import Examined, Trial
 from keystead.server.keys.issuer_keys import Access
@@ -24,7 +25,6 @@ from keystead.server.outbound import reach
 from keystead.server.suspensions import operations as suspensions
 from keystead.wire import ids
 
-UNPROCESSABLE = 422
 _METHODS: Final = ["GET", "HEAD", "POST"]
 Row = ServiceAccount | FederationIssuer | FederationRule
 
@@ -85,11 +85,11 @@ def create(request: HttpRequest, member: Membership, kind: str) -> HttpResponseB
         try:
             row = _store(member, form)
         except KeysteadError as error:
-            form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+            explain(form, error)
         else:
             return redirect("workload_rule", row.wire_id) if kind == "rules" else redirect("workloads")
     page = {"form": form, "kind": kind, "title": _TITLES[kind]}
-    return render(request, "console/workload_new.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/workload_new.html", page, status=status_of(form))
 
 
 def _store(member: Membership, form: Form) -> Row:
@@ -150,7 +150,7 @@ def test(request: HttpRequest, member: Membership) -> HttpResponse:
         "trial": trial,
         "examined": [] if trial is None else sorted(trial.examined, key=_accepted_first),
     }
-    return render(request, "console/workload_test.html", page, status=UNPROCESSABLE if form.errors else 200)
+    return render(request, "console/workload_test.html", page, status=status_of(form))
 
 
 def _accepted_first(examined: Examined) -> tuple[bool, str]:

@@ -66,7 +66,9 @@ def issue(
 
 def _check(name: str, expires_at: datetime | None, now: datetime) -> None:
     if not name or len(name) > 100 or not name.isprintable():
-        raise UsageError("A key needs a name of 1 to 100 printable characters.", hint="Name it after where it is used.")
+        raise UsageError(
+            "A key needs a name of 1 to 100 printable characters.", hint="Name it after where it is used.", field="name"
+        )
     if expires_at is not None and expires_at <= now:
         raise UsageError("A key cannot expire in the past.", hint="Choose a later day, or none.")
 

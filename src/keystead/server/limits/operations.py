@@ -159,7 +159,7 @@ def money(text: str) -> int:
     """
     found = _CURRENCY.fullmatch(text.strip())
     if found is None:
-        raise UsageError("The amount is not one.", hint="Write it like 250 or 12.50.")
+        raise UsageError("The amount is not one.", hint="Write it like 250 or 12.50.", field="amount")
     return (int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))) * MICRO_PER_CENT
 
 
@@ -170,7 +170,7 @@ def number(text: str) -> int:
         UsageError: it is not one.
     """
     if not _DIGITS.fullmatch(text.strip()) or int(text) > LARGEST:
-        raise UsageError("The amount is not a whole number.", hint="Write it like 60.")
+        raise UsageError("The amount is not a whole number.", hint="Write it like 60.", field="amount")
     return int(text)
 
 
@@ -200,7 +200,9 @@ def _subject(organization: Organization, draft: Draft) -> UUID:
         subject = None
     if subject is None or not model.objects.filter(pk=subject, organization=organization).exists():  # type: ignore[attr-defined]
         raise UsageError(
-            f"The organization has no such {draft.scope.value}: {draft.subject[:64]}.", hint="Choose one of its own."
+            f"The organization has no such {draft.scope.value}: {draft.subject[:64]}.",
+            hint="Choose one of its own.",
+            field="subject",
         )
     return subject
 

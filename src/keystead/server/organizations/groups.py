@@ -118,12 +118,16 @@ def set_groups(membership: Membership, groups: Iterable[Group], source: GroupSou
 def _name(name: str) -> str:
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise UsageError(f"A group needs a name of 1 to {LONGEST_NAME} printable characters.", hint="Name it.")
+        raise UsageError(
+            f"A group needs a name of 1 to {LONGEST_NAME} printable characters.", hint="Name it.", field="name"
+        )
     return name
 
 
 def _taken(name: str) -> UsageError:
-    return UsageError(f"There is already a group called {name}.", hint="Choose another name, or use that group.")
+    return UsageError(
+        f"There is already a group called {name}.", hint="Choose another name, or use that group.", field="name"
+    )
 
 
 def _record(group: Group, actor: str, action: str, details: audit.Details, now: datetime) -> None:

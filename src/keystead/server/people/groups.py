@@ -89,7 +89,9 @@ def add(by: Membership, group: Group, email: str, now: datetime) -> None:
     found = there.filter(person__email=email.strip().lower()).first()
     if found is None:
         raise UsageError(
-            "Nobody with that e-mail address is a member.", hint="Check the spelling, or invite them first."
+            "Nobody with that e-mail address is a member.",
+            hint="Check the spelling, or invite them first.",
+            field="email",
         )
     _changing(by, group, lambda kept: groups.put_in(kept, found, _name(by), now))
 

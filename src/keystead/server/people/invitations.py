@@ -107,7 +107,7 @@ def invite(maker: Maker, email: str, role: Role, groups: Iterable[Group], now: d
     email, chosen = email.strip().lower(), list(groups)
     _check_address(email)
     if any(one.organization_id != maker.organization.pk or one.source != GroupSource.CONSOLE for one in chosen):
-        raise UsageError("A group is not one of the console's own.", hint="Choose among those.")
+        raise UsageError("A group is not one of the console's own.", hint="Choose among those.", field="groups")
     with transaction.atomic():
         _take_turns(maker.organization)
         maker = _standing(maker, role)
@@ -123,7 +123,9 @@ def invite(maker: Maker, email: str, role: Role, groups: Iterable[Group], now: d
                 )
         except IntegrityError as error:
             raise UsageError(
-                f"{email} is invited already.", hint="Make a new link for that invitation, or revoke it."
+                f"{email} is invited already.",
+                hint="Make a new link for that invitation, or revoke it.",
+                field="email",
             ) from error
         invitation.groups.set(chosen)
         _record(invitation, _name(maker.member), "create", now, role=role.value)
@@ -206,7 +208,9 @@ def accept_as_newcomer(of: bytes, name: str, password: str, now: datetime) -> Me
         raise PolicyDenied(f"{invitation.email} is to sign in first.", hint="Open the link again.")
     name = name.strip()
     if not _NAME.fullmatch(name):
-        raise UsageError("Your name: it needs 1 to 200 printable characters.", hint="Write how others call you.")
+        raise UsageError(
+            "Your name: it needs 1 to 200 printable characters.", hint="Write how others call you.", field="name"
+        )
     passwords.check(password, email=invitation.email, organizations=[invitation.organization.name])
     fresh = Person(email=invitation.email, name=name, created_at=now)
     try:
@@ -313,7 +317,9 @@ def _check_address(email: str) -> None:
     try:
         validate_email(email)
     except ValidationError as error:
-        raise UsageError("That is not an e-mail address.", hint="Write it like ada@example.com.") from error
+        raise UsageError(
+            "That is not an e-mail address.", hint="Write it like ada@example.com.", field="email"
+        ) from error
 
 
 def _check_newcomer(organization: Organization, email: str) -> None:
@@ -322,7 +328,7 @@ def _check_newcomer(organization: Organization, email: str) -> None:
     if member is None:
         return
     if member.deactivated_at is None:
-        raise UsageError(f"{email} is a member already.", hint="Change the role on the page of members.")
+        raise UsageError(f"{email} is a member already.", hint="Change the role on the page of members.", field="email")
     members.refuse_if_provisioned(member)
 
 

@@ -201,19 +201,24 @@ def rule_of_draft(member: Membership, draft: Draft) -> rules.Policy:
 def _checked(member: Membership, draft: Draft) -> rules.Document:
     name, domain = draft.name.strip(), draft.email_domain.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise UsageError(f"A policy needs a name of 1 to {LONGEST_NAME} printable characters.", hint="Name it.")
+        raise UsageError(
+            f"A policy needs a name of 1 to {LONGEST_NAME} printable characters.", hint="Name it.", field="name"
+        )
     if domain and ("@" in domain or "." not in domain or not domain.isascii() or not domain.isprintable()):
-        raise UsageError("The e-mail domain is not one.", hint="Write it like example.com, without @.")
+        raise UsageError(
+            "The e-mail domain is not one.", hint="Write it like example.com, without @.", field="email_domain"
+        )
     if any(group.organization_id != member.organization_id for group in draft.groups):
-        raise UsageError("A group is not of this organization.", hint="Choose among its groups.")
+        raise UsageError("A group is not of this organization.", hint="Choose among its groups.", field="groups")
     document, wrong = rules.problems(draft.settings)
     if document is None or wrong:
-        raise UsageError(" ".join(wrong), hint="Correct the document.")
+        raise UsageError(" ".join(wrong), hint="Correct the document.", field="settings")
     leaked = next(patterns.leaks(draft.settings), None)
     if leaked is not None:
         raise UsageError(
             f"Line {leaked.line} of the document has what looks like {leaked.kind}.",
             hint="Everybody the policy is for can read it: give people a sign-in or a key of their own instead.",
+            field="settings",
         )
     return document
 
@@ -250,7 +255,7 @@ def _record(policy: Policy, by: Membership, action: str, details: audit.Details,
 
 
 def _taken(name: str) -> UsageError:
-    return UsageError(f"There is already a policy called {name.strip()}.", hint="Choose another name.")
+    return UsageError(f"There is already a policy called {name.strip()}.", hint="Choose another name.", field="name")
 
 
 def groups_of(member: Membership, chosen: Iterable[str] | None = None) -> QuerySet[Group]:

@@ -339,4 +339,4 @@ def _record(upstream: Upstream, by: Keeper, verb: str, now: datetime, **details:
 
 
 def _taken(name: str) -> UsageError:
-    return UsageError(f"There is already an upstream called {name.strip()}.", hint="Choose another name.")
+    return UsageError(f"There is already an upstream called {name.strip()}.", hint="Choose another name.", field="name")

@@ -59,9 +59,9 @@ def test_an_upstream_is_connected_shown_a_credential_tested_and_removed(browser:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"base_url": "https://10.0.0.1"}, "base_url names 10.0.0.1, which is inside this server's own network."),
+        ({"base_url": "https://10.0.0.1"}, "Address names 10.0.0.1, which is inside this server's own network."),
         ({"models": "opus"}, "“opus” is not ours = theirs."),
-        ({"headers": "x-api-key: k"}, "headers: x-api-key is set by the gateway itself."),
+        ({"headers": "x-api-key: k"}, "Headers of its own: x-api-key is set by the gateway itself."),
         ({"name": ""}, "This field is required."),
     ],
 )
@@ -111,7 +111,8 @@ def test_a_partial_credential_is_refused_by_the_name_of_its_field(
     typed = dict.fromkeys(before[: before.index(field)], "AKIAIOSFODNN7EXAMPLE")
     page = browser.post(f"/upstreams/{the_only().wire_id}/credential/{method}", typed)
     assert page.status_code == 422
-    assert f"{field} is missing" in text(page)
+    label = next(one.label for one in method_of(Kind(kind), method).fields if one.name == field)
+    assert f"{label} is missing" in text(page)
     assert the_only().method == ""
 
 

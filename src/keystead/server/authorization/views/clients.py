@@ -14,6 +14,7 @@ from keystead.server.authorization.surroundings import issuer, now, server
 from keystead.server.authorization.views.client_forms import ClientForm
 from keystead.server.authorization.views.devices import for_member
 from keystead.server.authorization.views.pages import Message, message, own_page_only, show
+from keystead.server.form_errors import explain, status_of
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
 from keystead.server.organizations.roles import Permission
@@ -52,14 +53,14 @@ def _register(request: HttpRequest, member: Membership) -> HttpResponse:
         try:
             client, secret = registry.register(member, form.registration(), now(), token_bytes)
         except KeysteadError as error:
-            form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+            explain(form, error)
         else:
             return _show(request, client, secret)
     return _form(request, form)
 
 
 def _form(request: HttpRequest, form: ClientForm) -> HttpResponse:
-    return show(request, "client_new", {"form": form}, 422 if form.errors else 200)
+    return show(request, "client_new", {"form": form}, status_of(form))
 
 
 @require_http_methods(_METHODS)

@@ -21,6 +21,7 @@ from keystead.server.authorization.views.client_forms import PLAIN
 from keystead.server.authorization.views.clients import NOT_YOURS
 from keystead.server.authorization.views.devices import for_member
 from keystead.server.authorization.views.pages import message, own_page_only, show
+from keystead.server.form_errors import explain, status_of
 from keystead.server.keys import service_accounts
 from keystead.server.organizations import operations as organizations
 from keystead.server.organizations.models import Membership
@@ -93,7 +94,7 @@ def _make(request: HttpRequest, member: Membership) -> HttpResponse:
         try:
             _, secret = registration_tokens.make(member, form.policy(), now(), token_bytes)
         except KeysteadError as error:
-            form.add_error(None, f"{error.message} {error.hint}" if error.hint else error.message)
+            explain(form, error)
         else:
             return _page(request, member, TokenForm(member), secret)
     return _page(request, member, form)
@@ -110,7 +111,7 @@ def _page(request: HttpRequest, member: Membership, form: TokenForm, secret: Sec
         "address": f"{issuer()}/{REGISTRATION_PATH}",
         "now": moment,
     }
-    return show(request, "registration", content, 422 if form.errors else 200)
+    return show(request, "registration", content, status_of(form))
 
 
 @require_http_methods(_METHODS)

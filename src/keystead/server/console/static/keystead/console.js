@@ -51,3 +51,8 @@ for (const menu of document.querySelectorAll("[data-menu]")) {
     if (!menu.contains(event.target)) menu.open = false;
   });
 }
+
+// After a form was refused, the first field that will not do is where one goes on; it may be far below a table.
+const refused = document.querySelector("main [aria-invalid=true]") ?? document.querySelector("main form [role=alert]");
+if (refused?.matches("input, select, textarea")) refused.focus();
+else refused?.scrollIntoView({ block: "center" });
