@@ -8,7 +8,8 @@ no date, which is what they look like now, needs a row for Bedrock alone.
 Where a request is processed is not for a table to widen: without an administrator's choice, a Bedrock upstream is sent
 the profile of the geography that its region lies in, and otherwise the model's own identifier, which leaves no region.
 
-Sources; only names that one of the first four has are here, all of them read 2026-11-26:
+Sources, all read 2026-11-26 in stored copies of the pages, some of which were mirrors or quotations of them; every name
+is in one of the first four:
 
 - [M] platform.claude.com/docs/en/models/overview, rows "Amazon Bedrock ID", "Google Cloud ID", "Microsoft Foundry ID",
   as published on 2026-10-08; for models before 4.6 its editions of 2025 and 2026, which have the aliases.
@@ -18,7 +19,7 @@ Sources; only names that one of the first four has are here, all of them read 20
 - [B] docs.aws.amazon.com/bedrock/latest/userguide/model-card-anthropic-MODEL.html, "Geo inference ID", as of
   2026-09-09; Opus 4 and Haiku 3.5: platform.claude.com/docs/en/build-with-claude/claude-on-amazon-bedrock.
 - [L] the public list of LiteLLM 1.110.2, which takes Bedrock's from Amazon's price list: a second witness for every
-  name, and for the geographies of the 5.5 models the first, where the model cards could not be read.
+  name, and the only one for the geographies of the 5.5 models, whose model cards could not be read.
 """
 
 from collections.abc import Mapping
