@@ -32,7 +32,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _cheap_passwords() -> "Iterator[dict[str, int]]":
+    """Have Argon2 cost next to nothing in this process, and give what it costs a server; hundreds of tests sign in."""
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    cheap = {"time_cost": 1, "memory_cost": 8, "parallelism": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        real = {name: getattr(Argon2PasswordHasher, name) for name in cheap}
+        for name, value in cheap.items():
+            patch.setattr(Argon2PasswordHasher, name, value)
+        yield real
+
+
+@pytest.fixture
+def costly_passwords(_cheap_passwords: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords for one test at the cost that servers pay."""
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    for name, value in _cheap_passwords.items():
+        monkeypatch.setattr(Argon2PasswordHasher, name, value)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory, _cheap_passwords: dict[str, int]) -> Path:
     """Configure Django and return a migrated database file to copy."""
     from keystead.server.settings import ServerSettings
     from keystead.server.site.settings import configure
@@ -69,7 +91,7 @@ def database(migrated: Path, tmp_path: Path) -> Iterator[Path]:
 
 @functools.cache
 def _hashed() -> str:
-    """Hash the password once: argon2 is slow on purpose, and hundreds of tests have an administrator."""
+    """Hash the password once: hundreds of tests have an administrator."""
     from django.contrib.auth.hashers import make_password
 
     return make_password("correct horse battery")

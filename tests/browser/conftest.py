@@ -57,7 +57,7 @@ def page(browser: "Browser", console: str) -> "Iterator[Page]":
     """Open an empty page of a fresh profile whose scripts must not fail."""
     context = browser.new_context(base_url=console, permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)  # a machine with much to do is not a failure
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)

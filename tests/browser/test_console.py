@@ -5,7 +5,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 import pytest
-from looking import LOOKS, judge, sign_in
+from looking import LOOKS, follow, judge, sign_in
 from uuid_utils.compat import uuid7
 
 from keystead.wire import ids, tokens
@@ -65,11 +65,11 @@ def test_the_one_time_link_leads_to_a_signed_in_administrator(page: "Page") -> N
     page.get_by_label("Your name").fill("Ada")
     page.get_by_label("Email").fill("ada@example.com")
     page.get_by_label("Password").fill("short")
-    page.get_by_role("button", name="Create administrator").click()
+    follow(page.get_by_role("button", name="Create administrator"))
     assert "12 characters" in page.get_by_role("alert").inner_text()
     assert page.get_by_label("Set-up code").input_value() == code
     page.get_by_label("Password").fill("correct horse battery")
-    page.get_by_role("button", name="Create administrator").click()
+    follow(page.get_by_role("button", name="Create administrator"))
     page.get_by_role("heading", name="Example", level=1).wait_for()
     assert code is not None
     assert all(code not in url for url in sent)
@@ -81,13 +81,13 @@ def test_a_key_is_created_copied_once_and_revoked(page: "Page", administrator: "
     sign_in(page)
     page.get_by_role("link", name="Keys", exact=True).click()
     page.get_by_label("Name").fill("build server")
-    page.get_by_role("button", name="Create key").click()
+    follow(page.get_by_role("button", name="Create key"))
     secret = page.get_by_label("API key").inner_text()
     assert tokens.parse(secret) is tokens.TokenKind.API_KEY
     page.get_by_role("button", name="Copy key").click()
     page.get_by_role("button", name="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == secret
-    page.get_by_role("link", name="Done").click()
+    follow(page.get_by_role("link", name="Done"))
     assert secret not in page.content()
     assert secret[:8] in page.content()
     page.get_by_role("link", name="Revoke build server").click()
@@ -103,16 +103,16 @@ def test_a_key_is_rotated_and_its_old_secret_ended(page: "Page", administrator: 
     sign_in(page)
     page.goto("/keys")
     page.get_by_label("Name").fill("build server")
-    page.get_by_role("button", name="Create key").click()
+    follow(page.get_by_role("button", name="Create key"))
     old = page.get_by_label("API key").inner_text()
-    page.get_by_role("link", name="Done").click()
+    follow(page.get_by_role("link", name="Done"))
     page.get_by_role("link", name="Rotate build server").click()
     page.get_by_label("The secret of now works for").select_option("7 days")
     page.get_by_role("button", name="Rotate key").click()
     new = page.get_by_label("API key").inner_text()
     assert tokens.parse(new) is tokens.TokenKind.API_KEY
     assert new != old
-    page.get_by_role("link", name="See whether it is still used").click()
+    follow(page.get_by_role("link", name="See whether it is still used"))
     assert page.get_by_text("not since the rotation").count() == 2
     page.get_by_role("button", name="End the old secret now").click()
     page.get_by_role("link", name="Leave it as it is").wait_for()
@@ -259,7 +259,7 @@ def test_every_page_fits_its_window_and_passes_the_accessibility_rules(
         judge(page, f"{look}-{name}")
     page.goto("/keys")
     page.get_by_label("Name").fill("build server")
-    page.get_by_role("button", name="Create key").click()
+    follow(page.get_by_role("button", name="Create key"))
     judge(page, f"{look}-key")
 
 
@@ -271,6 +271,6 @@ def test_the_set_up_page_fits_too(page: "Page", look: str) -> None:
     judge(page, f"{look}-setup")
     page.get_by_label("Password").fill("x")
     page.locator("form").evaluate("form => { form.noValidate = true; }")
-    page.get_by_role("button", name="Create administrator").click()
+    follow(page.get_by_role("button", name="Create administrator"))
     page.get_by_role("alert").wait_for()
     judge(page, f"{look}-setup-wrong")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
-from looking import LOOKS, judge
+from looking import LOOKS, follow, judge
 
 from keystead.clock import SYSTEM_CLOCK
 
@@ -74,7 +74,7 @@ def test_a_passkey_is_made_and_signs_in_without_a_password(
     sign_in(page, address)
     add_passkey(page)
     assert page.locator("#codes").inner_text().strip().count("\n") == 9
-    page.get_by_role("link", name="Done").click()
+    follow(page.get_by_role("link", name="Done"))
     assert page.get_by_role("row", name="laptop").count() == 1
     sign_out(page)
 

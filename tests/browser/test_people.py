@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from looking import LOOKS, judge, sign_in
+from looking import LOOKS, follow, judge, sign_in
 
 from keystead.server.organizations.roles import Role
 from keystead.wire import ids
@@ -53,14 +53,14 @@ def test_a_member_is_found_given_another_role_ended_and_brought_back(page: "Page
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("link", name="Person 59").wait_for()
     page.get_by_label("E-mail address or name").fill("person 42")
-    page.get_by_role("button", name="Search").click()
+    follow(page.get_by_role("button", name="Search"))
     page.get_by_role("link", name="Person 42").click()
     page.get_by_label("Role").select_option("developer")
-    page.get_by_role("button", name="Change role").click()
+    follow(page.get_by_role("button", name="Change role"))
     page.get_by_role("link", name="End membership").click()
-    page.get_by_role("button", name="End membership").click()
+    follow(page.get_by_role("button", name="End membership"))
     page.get_by_label("Show").select_option("Ended")
-    page.get_by_role("button", name="Search").click()
+    follow(page.get_by_role("button", name="Search"))
     assert page.get_by_role("row", name="Person 42").get_by_role("cell").nth(1).inner_text() == "developer"
     page.get_by_role("link", name="Person 42").click()
     page.get_by_role("button", name="Bring back").click()
@@ -136,11 +136,11 @@ def test_the_pages_fit_their_window_and_pass_the_accessibility_rules(
         page.goto(address)
         judge(page, f"{look}-{name}")
     page.goto(f"/members/{ids.dump('membership', gone.pk)}/end")
-    page.get_by_role("button", name="End membership").click()
+    follow(page.get_by_role("button", name="End membership"))
     page.goto(f"/members/{ids.dump('membership', gone.pk)}")
     judge(page, f"{look}-member-ended")
     page.goto(f"/members/{ids.dump('membership', administrator.pk)}/end")
-    page.get_by_role("button", name="Leave").click()
+    follow(page.get_by_role("button", name="Leave"))
     judge(page, f"{look}-member-last")
 
 
@@ -165,7 +165,7 @@ def test_somebody_is_invited_and_comes_in_by_the_link(page: "Page", administrato
     page.get_by_label("Role", exact=True).select_option("billing")
     page.get_by_role("button", name="Make invitation").click()
     address = page.get_by_label("Invitation link").inner_text()
-    page.get_by_role("button", name="Sign out").click()
+    follow(page.get_by_role("button", name="Sign out"))
     page.goto(address[address.index("/invitation") :])
     page.get_by_role("heading", name="Join Example").wait_for()
     assert "#" not in page.url
@@ -176,7 +176,7 @@ def test_somebody_is_invited_and_comes_in_by_the_link(page: "Page", administrato
     assert page.get_by_text("grace@example.com").count() == 1
     code = address.partition("#code=")[2]
     assert all(code not in url for url in sent)
-    page.get_by_role("button", name="Sign out").click()
+    follow(page.get_by_role("button", name="Sign out"))
     page.goto(address[address.index("/invitation") :])
     page.get_by_role("heading", name="This invitation has been used.").wait_for()
 

@@ -9,7 +9,7 @@ import pytest
 from forged_openid import CLIENT_ID, CLIENT_SECRET, ForgedProvider, forged_provider, query
 from forged_saml import ForgedIdp, key_pair
 from local_server import Asked
-from looking import LOOKS, judge, sign_in
+from looking import LOOKS, follow, judge, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -50,13 +50,13 @@ def connect(page: "Page", provider: ForgedProvider) -> None:
     page.get_by_role("link", name="Connect OpenID Connect").click()
     page.get_by_label("Name").fill("Company")
     page.get_by_label("Issuer").fill(provider.issuer)
-    page.get_by_role("button", name="Continue").click()
+    follow(page.get_by_role("button", name="Continue"))
     page.get_by_label("Client id").fill(CLIENT_ID)
     page.get_by_label("Client secret").fill(CLIENT_SECRET)
     page.get_by_label("Roles by group").fill("engineers = developer")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Test this connection").click()
-    page.get_by_role("link", name="Continue as Grace").click()
+    follow(page.get_by_role("link", name="Continue as Grace"))
     page.get_by_text("This person would come in").wait_for()
     page.get_by_role("link", name="Back to the connection").click()
     page.get_by_role("button", name="Switch on").click()
@@ -68,13 +68,13 @@ def test_somebody_comes_in_through_the_device_page_and_is_led_back_there(
 ) -> None:
     sign_in(page)
     connect(page, provider)
-    page.get_by_role("button", name="Sign out").click()
+    follow(page.get_by_role("button", name="Sign out"))
 
     page.goto("/device?user_code=BCDF-GHJK")
     page.get_by_role("link", name="Sign in with your organization").click()
     page.get_by_label("Work e-mail").fill("grace@example.com")
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_role("link", name="Continue as Grace").click()
+    follow(page.get_by_role("button", name="Continue"))
+    follow(page.get_by_role("link", name="Continue as Grace"))
     page.get_by_role("heading", name="Connect a device").wait_for()
 
     assert page.get_by_label("Code").input_value() == "BCDF-GHJK"
@@ -94,7 +94,7 @@ def test_a_person_finds_the_way_with_the_keyboard_alone(
             break
     page.keyboard.type("grace@example.com")
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="Continue as Grace").click()
+    follow(page.get_by_role("link", name="Continue as Grace"))
     page.get_by_role("button", name="Sign out").wait_for()
 
     assert page.get_by_text("grace@example.com").count() >= 1
@@ -130,7 +130,7 @@ def test_every_page_fits_its_window_and_passes_the_accessibility_rules(
     page.goto("/sso?required=yes")
     judge(page, f"{look}-sso")
     page.get_by_label("Work e-mail").fill("grace@elsewhere.example")
-    page.get_by_role("button", name="Continue").click()
+    follow(page.get_by_role("button", name="Continue"))
     judge(page, f"{look}-sso-unknown")
     sign_in(page)
     page.goto("/connections")
@@ -155,12 +155,12 @@ def test_every_page_fits_its_window_and_passes_the_accessibility_rules(
         page.goto(address)
         judge(page, f"{look}-{name}")
     page.goto("/connections")
-    page.get_by_role("button", name="Remove example.com").click()
+    follow(page.get_by_role("button", name="Remove example.com"))
     judge(page, f"{look}-domain-release")
     provider.said = {"email_verified": False}
     page.goto(f"{connection}/try")
-    page.get_by_role("link", name="Continue as Grace").click()
+    follow(page.get_by_role("link", name="Continue as Grace"))
     judge(page, f"{look}-trial-refused")
     page.goto(connection.replace("/connections/", "/sso/"))
-    page.get_by_role("link", name="Continue as Grace").click()
+    follow(page.get_by_role("link", name="Continue as Grace"))
     judge(page, f"{look}-fault")

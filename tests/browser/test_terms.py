@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from looking import LOOKS, judge, sign_in
+from looking import LOOKS, follow, judge, sign_in
 
 from keystead.server.organizations.roles import Role
 from keystead.server.policy.terms import Kind
@@ -35,7 +35,7 @@ def test_an_administrator_is_asked_puts_it_off_and_accepts(page: "Page", adminis
     publish("2026-11", days=9)
     sign_in(page)
     page.goto("/keys")
-    page.get_by_role("button", name="Not now").click()
+    follow(page.get_by_role("button", name="Not now"))
     page.get_by_role("heading", name="API keys").wait_for()
     page.get_by_role("link", name="read and accept them").click()
     page.get_by_role("button", name="Accept for Example").click()
@@ -59,11 +59,11 @@ def test_the_pages_fit_their_window_and_pass_the_accessibility_rules(
     publish("2027-01-with-a-name-that-is-forty-long-1", days=30)
     page.goto("/keys")
     judge(page, f"{look}-terms-coming")
-    page.get_by_role("button", name="Not now").click()
+    follow(page.get_by_role("button", name="Not now"))
     judge(page, f"{look}-terms-reminder")
     administrator.role = Role.DEVELOPER
     administrator.save()
     page.goto("/terms")
     judge(page, f"{look}-terms-member")
-    page.get_by_role("link", name="2026-11", exact=True).click()
+    follow(page.get_by_role("link", name="2026-11", exact=True))
     judge(page, f"{look}-terms-old")

@@ -92,7 +92,7 @@ class FakeCollector:
     def wait(self, count: int = 1, condition: Callable[[], bool] = lambda: True) -> list[Received]:
         """Return what came, once it is so much."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.received) >= count and condition(), 10), "nothing came"
+            assert self._changed.wait_for(lambda: len(self.received) >= count and condition(), 60), "nothing came"
             return list(self.received)
 
     def __enter__(self) -> Self:

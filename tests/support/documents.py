@@ -3,13 +3,15 @@
 ``…`` stands for anything, on a line of its own for any lines.
 """
 
+import fcntl
+import functools
 import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from people import PATIENCE
+from ports import free_port, is_free
 
 ROOT = Path(__file__).resolve().parents[2]
 USUAL_PORT = 8420
@@ -103,16 +106,20 @@ class Terminal:
 
 
 def usual_port_or_another() -> int:
-    """8420 when it is free, so that the README is tested to the letter."""
-    for port in (USUAL_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise AssertionError("no free port")
+    """8420 when it is free, so that the README is tested to the letter; one process of the tests has it to itself."""
+    return USUAL_PORT if _ours() and is_free(USUAL_PORT) else free_port()
+
+
+@functools.cache
+def _ours() -> bool:
+    """Whether this process has the usual port, until it ends: another could look just before a server binds it."""
+    claim = os.open(Path(tempfile.gettempdir()) / "keystead-tests-usual-port", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(claim)
+        return False
+    return True
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Guides that begin with a local OpenID provider; other ports and directories than they name, else to the letter."""
 
 import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,9 +55,3 @@ class ProviderGuide:
             yield
         finally:
             terminal.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

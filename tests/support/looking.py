@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 SHOTS = Path(os.environ["KEYSTEAD_SCREENSHOTS"]) if "KEYSTEAD_SCREENSHOTS" in os.environ else None
 """Where to leave pictures of every page, when somebody wants to look at them."""
@@ -27,9 +27,18 @@ def sign_in(page: "Page") -> None:
     page.get_by_role("button", name="Sign out").wait_for()
 
 
+def follow(element: "Locator") -> None:
+    """Click on what leads to another page, and return once that page is all there.
+
+    A click alone returns while the page before may still be the one that is looked at.
+    """
+    with element.page.expect_navigation():
+        element.click()
+
+
 def judge(page: "Page", name: str) -> None:
     """Check the page's structure, its width, and (with axe-core) the WCAG 2.2 A and AA rules a machine can check."""
-    page.wait_for_load_state()  # a click waits until the next page is underway, not until it is all there
+    page.wait_for_load_state()  # what was pressed a line before may still be bringing it
     if SHOTS:
         page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
     assert page.get_by_role("main").count() == 1

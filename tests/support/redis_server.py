@@ -1,13 +1,14 @@
 """A throw-away Redis on a loopback port of its own: it keeps nothing, wants a password, and is gone with the block."""
 
 import secrets
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ports import free_port
 
 
 class RedisServer:
@@ -18,9 +19,7 @@ class RedisServer:
     """
 
     def __init__(self, place: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self._place = place
         self._password = secrets.token_hex(16)
         self.url = f"redis://:{self._password}@127.0.0.1:{self._port}"

@@ -1,7 +1,6 @@
 """Whoever watches over a real server: collectors, and what Prometheus would read."""
 
 import contextlib
-import socket
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Final
 from collector import FakeCollector, Received
 from otlp import attributes, decoded, encoded, everything, owners, resources
 from people import PATIENCE
+from ports import free_port
 
 PROTOBUF: Final = "application/x-protobuf"
 ENCODINGS: Final = (PROTOBUF, "application/json")
@@ -62,9 +62,7 @@ def _shown(received: list[Received]) -> str:
 def watching() -> Iterator[Watching]:
     """Give collectors that run for the block."""
     with FakeCollector() as first, FakeCollector() as second:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        yield Watching(first, second, port)
+        yield Watching(first, second, free_port())
 
 
 def of_agents(received: list[Received]) -> list[Received]:

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import pytest
 from edge import nginx
-from guides import free_port
 from local_server import make_certificate
 from people import Forms
+from ports import free_port
 from running import RunningServer
 
 from keystead.server.authorization.checks.attempts import CODES_PER_ADDRESS

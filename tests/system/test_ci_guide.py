@@ -7,8 +7,9 @@ from html import unescape
 from pathlib import Path
 
 from documents import ROOT, World, blocks, server, steps
-from guides import ProviderGuide, free_port
+from guides import ProviderGuide
 from people import PATIENCE, Forms, Person
+from ports import free_port
 
 GUIDE = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
 START = next(iter(steps(blocks((ROOT / "docs/sign-in.md").read_text(encoding="utf-8"), "console")[0])))

@@ -165,7 +165,10 @@ def test_logout_ends_the_sign_in_on_the_server(installation: Installation, tmp_p
     assert machine.keystead("token").returncode == 4
 
 
-def test_a_restart_loses_nothing_and_prints_no_second_link(tmp_path: Path, sdk: MakeClient) -> None:
+def test_a_restart_loses_nothing_and_prints_no_second_link(
+    tmp_path: Path, sdk: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunningServer, "migrated", None)  # from an empty home, as everybody begins
     home, machine = tmp_path / "server", Machine(tmp_path / "machine")
     home.mkdir()
     machine.home.mkdir()

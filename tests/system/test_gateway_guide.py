@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from documents import ROOT, Step, Terminal, World, blocks, matches, server, steps, usual_port_or_another
-from guides import free_port
 from people import EMAIL, PATIENCE, Forms, Person
+from ports import free_port
 
 GUIDE = (ROOT / "docs/gateway.md").read_text(encoding="utf-8").partition("## Connecting an upstream")[0]
 PORTS = (8501, 8502)

@@ -36,7 +36,7 @@ def introspection(person: Person) -> Introspect:
     def lives(token: str) -> bool:
         form = {"token": token, "client_id": client_id[0], "client_secret": secret[0]}
         body = urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"{person.base}/oauth/introspect", body, timeout=10) as answer:
+        with urllib.request.urlopen(f"{person.base}/oauth/introspect", body, timeout=60) as answer:
             return bool(json.load(answer)["active"])
 
     return lives

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from documents import ROOT, blocks
 from edge import DEPLOY, balancing_nginx
-from guides import free_port
 from local_server import make_certificate
 from people import PATIENCE, Person
+from ports import free_port
 from postgres import cluster
 from redis_server import redis_server
 from running import RunningServer

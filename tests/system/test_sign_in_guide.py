@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from documents import ROOT, World, blocks, server, steps, usual_port_or_another
-from guides import ProviderGuide, free_port
+from guides import ProviderGuide
 from people import Forms, Person, code_in
+from ports import free_port
 from visitors import first_form
 
 GUIDE = (ROOT / "docs/sign-in.md").read_text(encoding="utf-8")

@@ -81,7 +81,7 @@ def test_the_servers_own_upstream_is_proven_at_the_start_and_stops_nothing(tmp_p
         settings = {"UPSTREAM_URL": models.base_url, "UPSTREAM_API_KEY": f"file:{key}"}
         with RunningServer(tmp_path, {f"KEYSTEAD_SERVER_{name}": value for name, value in settings.items()}) as server:
             server.wait_for_output("It refused the credential (401)")
-            with urllib.request.urlopen(f"{server.base}/readyz", timeout=10) as answer:
+            with urllib.request.urlopen(f"{server.base}/readyz", timeout=PATIENCE) as answer:
                 assert answer.read() == b"ready; the server's own upstream is in trouble (see the log)"
     assert f"the server's own upstream, {models.base_url}: It refused the credential (401)" in server.output
     assert "rotated-canary" not in server.output

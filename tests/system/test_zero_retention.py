@@ -109,7 +109,7 @@ class Listening(socketserver.ThreadingTCPServer):
 @contextmanager
 def listening() -> Iterator[Listening]:
     with Listening() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield server

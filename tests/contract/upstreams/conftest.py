@@ -70,7 +70,7 @@ class Ledger:
 
     def wait(self, count: int = 1) -> list[UsageRecord]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.rows) >= count, 10), "the ledger got no row"
+            assert self._changed.wait_for(lambda: len(self.rows) >= count, 60), "the ledger got no row"
             return list(self.rows)
 
 
@@ -112,7 +112,7 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def head(
         self, *lines: str, length: int | None = None, target: str = "/v1/messages", key: str | None = KEY
@@ -212,7 +212,7 @@ def serving(
         yield Running(api, directory, ledger, gateway, server, listener.getsockname()[1])
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         listener.close()
         assert not thread.is_alive(), "the gateway did not drain"
 

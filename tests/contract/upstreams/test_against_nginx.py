@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from edge import plain_nginx
-from guides import free_port
 from malformed import requests
+from ports import free_port
 
 from keystead.testing.messages_api import MessagesApi
 

@@ -12,8 +12,8 @@ import botocore.exceptions
 import botocore.session
 import pytest
 from edge import nginx
-from guides import free_port
 from local_server import make_certificate
+from ports import free_port
 
 import peers
 from keystead.testing.messages_api.answers import NOTICE

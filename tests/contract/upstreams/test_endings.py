@@ -83,7 +83,7 @@ def test_a_request_after_a_page_that_has_not_ended_yet_is_answered(serve: Callab
         await _page(scope, receive, _without_the_end(send) if scope["path"] == "/slow" else send)
         if scope["path"] == "/slow":
             asked.set()
-            await asyncio.to_thread(ended.wait, 10)
+            await asyncio.to_thread(ended.wait, 60)
             await send({"type": "http.response.body", "body": b""})
 
     running = serve(otherwise=page)
@@ -91,7 +91,7 @@ def test_a_request_after_a_page_that_has_not_ended_yet_is_answered(serve: Callab
     with running.connect() as connection:
         connection.sendall(b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
         assert running.read(connection).body == b"abc"
-        assert asked.wait(10)
+        assert asked.wait(60)
         connection.sendall(running.head(length=len(body), target=path))
         connection.sendall(body)
         ended.set()

@@ -396,7 +396,7 @@ def test_a_client_that_leaves_ends_the_vendors_work(at: Callable[..., Place], ro
         received = b""
         while b"\n\n" not in received:
             received += connection.recv(65536)
-    assert place.vendor.left.wait(10), "the vendor goes on working for nobody"
+    assert place.vendor.left.wait(60), "the vendor goes on working for nobody"
     (kept,) = running.ledger.wait()
     assert (kept.status, kept.aborted, kept.estimated) == (200, True, True)
     assert kept.input_tokens > 0

@@ -179,13 +179,13 @@ def test_a_second_request_waits_for_the_first_ones_answer(serve: Callable[..., "
     running = serve(quick=held)
     with running.connect() as connection:
         connection.sendall(post(body="first"))
-        assert held.arrived.acquire(timeout=10)
+        assert held.arrived.acquire(timeout=60)
         connection.sendall(post(body="second"))
         until_it_arrived(running)
         assert held.asked == [b"first"]
         held.answer()
         assert running.read(connection).body == b"first"
-        assert held.arrived.acquire(timeout=10)
+        assert held.arrived.acquire(timeout=60)
         held.answer()
         assert running.read(connection).body == b"second"
 
@@ -194,12 +194,12 @@ def test_whoever_has_gone_is_not_answered_and_nobody_else_suffers(serve: Callabl
     running = serve(quick=held)
     with running.connect() as connection:
         connection.sendall(post(body="first"))
-        assert held.arrived.acquire(timeout=10)
+        assert held.arrived.acquire(timeout=60)
     until_it_arrived(running)
     held.answer()
     with running.connect() as connection:
         connection.sendall(post(body="second"))
-        assert held.arrived.acquire(timeout=10)
+        assert held.arrived.acquire(timeout=60)
         held.answer()
         assert running.read(connection).body == b"second"
 
@@ -208,7 +208,7 @@ def test_an_answer_under_way_is_finished_when_the_server_ends(serve: Callable[..
     running = serve(quick=held)
     with running.connect() as connection, running.connect() as idle:
         connection.sendall(post(body="first"))
-        assert held.arrived.acquire(timeout=10)
+        assert held.arrived.acquire(timeout=60)
         running.server.should_exit = True
         assert idle.recv(1) == b"", "the server ends"
         held.answer()

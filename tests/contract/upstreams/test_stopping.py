@@ -55,4 +55,4 @@ def _tell_to_leave(running: "Running") -> None:
 
     connections = list(running.gateway._connections)
     connections[0].loop.call_soon_threadsafe(tell)
-    assert told.wait(10)
+    assert told.wait(60)

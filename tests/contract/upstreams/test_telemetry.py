@@ -51,7 +51,7 @@ class Watched(Tracer):
         self._one.set()
 
     def wait(self) -> None:
-        assert self._one.wait(10), "no request has ended"
+        assert self._one.wait(60), "no request has ended"
 
 
 def kept(_: Principal) -> bool:

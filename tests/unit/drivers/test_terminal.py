@@ -98,9 +98,9 @@ def test_a_terminal_hands_over_keys_and_pastes_without_echo(pty: tuple[int, int]
 
     with terminal.reading(lines.put, slave):
         os.write(master, b"c")
-        assert lines.get(timeout=10) == "c"
+        assert lines.get(timeout=60) == "c"
         os.write(master, b"ksc_code\r")
-        assert lines.get(timeout=10) == "ksc_code"
+        assert lines.get(timeout=60) == "ksc_code"
         os.set_blocking(master, False)
         with pytest.raises(BlockingIOError):
             os.read(master, 100)
@@ -142,7 +142,7 @@ def test_a_pipe_is_read_to_its_end_with_or_without_a_last_line_break() -> None:
     os.close(writing)
 
     with terminal.reading(lines.put, reading):
-        assert [lines.get(timeout=10), lines.get(timeout=10)] == ["one", "two"]
+        assert [lines.get(timeout=60), lines.get(timeout=60)] == ["one", "two"]
     os.close(reading)
 
     with pytest.raises(Empty):

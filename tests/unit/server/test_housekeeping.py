@@ -73,14 +73,14 @@ def test_a_hurry_wakes_the_thread_even_during_a_round() -> None:
         if began.is_set():
             again.set()
         began.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     house = Housekeeping([Chore("rarely", 3600, do)], SYSTEM_CLOCK)
     house.start()
-    assert began.wait(10)
+    assert began.wait(60)
     house.hurry()
     go_on.set()
-    assert again.wait(10)
+    assert again.wait(60)
     house.close()
 
 
@@ -88,7 +88,7 @@ def test_closing_ends_the_thread() -> None:
     began = threading.Event()
     house = Housekeeping([Chore("once", 3600, lambda _: began.set())], SYSTEM_CLOCK)
     house.start()
-    assert began.wait(10)
+    assert began.wait(60)
     house.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "housekeeping"]
 

@@ -96,7 +96,7 @@ class MessagesApi:
         with self._changed:
             return list(self._requests)
 
-    def wait_for(self, condition: Callable[[list[Recorded]], bool], timeout: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[[list[Recorded]], bool], timeout: float = 30.0) -> None:
         """Block until ``condition`` of the recorded requests holds.
 
         Raises:

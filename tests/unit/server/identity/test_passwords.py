@@ -118,6 +118,7 @@ def test_a_list_that_cannot_be_asked_is_said_at_the_start_and_never_counts_as_no
     assert "BREACHED_PASSWORDS_FILE" in caught.value.hint
 
 
+@pytest.mark.usefixtures("costly_passwords")
 def test_hashing_costs_a_thief_at_least_what_owasp_asks_for() -> None:
     """OWASP Password Storage: Argon2id with 19 MiB and two rounds, or more."""
     from argon2 import extract_parameters

@@ -1,7 +1,6 @@
 """Identity providers that others wrote, as real servers: certified oidc-provider, nanoidp, samlp and pysaml2."""
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 from forged_openid import CLIENT_ID, CLIENT_SECRET, query
 from forged_saml import key_pair
 from local_server import Asked, local_server
+from ports import free_port
 from visitors import Visitor
 
 from keystead.secret import Secret
@@ -117,9 +117,7 @@ def test_oidc_provider_signs_somebody_in_and_its_refusal_ends_their_sign_in(
 @contextmanager
 def nanoidp(directory: Path) -> Iterator[str]:
     """Run nanoidp as its own documentation says, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     program = str(Path(sys.executable).parent / "nanoidp")
     subprocess.run([program, "init"], cwd=directory, check=True, capture_output=True)
     settings = directory / "config" / "settings.yaml"

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from keystead.errors import ConfigurationError
 from keystead.server.settings import ServerSettings
@@ -53,8 +54,7 @@ def test_there_is_no_port_until_one_is_set(tmp_path: Path) -> None:
 
 
 def test_a_port_is_bound_where_the_setting_says(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with scrape.listening(ServerSettings(tmp_path, metrics_port=port)) as listener:
         assert listener is not None
         assert listener.getsockname() == ("127.0.0.1", port)
