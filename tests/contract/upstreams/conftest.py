@@ -166,6 +166,27 @@ def _complete(raw: bytes) -> bool:
     return length is not None and len(answer.body) >= int(length)
 
 
+class _Soon:
+    """``asyncio`` as uvicorn's server sees it: it looks a hundred times a second whether it is to end, instead of ten.
+
+    More than a thousand tests end a server, and each would wait for a fifth of a second.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end_soon() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uvicorn.server.asyncio", _Soon())
+        yield
+
+
 @contextlib.contextmanager
 def serving(
     api: MessagesApi,

@@ -97,7 +97,7 @@ class MessagesApi:
             return list(self._requests)
 
     def wait_for(self, condition: Callable[[list[Recorded]], bool], timeout: float = 30.0) -> None:
-        """Block until ``condition`` of the recorded requests holds.
+        """Block until ``condition`` of the recorded requests, or of the open connections, holds.
 
         Raises:
             TimeoutError: it did not within ``timeout`` seconds.
@@ -178,6 +178,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by class
         self.api._open.add(self.transport)
+        self.api.note(lambda _: None)  # whoever waits may wait for this connection
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.api._open.discard(self.transport)
