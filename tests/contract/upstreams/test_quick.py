@@ -209,7 +209,7 @@ def test_an_answer_under_way_is_finished_when_the_server_ends(serve: Callable[..
     with running.connect() as connection, running.connect() as idle:
         connection.sendall(post(body="first"))
         assert held.arrived.acquire(timeout=60)
-        running.server.should_exit = True
+        running.server.end()
         assert idle.recv(1) == b"", "the server ends"
         held.answer()
         answer = running.read(connection)

@@ -384,7 +384,7 @@ def test_shutdown_lets_a_stream_finish(running: "Running") -> None:
     with running.connect() as connection:
         connection.sendall(running.head(length=len(asked)) + asked)
         received = connection.recv(65536)
-        running.server.should_exit = True
+        running.server.end()
         while data := connection.recv(65536):
             received += data
     assert received.endswith(b"0\r\n\r\n")
